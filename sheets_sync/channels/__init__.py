@@ -1,0 +1,208 @@
+"""What a channel is, in prose and as a protocol. One file a channel beside this one.
+
+A channel adapter speaks one vendor's wire protocol and holds no state of ours. It imports neither the ledger nor
+another channel. It reads *levels* (listings, figures, orders as they stand now) and writes figures; what they mean for
+stock is decided elsewhere.
+
+The contract, which `tests/contract.py::ChannelContract` holds every adapter to:
+
+- `push` gives one result for each target, in order, always. One bad listing never spoils the others. A write whose
+  answer is lost gives UNKNOWN for its targets, and is never sent again by the adapter.
+- Where `capabilities.compare_and_set` is true, a target with `expected` set is applied only if the listing shows just
+  that figure, and is STALE (with `actual` where the vendor tells) otherwise. Elsewhere `expected` is ignored.
+- `figures` gives an entry for each ref it was asked for, in order; `shows=None` where the listing is gone.
+- `orders(since)` gives every order changed at or after `since` (the overlap is the adapter's own), in pages, each order
+  a whole cumulative level with the vendor's own version and times, `read_at` set to `clock()` from *before* the request.
+- `order(id)` gives the order, or one with state GONE and no lines where the channel has it no more.
+- `verify` is pure: raw bytes in, a Delivery out, or Unsigned, TooOld, Malformed. Constant time, old secret accepted
+  while it is rotated.
+- `signals` is pure and never raises on a body that `verify` took: what it cannot read gives no signal.
+- Errors are those of `sheets_sync.errors`; messages name what to do and never a secret.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import Enum, StrEnum
+from typing import Generic, Literal, Protocol, TypeVar
+
+from sheets_sync.model import Figure, Order, Ref, RemoteListing
+
+T = TypeVar("T")
+Clock = Callable[[], datetime]
+
+
+class Basis(Enum):
+    """What the figure that we write means to the channel (DESIGN.md section 6)."""
+
+    AVAILABLE = "available"  # what may be sold; the channel lowers it itself with each sale
+    GROSS = "gross"  # the channel subtracts its own open reservations from it
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What a channel can do, in plain attributes."""
+
+    basis: Basis
+    compare_and_set: bool
+    idempotency_key: bool
+    asynchronous: bool  # `push` may answer ACCEPTED; ask `results` later
+    readable: bool  # `figures` works
+    max_batch: int  # targets a call
+    grouped_by: Literal["none", "place", "listing", "parent"] = "none"  # what a batch must share
+    writes_per_listing_per_day: int | None = None
+    webhooks: bool = True
+    orders_lag: timedelta = timedelta(0)  # how late the order list may run; "read" means complete up to now - lag
+
+
+class Outcome(StrEnum):
+    """What became of one target."""
+
+    APPLIED = "applied"  # the listing shows the figure now
+    ACCEPTED = "accepted"  # a job to ask about
+    STALE = "stale"  # compare-and-set found another figure; nothing was written
+    RETRY = "retry"  # not written; try again after `retry_after` seconds
+    REFUSED = "refused"  # not written; the reason is in `why`
+    UNKNOWN = "unknown"  # sent, and no answer: look before anything else
+
+
+@dataclass(frozen=True)
+class Target:
+    """One figure to write, already in the channel's basis. `key` is new for each attempt and stored before it is sent."""
+
+    ref: Ref
+    figure: int
+    expected: int | None = None  # what we think it shows; None: no check
+    key: str = ""
+
+
+@dataclass(frozen=True)
+class PushResult:
+    ref: Ref
+    outcome: Outcome
+    why: str = ""  # for the seller, in words
+    actual: int | None = None  # what the listing shows, where the answer tells
+    retry_after: float | None = None  # seconds
+    job: str = ""
+
+
+@dataclass(frozen=True)
+class Page(Generic[T]):
+    items: Sequence[T]
+    cursor: str | None = None  # None: this was the last page
+
+
+@dataclass(frozen=True)
+class Health:
+    """What `check` found. Every problem says what to do."""
+
+    ok: bool
+    account: str = ""  # the shop's own name, to recognise it
+    problems: tuple[str, ...] = ()
+    clock_skew: timedelta | None = None
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Hook:
+    """One webhook subscription after `ensure_hooks`."""
+
+    topic: str
+    address: str
+    state: str  # "kept" | "made" | "made again" | "refused: why"
+
+
+@dataclass(frozen=True)
+class RawRequest:
+    """An HTTP request as it came in. Header names are looked up without regard to case."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    body: bytes
+    query: Mapping[str, str] = field(default_factory=dict)
+
+    def header(self, name: str) -> str | None:
+        wanted = name.lower()
+        return next((v for k, v in self.headers.items() if k.lower() == wanted), None)
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An answer that the vendor's protocol asks for at once (a ping, a challenge)."""
+
+    status: int
+    body: bytes = b""
+    content_type: str = "text/plain; charset=utf-8"
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """A verified delivery. `id` is unique for what it says: the same id twice is the same delivery."""
+
+    id: str
+    topic: str
+    sent_at: datetime | None = None
+
+
+class SignalKind(StrEnum):
+    ORDER = "order"  # look at this order
+    LISTING = "listing"  # look at this listing
+    OTHER = "other"  # nothing to look at
+
+
+@dataclass(frozen=True)
+class Signal:
+    kind: SignalKind
+    id: str = ""  # order id, or `Ref.listing`
+    order: Order | None = None  # the level itself, where the body carries it whole
+    gone: bool = False  # the order was deleted or trashed
+
+
+class Channel(Protocol):
+    """A place that sells. `name` is the seller's word for it in the config, `kind` the vendor."""
+
+    name: str
+    kind: str
+    capabilities: Capabilities
+
+    def check(self) -> Health: ...
+
+    def ensure_hooks(self, base_url: str) -> Sequence[Hook]:
+        """Subscribe to what we need at `{base_url}/webhooks/{name}`, again where the vendor dropped us. Idempotent."""
+        ...
+
+    def listings(self, cursor: str | None = None) -> Page[RemoteListing]: ...
+
+    def figures(self, refs: Sequence[Ref]) -> Sequence[Figure]: ...
+
+    def push(self, targets: Sequence[Target]) -> Sequence[PushResult]: ...
+
+    def results(self, job: str) -> Sequence[PushResult] | None:
+        """What became of an accepted push; None while it is still running."""
+        ...
+
+    def orders(self, since: datetime, cursor: str | None = None) -> Page[Order]: ...
+
+    def order(self, order_id: str) -> Order: ...
+
+    def handshake(self, request: RawRequest) -> Reply | None: ...
+
+    def verify(self, request: RawRequest) -> Delivery: ...
+
+    def signals(self, request: RawRequest) -> Sequence[Signal]: ...
+
+    def close(self) -> None: ...
+
+
+def all_pages(read: Callable[[str | None], Page[T]]) -> Iterator[T]:
+    """Every item of every page, lazily."""
+    cursor: str | None = None
+    while True:
+        page = read(cursor)
+        yield from page.items
+        if page.cursor is None:
+            return
+        cursor = page.cursor

@@ -1,0 +1,21 @@
+"""Local shops, one file a vendor. Each speaks its vendor's own wire protocol; adapters reach it by base URL alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+
+from sheets_sync.sandbox.shops._common import Running, Seed
+
+VENDORS = ("shopify", "woocommerce")
+"""The vendors that have a local shop: the words that `serve` takes."""
+
+
+def serve(vendor: str, data: Path | None, port: int = 0, *, seed: Sequence[Seed] | None = None) -> Running:
+    """Start the local shop of `vendor`; it listens when this returns. `data` is its file (None: in memory)."""
+    if vendor not in VENDORS:
+        raise ValueError(f"no local shop called '{vendor}'; there are: {', '.join(VENDORS)}")
+    module = import_module(f"sheets_sync.sandbox.shops.{vendor}")
+    running: Running = module.serve(data, port, seed=seed)
+    return running
