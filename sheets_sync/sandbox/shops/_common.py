@@ -17,12 +17,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, Self
 from urllib.parse import urlsplit
 
 import requests
 from cheroot.wsgi import Server as CherootServer
 from flask import Blueprint, redirect, render_template_string, request
+from werkzeug.datastructures import Headers
 from werkzeug.exceptions import BadRequest, Forbidden, HTTPException
 from werkzeug.wrappers import Response
 
@@ -238,7 +239,7 @@ class Running:
         for close in self.closers:
             close()
 
-    def __enter__(self) -> Running:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -316,7 +317,7 @@ class Courier:
                 if looked == self._looks and not self._stopping:
                     self._idle = True
                     self._changed.notify_all()
-                    self._changed.wait_for(lambda seen=looked: self._looks != seen or self._stopping, found)
+                    self._changed.wait(found)
 
     def _send(self, parcel: Parcel) -> int | None:
         try:
@@ -432,7 +433,7 @@ def require_local_host(host: str) -> None:
         raise Forbidden("Open this shop by its address, not by a name.") from error
 
 
-def require_same_origin(headers: Mapping[str, str], host: str) -> None:
+def require_same_origin(headers: Headers, host: str) -> None:
     """Browsers send Origin with every POST; where it is another page's, or missing, nothing happens."""
     origin = headers.get("Origin") or headers.get("Referer") or ""
     if urlsplit(origin).netloc != host:
