@@ -1,0 +1,36 @@
+"""Fixtures that every test may use, and the promise that a check which must not be skipped is not."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from pathlib import Path
+
+import pytest
+
+SHARED = Path(__file__).resolve().parents[1].parent / "shared"
+
+# Fixtures kept in files of their own beside their servers; named here once so that every test finds them.
+pytest_plugins = [
+    f"tests.{name}" for name in ("postgres", "sheet_server") if importlib.util.find_spec(f"tests.{name}") is not None
+]
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of recorded answers and published schemas beside the checkout; skips where it is absent."""
+    if not SHARED.is_dir():
+        pytest.skip(f"no recordings here: {SHARED} is absent")
+    return SHARED
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """With SHEETS_SYNC_REQUIRE_POSTGRES=1 (as in .ci/run) a skipped PostgreSQL test fails the run."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is None or not os.environ.get("SHEETS_SYNC_REQUIRE_POSTGRES"):
+        return
+    skipped = [r for r in reporter.stats.get("skipped", ()) if "postgres" in str(r.longrepr).lower()]
+    if skipped:
+        reporter.write_line(f"{len(skipped)} PostgreSQL test(s) were skipped where they must run", red=True)
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
