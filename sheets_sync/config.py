@@ -1,0 +1,505 @@
+"""`load(path)`: config.toml -> frozen settings, or every problem in it at once, each with the way out.
+
+The models below are the whole schema: a key is known because a model has it, and what a key means stands beside it.
+A secret never stands in the file. A field marked OUTSIDE, `token` say, is given as `token_env` (the name of an
+environment variable) or `token_file` (a file that holds nothing else), and no message or repr shows its value.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from types import MappingProxyType
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, ValidationInfo
+
+from sheets_sync.errors import ConfigError
+
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+NOT_CHANNELS = frozenset({"sheet", "cli", "ledger"})
+"""Sources of events that are no channels; a channel of that name could not be told from them."""
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
+_VARIABLE = re.compile(r"[A-Z][A-Z0-9_]*")
+_SHEET_PAGE = re.compile(r"https://docs\.google\.com/spreadsheets/(?:u/\d+/)?d/([A-Za-z0-9_-]+)")
+_PASSWORD_IN_URL = re.compile(r"//[^/@]*:[^/@]*@|[?&]password=", re.IGNORECASE)
+
+
+# kinds of values ------------------------------------------------------------------------------------------------
+
+
+class Outside:
+    """Marks a secret: given by `<key>_env` or `<key>_file`, never in the file itself."""
+
+
+OUTSIDE = Outside()
+
+
+def _seconds(value: object) -> object:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError("must be a number of seconds, without quotes")
+    if not abs(value) < 1e9:  # also not a number at all: TOML has nan and inf
+        raise ValueError("must be a number of seconds that a person can wait for")
+    return timedelta(seconds=value)
+
+
+def _at_least(least: float) -> BeforeValidator:
+    def check(value: timedelta) -> timedelta:
+        if value < timedelta(seconds=least):
+            raise ValueError(f"must be at least {least:g} seconds")
+        return value
+
+    return BeforeValidator(check)
+
+
+def _path(value: object, info: ValidationInfo) -> object:
+    if not isinstance(value, str) or not value:
+        raise ValueError("must be the path of a file, in quotes")
+    path = Path(info.context["base"], Path(value).expanduser()) if info.context else Path(value)
+    if not path.is_file():
+        raise ValueError(f"names {path}, and there is no such file; relative paths start beside the config file")
+    return path
+
+
+def _address(value: object) -> object:
+    if not isinstance(value, str):
+        raise ValueError("must be text in quotes")
+    try:
+        parts = urlsplit(value)
+    except ValueError:
+        raise ValueError("is no web address; write it like https://example.com") from None
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        raise ValueError("is no web address; write it like https://example.com")
+    if "@" in parts.netloc:
+        raise ValueError("must not carry a user or a password; give those by the keys made for them")
+    return value.rstrip("/")
+
+
+def _secure_address(value: object) -> object:
+    address = _address(value)
+    parts = urlsplit(str(address))
+    if parts.scheme == "http" and parts.hostname not in LOOPBACK:
+        raise ValueError("must begin with https://: over http anyone on the way reads along")
+    return address
+
+
+def _spreadsheet(value: object) -> object:
+    """The id alone, also where the page's whole address was pasted."""
+    found = _SHEET_PAGE.match(value) if isinstance(value, str) else None
+    return found[1] if found else value
+
+
+Seconds = Annotated[timedelta, BeforeValidator(_seconds)]
+ExistingFile = Annotated[Path, BeforeValidator(_path)]
+Address = Annotated[str, BeforeValidator(_address)]
+SecureAddress = Annotated[str, BeforeValidator(_secure_address)]
+Secret = Annotated[SecretStr | None, OUTSIDE]
+
+
+# the sections ---------------------------------------------------------------------------------------------------
+
+
+class Section(BaseModel):
+    """One table of config.toml."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    def ways_out(self) -> Iterable[str]:
+        """Problems that no single key shows, each with the way out."""
+        return ()
+
+
+class SheetSettings(Section):
+    """`[sheet]`: which spreadsheet, and how it is reached."""
+
+    spreadsheet_id: Annotated[str, BeforeValidator(_spreadsheet), Field(pattern=r"^[A-Za-z0-9_-]*$")] = Field(
+        default="", description="the long id in the spreadsheet's address; empty until `sheets-sync init` has made one"
+    )
+    base_url: SecureAddress | None = Field(default=None, description="a local sheet's address; left out for Google")
+    credentials_file: ExistingFile | None = Field(default=None, description="the key file downloaded from Google")
+    credentials_kind: Literal["service_account", "oauth_user"] = Field(
+        default="service_account", description="what kind of key file it is"
+    )
+    look_every: Annotated[timedelta, _at_least(1), BeforeValidator(_seconds)] = Field(
+        default=timedelta(seconds=5), description="seconds between two looks at the sheet"
+    )
+    hint_token: Secret = Field(default=None, description="what the sheet's add-on says to be heard at /sheet/edited")
+
+    def ways_out(self) -> Iterable[str]:
+        if self.base_url is None and self.credentials_file is None:
+            yield (
+                "credentials_file is missing: Google wants a key. Make a service account, download its JSON key and "
+                'name it here, like credentials_file = "service-account.json" (docs/google.md); '
+                "for a local sheet give base_url instead"
+            )
+
+
+class LedgerSettings(Section):
+    """`[ledger]`: the database."""
+
+    url: Annotated[SecretStr, OUTSIDE] = Field(
+        default=SecretStr("sqlite:///sheets-sync.db"),
+        description="sqlite:///FILE beside the config, or postgresql://USER@HOST/DATABASE",
+    )
+    keep_deliveries: int = Field(default=10_000, ge=100, description="webhook deliveries kept, the newest ones")
+
+    def ways_out(self) -> Iterable[str]:
+        if not self.url.get_secret_value().startswith(("sqlite:///", "postgresql://", "postgresql+psycopg://")):
+            yield (
+                "url is no database we know: write sqlite:///sheets-sync.db for a file beside the config, or "
+                "postgresql://USER@HOST/DATABASE"
+            )
+
+
+class WebSettings(Section):
+    """`[web]`: where webhooks come in."""
+
+    host: str = Field(
+        default="127.0.0.1", min_length=1, description="the address listened on; 127.0.0.1 behind a proxy"
+    )
+    port: int = Field(default=8080, ge=0, le=65535, description="the port; 0 takes a free one")
+    public_url: SecureAddress | None = Field(
+        default=None, description="how shops reach us from outside; without it no webhooks are asked for"
+    )
+    max_body: int = Field(default=5_000_000, ge=10_000, description="bytes; a longer delivery is refused")
+
+
+class LimitSettings(Section):
+    """`[limits]`: how much at once, how far back, and what is taken without asking."""
+
+    clock_allowance: Annotated[timedelta, _at_least(0), BeforeValidator(_seconds)] = Field(
+        default=timedelta(seconds=60), description="seconds; the most a channel's clock may differ from ours"
+    )
+    opening_days: int = Field(default=60, ge=1, le=365, description="days of orders that the opening reads (B2)")
+    events_in_sheet: int = Field(default=2_000, ge=10, le=50_000, description="rows kept in the Ledger tab, the newest")
+    batch_bytes: int = Field(default=1_500_000, ge=50_000, le=2_000_000, description="bytes of one write to the sheet")
+    batch_requests: int = Field(default=2_000, ge=100, description="requests in one write to the sheet")
+    image_gap: int = Field(default=50, ge=0, description="rows that an image may copy in vain to save a request")
+
+
+class ChannelSettings(Section):
+    """`[channels.NAME]`: what every channel has. A kind adds how it is reached."""
+
+    needs: ClassVar[tuple[tuple[str, ...], ...]] = ()
+    """Sets of secrets; one of the sets must be complete."""
+
+    name: str = Field(description="NAME itself; part of the webhooks' address", exclude=True)
+    kind: str = Field(description="which vendor")
+    title: str = Field(min_length=1, max_length=60, description="the header of its column in the Stock tab")
+    primary: bool = Field(default=False, description="its inventory seeds the master counts at the first import")
+    enabled: bool = Field(default=True, description="false: its orders are read, and nothing is pushed")
+    hold_back: int = Field(default=0, ge=0, description="units never offered there")
+    hooks: bool = Field(default=True, description="ask the shop for webhooks, where [web] public_url is given")
+    look_every: Annotated[timedelta, _at_least(5), BeforeValidator(_seconds)] = Field(
+        default=timedelta(seconds=60), description="seconds between two looks at its orders and figures"
+    )
+    ships: Literal["when_marked", "at_once"] = Field(
+        default="when_marked",
+        description="when a sale counts as shipped: once marked so there, or as soon as it is paid (O6)",
+    )
+    webhook_secret: Secret = Field(default=None, description="what the shop signs its webhooks with")
+    old_webhook_secret: Secret = Field(default=None, description="the one before, still taken while it is changed")
+
+    def ways_out(self) -> Iterable[str]:
+        given = [one for one in self.needs if all(getattr(self, secret) is not None for secret in one)]
+        if self.needs and not given:
+            ways = " or ".join(" and ".join(f"{secret}_env (or {secret}_file)" for secret in one) for one in self.needs)
+            yield f"nothing to sign in with: give {ways}"
+
+
+class ShopifySettings(ChannelSettings):
+    """A shop on Shopify: its address, and a token or the app's id and secret (docs/channels/shopify.md)."""
+
+    needs = (("token",), ("client_id", "client_secret"))
+
+    kind: Literal["shopify"] = Field(default="shopify", description="which vendor")
+    shop: str = Field(
+        pattern=r"^[a-z0-9][a-z0-9-]*\.myshopify\.com$", description="the shop's own address, like x.myshopify.com"
+    )
+    base_url: SecureAddress | None = Field(
+        default=None, description="a local shop's address; left out for Shopify's own"
+    )
+    token: Secret = Field(default=None, description="an access token")
+    client_id: Secret = Field(default=None, description="the app's client id")
+    client_secret: Secret = Field(default=None, description="the app's client secret; also signs its webhooks")
+
+    @property
+    def address(self) -> str:
+        """Where its API is."""
+        return self.base_url or f"https://{self.shop}"
+
+
+class WooCommerceSettings(ChannelSettings):
+    """A WooCommerce shop: its address, and a REST key with read and write (docs/channels/woocommerce.md)."""
+
+    needs = (("consumer_key", "consumer_secret"),)
+
+    kind: Literal["woocommerce"] = Field(default="woocommerce", description="which vendor")
+    base_url: Address = Field(description="the shop's address, like https://shop.example.com")
+    consumer_key: Secret = Field(default=None, description="the REST key, ck_...")
+    consumer_secret: Secret = Field(default=None, description="its secret, cs_...")
+
+    @property
+    def address(self) -> str:
+        """Where its API is."""
+        return self.base_url
+
+
+KINDS: Mapping[str, type[ChannelSettings]] = MappingProxyType(
+    {"shopify": ShopifySettings, "woocommerce": WooCommerceSettings}
+)
+"""What each kind of channel must be told; `sheets_sync.channels.registry` builds the same kinds."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All of config.toml. `path` is the file; relative paths in it start in its folder."""
+
+    path: Path
+    sheet: SheetSettings
+    ledger: LedgerSettings = field(default_factory=LedgerSettings)
+    web: WebSettings = field(default_factory=WebSettings)
+    limits: LimitSettings = field(default_factory=LimitSettings)
+    channels: Mapping[str, ChannelSettings] = field(default_factory=dict)
+
+    @property
+    def primary(self) -> ChannelSettings | None:
+        """The primary marketplace, where one is named."""
+        return next((c for c in self.channels.values() if c.primary), None)
+
+
+# reading --------------------------------------------------------------------------------------------------------
+
+SECTIONS = {"sheet": SheetSettings, "ledger": LedgerSettings, "web": WebSettings, "limits": LimitSettings}
+S = TypeVar("S", bound=Section)
+
+
+def load(path: Path, environ: Mapping[str, str] | None = None) -> Settings:
+    """Read and check `path`. Secrets come from `environ` (the process's own by default) and from files.
+
+    Raises ConfigError with every problem of the file, each naming its key and the way out.
+    """
+    reader = _Reader(path, os.environ if environ is None else environ)
+    raw = reader.parse()
+    sheet = reader.section(SheetSettings, "sheet", raw.pop("sheet", {}))
+    ledger = reader.section(LedgerSettings, "ledger", raw.pop("ledger", {}))
+    web = reader.section(WebSettings, "web", raw.pop("web", {}))
+    limits = reader.section(LimitSettings, "limits", raw.pop("limits", {}))
+    channels = reader.channels(raw.pop("channels", {}))
+    for unknown in raw:
+        reader.say(f"[{unknown}] is unknown{_did_you_mean(unknown, (*SECTIONS, 'channels'), '[{}]')}")
+    if reader.problems or sheet is None or ledger is None or web is None or limits is None:
+        raise ConfigError(reader.problems)
+    return Settings(reader.path, sheet, reader.beside(ledger), web, limits, MappingProxyType(channels))
+
+
+class _Reader:
+    """Collects problems while it reads; nothing is raised before all of them are known."""
+
+    def __init__(self, path: Path, environ: Mapping[str, str]) -> None:
+        self.path = path.expanduser().absolute()
+        self.environ = environ
+        self.problems: list[str] = []
+
+    def say(self, problem: str) -> None:
+        self.problems.append(f"{self.path.name}: {problem}")
+
+    def parse(self) -> dict[str, Any]:
+        try:
+            text = self.path.read_bytes().decode("utf-8-sig")
+        except FileNotFoundError:
+            raise ConfigError([f"there is no {self.path}: copy config.example.toml there and fill it in"]) from None
+        except OSError as error:
+            raise ConfigError([f"{self.path} cannot be read: {error.strerror}"]) from None
+        except UnicodeDecodeError:
+            raise ConfigError([f"{self.path} is not UTF-8 text: save it as UTF-8"]) from None
+        try:
+            return tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            raise ConfigError([f"{self.path.name} is not TOML: {error}. Text stands in quotes, true is true"]) from None
+
+    def section(self, model: type[S], where: str, raw: object) -> S | None:
+        if not isinstance(raw, dict):
+            self.say(f"[{where}] must be a section of its own, with its keys on the lines below it")
+            return None
+        before = len(self.problems)
+        values = self._with_secrets(model, where, dict(raw))
+        try:
+            made = model.model_validate(values, context={"base": self.path.parent})
+        except ValidationError as error:
+            for one in error.errors(include_url=False):
+                self._say_in_words(model, where, one)
+            return None
+        for way_out in made.ways_out() if len(self.problems) == before else ():
+            self.say(f"[{where}] {way_out}")
+        return made
+
+    def channels(self, raw: object) -> dict[str, ChannelSettings]:
+        if not isinstance(raw, dict):
+            self.say("[channels] must hold one section a channel, like [channels.shop]")
+            return {}
+        made = {name: self._channel(name, table) for name, table in raw.items()}
+        found = {name: channel for name, channel in made.items() if channel is not None}
+        self._one_of_each(found)
+        return found
+
+    def _channel(self, name: str, raw: object) -> ChannelSettings | None:
+        where = f"channels.{name}"
+        if not _NAME.fullmatch(name) or name in NOT_CHANNELS:
+            self.say(
+                f"[{where}] cannot be called so: a channel's name is short, of small letters, digits, - and _, "
+                f"and none of {', '.join(sorted(NOT_CHANNELS))}"
+            )
+            return None
+        if not isinstance(raw, dict):
+            self.say(f"[{where}] must be a section of its own, with its keys on the lines below it")
+            return None
+        kind = raw.get("kind")
+        if not isinstance(kind, str) or kind not in KINDS:
+            known = " or ".join(f'"{one}"' for one in sorted(KINDS))
+            said = "is missing" if kind is None else f"is {kind!r}, which we cannot talk to"
+            self.say(f"[{where}] kind {said}: write kind = {known}")
+            return None
+        return self.section(KINDS[kind], where, {"title": name.capitalize(), **raw, "name": name})
+
+    def _one_of_each(self, channels: Mapping[str, ChannelSettings]) -> None:
+        primaries = [name for name, channel in channels.items() if channel.primary]
+        if len(primaries) > 1:
+            self.say(f"{' and '.join(primaries)} are all primary = true: only one can seed the counts; leave one so")
+        titles: dict[str, str] = {}
+        for name, channel in channels.items():
+            other = titles.setdefault(channel.title.casefold(), name)
+            if other != name:
+                self.say(
+                    f"[channels.{name}] title {channel.title!r} is {other}'s already: two columns of one name cannot "
+                    "be told apart; give it another"
+                )
+
+    def beside(self, ledger: LedgerSettings) -> LedgerSettings:
+        """A relative SQLite file lies beside the config, wherever the command was started."""
+        url = ledger.url.get_secret_value()
+        if not url.startswith("sqlite:///"):
+            return ledger
+        file = self.path.parent / Path(url.removeprefix("sqlite:///")).expanduser()
+        return ledger.model_copy(update={"url": SecretStr(f"sqlite:///{file}")})
+
+    # secrets
+
+    def _with_secrets(self, model: type[Section], where: str, raw: dict[str, Any]) -> dict[str, Any]:
+        for name in secrets_of(model):
+            given = [f"{name}{how}" for how in ("_env", "_file") if f"{name}{how}" in raw]
+            if name in raw and not self._may_stand_there(name, raw[name]):
+                del raw[name]
+                self.say(
+                    f"[{where}] {name} is a secret and does not belong in this file: put it into an environment "
+                    f'variable and write {name}_env = "ITS_NAME", or into a file and write {name}_file = "its path"'
+                )
+            if len(given) + (name in raw) > 1:
+                self.say(f"[{where}] {name} is given more than once ({', '.join(given)}): leave one of them")
+            for key in given:
+                value = self._from_outside(where, key, raw.pop(key))
+                if value is not None:
+                    raw[name] = value
+            if isinstance(raw.get(name), str):
+                raw[name] = SecretStr(raw[name])
+        return raw
+
+    @staticmethod
+    def _may_stand_there(name: str, value: object) -> bool:
+        """Only a database address, and only one without a password."""
+        return name == "url" and isinstance(value, str) and not _PASSWORD_IN_URL.search(value)
+
+    def _from_outside(self, where: str, key: str, value: object) -> str | None:
+        if not isinstance(value, str) or not value:
+            self.say(f"[{where}] {key} must be text in quotes")
+            return None
+        return self._variable(where, key, value) if key.endswith("_env") else self._file(where, key, value)
+
+    def _variable(self, where: str, key: str, name: str) -> str | None:
+        if not _VARIABLE.fullmatch(name):  # may be the secret itself, so it is not repeated
+            self.say(f"[{where}] {key} must be the name of an environment variable, in capitals, not the secret itself")
+            return None
+        value = self.environ.get(name, "").strip()
+        if not value:
+            self.say(f"[{where}] {key} names {name}, which is not set: export {name}=... before you start")
+            return None
+        return value
+
+    def _file(self, where: str, key: str, name: str) -> str | None:
+        path = Path(self.path.parent, Path(name).expanduser())
+        try:
+            value = path.read_text("utf-8-sig").strip()
+        except (OSError, UnicodeDecodeError):
+            self.say(f"[{where}] {key} must be the path of a readable text file that holds only the secret")
+            return None
+        if not value:
+            self.say(f"[{where}] {key} names {path}, which is empty: write the secret into it")
+            return None
+        return value
+
+    # words
+
+    def _say_in_words(self, model: type[Section], where: str, error: Mapping[str, Any]) -> None:
+        key = str(error["loc"][0]) if error["loc"] else ""
+        if error["type"] == "extra_forbidden":
+            self.say(f"[{where}] {key} is unknown{_did_you_mean(key, keys_of(model))}")
+            return
+        meaning = model.model_fields[key].description if key in model.model_fields else None
+        self.say(f"[{where}] {key} {_words(error)}" + (f" ({meaning})" if meaning else ""))
+
+
+def secrets_of(model: type[Section]) -> list[str]:
+    """The fields of a section that are given as `<name>_env` or `<name>_file`."""
+    return [name for name, about in model.model_fields.items() if OUTSIDE in about.metadata]
+
+
+def keys_of(model: type[Section]) -> list[str]:
+    """Every key that a person may write in a section."""
+    secrets = secrets_of(model)
+    plain = [name for name, about in model.model_fields.items() if about.exclude is not True and name not in secrets]
+    literal = [name for name in secrets if model is LedgerSettings]
+    return plain + literal + [f"{name}{how}" for name in secrets for how in ("_env", "_file")]
+
+
+def _did_you_mean(word: str, known: Iterable[str], form: str = "{}") -> str:
+    known = sorted(known)
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    if close:
+        return f": did you mean {form.format(close[0])}?"
+    return f". Known here: {', '.join(form.format(one) for one in known)}"
+
+
+def _words(error: Mapping[str, Any]) -> str:
+    about: Mapping[str, Any] = error.get("ctx", {})
+    match error["type"]:
+        case "missing":
+            return "is missing"
+        case "string_type":
+            return "must be text in quotes"
+        case "string_too_short":
+            return "must not be empty"
+        case "string_too_long":
+            return f"must be no longer than {about['max_length']} letters"
+        case "string_pattern_mismatch":
+            return "does not look right"
+        case "int_type" | "int_from_float":
+            return "must be a whole number, without quotes"
+        case "bool_type":
+            return "must be true or false, without quotes"
+        case "literal_error":
+            return f"must be {about['expected']}".replace("'", '"')
+        case "greater_than_equal":
+            return f"must be at least {about['ge']}"
+        case "less_than_equal":
+            return f"must be at most {about['le']}"
+        case "value_error":
+            return str(about["error"])
+    return str(error["msg"])
