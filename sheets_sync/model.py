@@ -382,3 +382,38 @@ class Mark(NamedTuple):
     ledger: str = ""
     spreadsheet: str = ""
     tab: str = ""
+
+
+class TabInfo(NamedTuple):
+    """A tab as the spreadsheet's properties show it."""
+
+    id: int
+    title: str
+    rows: int
+    columns: int
+    hidden: bool = False
+    filtered: bool = False  # a basic filter is set
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The workbook's properties: what a values read does not tell."""
+
+    spreadsheet_id: str
+    title: str
+    time_zone: str
+    tabs: Mapping[str, TabInfo]  # by title
+    named_ranges: Mapping[str, str]  # name -> id
+
+
+@dataclass(frozen=True)
+class Look:
+    """One read of the workbook: a hint, never proof. It need not be one snapshot and may be stale."""
+
+    began_at: datetime
+    header: tuple[Cell, ...]  # of the Stock tab, as it stands
+    columns: Mapping[str, list[Cell]]  # by header; all of one length; the first entry is row 2
+    rows: int  # that length
+    mark: Mark
+    channels: tuple[Mapping[str, Cell], ...] = ()  # rows of the Channels tab by header, with "_row"
+    problems: tuple[str, ...] = ()  # a header twice or missing, in words: the tab is held

@@ -1,0 +1,355 @@
+"""A look at the Stock tab -> which rows to exchange, and what is not a count.
+
+`find` compares whole columns at once and looks closer only at the rows that differ; `judge` is the one truth table that
+says what a row's figure means, here and again when the image of an exchange is settled. A look decides nothing: it is a
+hint that may be torn or stale, so everything it finds is judged once more on what the exchange really overwrote.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum
+
+import numpy as np
+import pandas as pd
+
+from sheets_sync import guard
+from sheets_sync.model import Cell, Look, Question, Stock, Tag
+
+SKU, TITLE, ON_HAND, REASON, NOTE, STATUS, UPDATED = "SKU", "Title", "On hand", "Reason", "Note", "Status", "Updated"
+TAG_SKU, TAG_FIGURE, TAG_EXCHANGE = "tag SKU", "tag figure", "tag exchange"
+TAG = (TAG_SKU, TAG_FIGURE, TAG_EXCHANGE)
+NEEDED = (SKU, *TAG, ON_HAND, REASON, NOTE)
+
+
+class Says(Enum):
+    """What a row's figure means."""
+
+    NOTHING = "our own figure, or none"
+    EDIT = "a change against the tag"
+    OPEN = "the first count of a new SKU"
+    TEXT = "not a whole number of units"
+    OTHER_TAG = "the tag names another SKU"
+    USED = "the tag's change was taken already"
+    UNTAGGED = "typed for a counted SKU where we have not written"
+    HELD = "the change is not taken without an answer"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    says: Says
+    change: int = 0
+    count: int | None = None
+
+
+@dataclass(frozen=True)
+class Known:
+    """What the ledger knows that a decision needs. In settling it is read under lock."""
+
+    stock: Mapping[str, Stock]  # SKUs that have a count
+    taken: Mapping[tuple[str, str], Cell] = field(default_factory=dict)  # (exchange, SKU) -> figure, of used tags
+    held: frozenset[str] = frozenset()  # SKUs that have an open question about what was typed
+    last_edit: Mapping[str, tuple[int, int]] = field(default_factory=dict)  # S4: its (figure before, change)
+
+
+def judge(sku: Cell, figure: Cell, tag: Tag, known: Known) -> Verdict:
+    """What this row says, by its tag alone. The order of the lines is the rule."""
+    if not isinstance(sku, str):
+        return Verdict(Says.NOTHING)
+    stock = known.stock.get(sku)
+    if figure is None:  # an empty cell over a foreign or no tag asks for our figure; over its own it was cleared
+        cleared = stock is not None and tag.sku == sku and tag.figure is not None
+        return Verdict(Says.TEXT if cleared else Says.NOTHING)
+    if type(figure) is int and figure == tag.figure:
+        return Verdict(Says.NOTHING)  # ours, wherever it stands; it opens no SKU
+    if not guard.is_count(figure):
+        return Verdict(Says.TEXT)
+    assert isinstance(figure, int)
+    if stock is not None and figure == stock.on_hand and (tag.figure is None or sku in known.held):
+        return Verdict(Says.NOTHING)  # what we would write; while it is held, typing it ends the hold (H2)
+    if (str(tag.exchange), sku) in known.taken:
+        return Verdict(Says.USED)
+    if tag.sku not in (None, sku):
+        return Verdict(Says.OTHER_TAG)
+    if stock is None:
+        return Verdict(Says.OPEN, count=figure)
+    if type(tag.figure) is not int:
+        return Verdict(Says.UNTAGGED)
+    return Verdict(Says.EDIT, change=figure - tag.figure)
+
+
+def hold(sku: str, figure: int, tag: Tag, reason: str, known: Known, at: datetime) -> Question | None:
+    """Why an edit is not taken without an answer (S2, S4, S11); None where it is taken."""
+    assert isinstance(tag.figure, int)
+    stock, change = known.stock[sku], figure - tag.figure
+    moved = guard.moved_by(change, reason, stock)
+    if moved is None:
+        text = guard.bad_reason(reason, change, stock.damaged)
+        return guard.ask("reason", sku, text, at, typed=figure, tag=tag)
+    if change < 0 and stock.on_hand + change < 0:
+        text = guard.below_zero(figure, tag.figure, stock.on_hand)
+        return guard.ask("below_zero", sku, text, at, typed=figure, tag=tag)
+    before, edited = known.last_edit.get(sku, (None, 0))
+    if before == figure:  # Ctrl+Z, or typed anew?
+        text = guard.back_again(figure, stock.on_hand, stock.on_hand - edited)
+        return guard.ask("undo", sku, text, at, typed=figure, tag=tag)
+    return None
+
+
+# the look -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class PutBack:
+    """A cell to be restored: `value` goes where `column` of the SKU's row still shows `expect`."""
+
+    id: int
+    sku: str
+    column: str
+    value: Cell
+    expect: Cell
+
+
+@dataclass(frozen=True)
+class RowWrite:
+    """What an exchange writes in one row. `cells` by header; the tag's SKU is copied by the sheet, not written."""
+
+    row: int  # as people count: the header is row 1
+    sku: str | None
+    seen: Cell  # On hand, as looked at
+    cells: Mapping[str, Cell]
+    exchanged: bool = False  # figure and tag are written; otherwise cleared, service cells only, or put back
+    opens: bool = False  # S7: this new SKU stood unchanged over two reads
+    clears: bool = False  # Reason and Note are cleared: the look saw an edit there
+    put_backs: tuple[tuple[int, str, Cell], ...] = ()  # (id, header, what should stand there) of cells put back
+
+
+@dataclass(frozen=True)
+class Before:
+    """What the look before this one showed; S7 and S9 act only on what stands over two reads."""
+
+    new: Mapping[str, Cell] = field(default_factory=dict)  # uncounted SKUs and their figures
+    missing: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the rows should show: service cells by header and SKU. `Status` says nothing of what is found now."""
+
+    service: Mapping[str, Mapping[str, Cell]]
+    updated: Cell = None  # the stamp for rows that are written
+    rows: frozenset[str] = frozenset()  # SKUs that have had a row
+    put_backs: Sequence[PutBack] = ()
+
+
+@dataclass(frozen=True)
+class Found:
+    """A look, understood: what to write, what is asked because of what stands in cells, what to compare next time."""
+
+    writes: tuple[RowWrite, ...]
+    questions: tuple[Question, ...]
+    skus: frozenset[str]
+    before: Before
+    done: tuple[int, ...] = ()  # put-backs that need nothing more
+
+
+def find(look: Look, known: Known, wanted: Wanted, before: Before, *, started: bool) -> Found:
+    """Which rows need an exchange and why others are held. Whole columns first, single rows only where they differ."""
+    frame = pd.DataFrame({name: pd.Series(look.columns[name], dtype=object) for name in look.columns})
+    skus = frame[SKU].where(frame[SKU].map(lambda cell: isinstance(cell, str)), None)
+    present = frozenset(s for s in skus if s is not None)
+    rows = _Rows(look.began_at, frame, skus, known, wanted, before, started, present)
+    writes, questions = [], list(rows.vanished())
+    for position in np.flatnonzero(rows.differ()):
+        write, question = rows.understand(int(position))
+        if write:
+            writes.append(write)
+        if question:
+            questions.append(question)
+    return Found(tuple(writes), tuple(questions), present, Before(rows.new, rows.missing), tuple(rows.done))
+
+
+class _Rows:
+    """The frame of one look and what is wanted of it; lives for one call of `find`."""
+
+    def __init__(
+        self, at: datetime, frame: pd.DataFrame, skus: pd.Series, known: Known, wanted: Wanted, before: Before,
+        started: bool, present: frozenset[str],
+    ) -> None:  # fmt: skip
+        self.at, self.frame, self.skus, self.known, self.wanted = at, frame, skus, known, wanted
+        self.before, self.started = before, started
+        self.headers = tuple(h for h in wanted.service if h in frame)
+        self.cells = {name: frame[name].tolist() for name in frame}
+        self.texts = skus.tolist()
+        self.duplicates = self._duplicates()
+        self.missing = frozenset(s for s in known.stock.keys() & wanted.rows if s not in present)
+        self.gone = sorted(self.missing & before.missing)
+        self.new: dict[str, Cell] = {}
+        self.done: list[int] = []
+        self.restore: dict[str, list[PutBack]] = {}
+        for item in wanted.put_backs:
+            self.restore.setdefault(item.sku, []).append(item)
+
+    def _duplicates(self) -> dict[str, list[int]]:
+        twice = self.skus[self.skus.notna() & self.skus.duplicated(keep=False)]
+        found: dict[str, list[int]] = {}
+        for position, sku in zip(np.flatnonzero(twice.reindex(self.skus.index).notna()), twice, strict=True):
+            found.setdefault(sku, []).append(int(position) + 2)
+        return found
+
+    def differ(self) -> np.ndarray:
+        """A mask of the rows that are not just as they should be."""
+        stock = self.known.stock
+        on_hand = [stock[s].on_hand if s in stock else None for s in self.texts]
+        tagged = [s if s in stock else None for s in self.texts]
+        mask = _differs(self.cells[ON_HAND], on_hand) | _differs(self.cells[TAG_FIGURE], on_hand)
+        mask |= _differs(self.cells[TAG_SKU], tagged) | _differs(self.cells[SKU], self.texts)
+        mask |= np.array([isinstance(cell, bool) for cell in self.cells[ON_HAND]], dtype=bool)
+        for header in self.headers:
+            value = self.wanted.service[header].get
+            mask |= _differs(self.cells[header], [value(s) for s in self.texts])
+        special: np.ndarray = self.skus.isin(self.duplicates.keys() | self.restore.keys()).to_numpy(dtype=bool)
+        return np.asarray(mask | special, dtype=bool)
+
+    def vanished(self) -> Iterator[Question]:
+        for sku in self.gone:
+            yield guard.ask("vanished", sku, guard.vanished(sku, self.known.stock[sku].on_hand), self.at)
+
+    def understand(self, at: int) -> tuple[RowWrite | None, Question | None]:
+        """One row that differs: what to write there, what to ask."""
+        sku, figure = self.texts[at], self.cells[ON_HAND][at]
+        tag = Tag(*(self.cells[name][at] for name in TAG))
+        if sku is None:
+            return self._without_sku(at, figure, tag)
+        if sku in self.duplicates:
+            question = guard.ask("duplicate", sku, guard.duplicate(self.duplicates[sku]), self.at)
+            return self._service(at, sku, question.text), question if self.duplicates[sku][0] == at + 2 else None
+        if sku in self.restore and (write := self._put_back(at, sku)):
+            return write, None
+        verdict = judge(sku, figure, tag, self.known)
+        match verdict.says:
+            case Says.NOTHING:
+                return self._nothing(at, sku, figure, tag)
+            case Says.EDIT:
+                return self._edit(at, sku, verdict.change, tag)
+            case Says.OPEN:
+                return self._open(at, sku, figure)
+        question = self._question(verdict, sku, figure, tag)
+        return self._service(at, sku, question.text), question
+
+    def _question(self, verdict: Verdict, sku: str, figure: Cell, tag: Tag) -> Question:
+        kind, text = question_of(verdict, sku, figure, tag, self.known)
+        return guard.ask(kind, sku, text, self.at, typed=figure, tag=tag)
+
+    def _without_sku(self, at: int, figure: Cell, tag: Tag) -> tuple[RowWrite | None, Question | None]:
+        cell = self.cells[SKU][at]
+        if cell is not None:
+            question = guard.ask("sku_number", str(cell), guard.number_sku(cell), self.at, reference=str(at + 2))
+            return self._service(at, None, question.text), question
+        if tag.exchange is not None and tag.sku is None and figure in (None, tag.figure):
+            return self._clear(at, None), None  # our own write, on a row that was blank or is blank now
+        return None, None
+
+    def _nothing(self, at: int, sku: str, figure: Cell, tag: Tag) -> tuple[RowWrite | None, Question | None]:
+        stock = self.known.stock.get(sku)
+        if stock is not None:
+            right = figure == stock.on_hand and tag.sku == sku and tag.figure == stock.on_hand
+            return (self._service(at, sku) if right else self._exchange(at, sku, stock.on_hand)), None
+        if tag.blank:
+            return self._service(at, sku), None
+        if figure is None or tag.sku in (None, sku):
+            return self._clear(at, sku), None
+        self.new[sku] = figure  # S7: a row duplicated to make a new SKU
+        if self.before.new.get(sku) != figure:
+            return None, None
+        question = guard.ask("other_tag", sku, guard.other_tag(tag, known=False), self.at, typed=figure, tag=tag)
+        return self._service(at, sku, question.text), question
+
+    def _edit(self, at: int, sku: str, change: int, tag: Tag) -> tuple[RowWrite | None, Question | None]:
+        figure, reason = self.cells[ON_HAND][at], text_of(self.cells[REASON][at])
+        held = hold(sku, figure, tag, reason, self.known, self.at)
+        if held:
+            return self._service(at, sku, held.text), held
+        stock = self.known.stock[sku]
+        moved = guard.moved_by(change, reason, stock)
+        assert moved is not None
+        now = stock.on_hand + moved.on_hand
+        status = guard.damaged(moved.damaged, now) if moved.damaged > 0 else guard.recorded(change, now, figure)
+        return self._exchange(at, sku, now, status=status, clears=True), None
+
+    def _open(self, at: int, sku: str, figure: Cell) -> tuple[RowWrite | None, Question | None]:
+        if not self.started:
+            return self._service(at, sku), None
+        self.new[sku] = figure
+        if self.missing:
+            question = guard.ask("rename", sku, guard.rename(sku, sorted(self.missing)), self.at, typed=figure)
+            return self._service(at, sku, question.text), question
+        if self.before.new.get(sku) != figure:
+            return self._service(at, sku, f"new: opens with {figure}"), None
+        assert isinstance(figure, int)
+        return self._exchange(at, sku, figure, status=f"opened with {figure}", opens=True), None
+
+    def _put_back(self, at: int, sku: str) -> RowWrite | None:
+        cells: dict[str, Cell] = {}
+        ids: list[tuple[int, str, Cell]] = []
+        for item in self.restore[sku]:
+            now = self.cells[item.column][at] if item.column in self.cells else None
+            if item.column in self.cells and now == item.expect and now != item.value:
+                cells[item.column] = item.value
+                ids.append((item.id, item.column, item.expect))
+            else:
+                self.done.append(item.id)  # it stands there again, or a person has written there since
+        return RowWrite(at + 2, sku, self.cells[ON_HAND][at], cells, put_backs=tuple(ids)) if cells else None
+
+    # what is written ------------------------------------------------------------------------------------------
+
+    def _service_cells(self, at: int, sku: str | None, status: str | None) -> dict[str, Cell]:
+        wanted = {h: self.wanted.service[h].get(sku or "") for h in self.headers}
+        if status is not None and STATUS in self.headers:
+            wanted[STATUS] = status
+        return {h: v for h, v in wanted.items() if self.cells[h][at] != v}
+
+    def _stamped(self, cells: dict[str, Cell]) -> dict[str, Cell]:
+        return {**cells, UPDATED: self.wanted.updated} if UPDATED in self.cells else cells
+
+    def _service(self, at: int, sku: str | None, status: str | None = None) -> RowWrite | None:
+        cells = self._service_cells(at, sku, status)
+        return RowWrite(at + 2, sku, self.cells[ON_HAND][at], self._stamped(cells)) if cells else None
+
+    def _exchange(
+        self, at: int, sku: str, figure: int, *, status: str | None = None, opens: bool = False, clears: bool = False
+    ) -> RowWrite:
+        cells = {TAG_FIGURE: figure, ON_HAND: figure} | self._stamped(self._service_cells(at, sku, status))
+        has_text = any(self.cells[name][at] is not None for name in (REASON, NOTE))
+        return RowWrite(at + 2, sku, self.cells[ON_HAND][at], cells, True, opens, clears and has_text)
+
+    def _clear(self, at: int, sku: str | None) -> RowWrite:
+        cells = dict.fromkeys((*TAG, ON_HAND)) | self._service_cells(at, sku, None)
+        return RowWrite(at + 2, sku, self.cells[ON_HAND][at], cells)
+
+
+def question_of(verdict: Verdict, sku: str, figure: Cell, tag: Tag, known: Known) -> tuple[str, str]:
+    """(kind, words) for a figure that is not taken."""
+    stock = known.stock.get(sku)
+    match verdict.says:
+        case Says.OTHER_TAG:
+            return "other_tag", guard.other_tag(tag, stock is not None)
+        case Says.USED:
+            return "used_tag", guard.used_tag(figure)
+        case Says.UNTAGGED:
+            assert stock is not None
+            return "untagged", guard.untagged(figure, stock.on_hand)
+    return "text", guard.not_a_count(figure, None if stock is None else stock.on_hand)
+
+
+def text_of(cell: Cell) -> str:
+    """A Reason or Note as text: what a person wrote, trimmed."""
+    return "" if cell is None else str(cell).strip()
+
+
+def _differs(cells: Sequence[Cell], wanted: Sequence[Cell]) -> np.ndarray:
+    left, right = np.empty(len(cells), dtype=object), np.empty(len(cells), dtype=object)
+    left[:], right[:] = cells, wanted
+    return np.asarray(left != right, dtype=bool)

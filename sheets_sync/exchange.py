@@ -1,0 +1,518 @@
+"""One write to the sheet that also tells what it overwrote.
+
+`compose` turns rows into one `spreadsheets.batchUpdate`: the chain (refused whole unless it stands where we think), the
+image (what the rows hold, copied inside the batch), then figures, tags and service cells. `settle` turns the image
+into what people typed: figure minus tag, each tag once. Nobody but the image decides, because a look may be stale and
+because people move rows between a look and a write. The whole protocol: docs/architecture.md.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from itertools import groupby
+from typing import Any
+
+from sheets_sync import guard
+from sheets_sync.edits import (
+    NOTE,
+    ON_HAND,
+    REASON,
+    SKU,
+    TAG,
+    TAG_EXCHANGE,
+    TAG_FIGURE,
+    TAG_SKU,
+    Known,
+    RowWrite,
+    Says,
+    Verdict,
+    hold,
+    judge,
+    question_of,
+    text_of,
+)
+from sheets_sync.model import Cell, Fact, Kind, Origin, Question, Stock, Tag
+
+CHAIN_NAME = "sheets_sync_exchange"
+Request = dict[str, Any]
+Columns = Mapping[str, int]  # header -> 0-based column
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where an exchange happens: ids that the spreadsheet gave its tabs, and whose workbook it is."""
+
+    stock: int  # sheetId of the Stock tab
+    exchange: int  # sheetId of `_exchange`
+    ledger: str
+    spreadsheet: str
+    chain: str = CHAIN_NAME
+
+
+@dataclass(frozen=True)
+class Intent:
+    """What an exchange will do, recorded before it is sent."""
+
+    exchange: str
+    previous: str
+    made_at: datetime
+    header: tuple[Cell, ...]
+    columns: Columns
+    first: int  # leftmost and one past the rightmost column of the image
+    last: int
+    image: tuple[int, ...]  # the Stock row of each image row
+    rows: tuple[RowWrite, ...]
+    skus: frozenset[str]  # every SKU of the look
+    extra: Mapping[str, Any] = field(default_factory=dict)  # what else lands with it: ledger rows shown, rows added
+
+    @property
+    def width(self) -> int:
+        """Columns of `_exchange`: the image's span, and room for the ids."""
+        return max(self.last - self.first, 5)
+
+
+@dataclass(frozen=True)
+class Image:
+    """What an exchange overwrote, as it copied it."""
+
+    exchange: str
+    previous: str
+    header: tuple[Cell, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+
+
+@dataclass(frozen=True)
+class Settlement:
+    """What one landed exchange means; recorded in one transaction."""
+
+    facts: tuple[Fact, ...] = ()
+    questions: tuple[Question, ...] = ()
+    taken: Mapping[tuple[str, str], Cell] = field(default_factory=dict)
+    put_back: tuple[dict[str, Cell], ...] = ()  # {"sku", "column", "value", "expect"}
+    restored: tuple[int, ...] = ()  # ids of put-backs that this exchange did
+
+
+# composing ------------------------------------------------------------------------------------------------------
+
+
+def plan(
+    exchange: str, previous: str, header: tuple[Cell, ...], rows: Sequence[RowWrite], skus: frozenset[str],
+    made_at: datetime, *, gap: int = 50, extra: Mapping[str, Any] | None = None,
+) -> Intent:  # fmt: skip
+    """The intention of one exchange over `rows`. The image spans every column that is ours or written."""
+    columns = {str(h): i for i, h in reversed(list(enumerate(header))) if h is not None}
+    used = [columns[h] for h in {SKU, *TAG, ON_HAND, REASON, NOTE, *(h for r in rows for h in r.cells)} if h in columns]
+    ordered = tuple(sorted(rows, key=lambda r: r.row))
+    image = tuple(_loose(tuple(r.row for r in ordered), gap))
+    first, last = (min(used), max(used) + 1) if used else (0, 1)
+    return Intent(exchange, previous, made_at, header, columns, first, last, image, ordered, skus, extra or {})
+
+
+def chain(previous: str, new: str, place: Place) -> list[Request]:
+    """Refused whole where `previous` is not the last exchange; otherwise `new` is, and nothing made before can land."""
+    span = _range(place.exchange, 0, 1, 0, 1)
+    held = {"namedRangeId": previous, "name": place.chain, "range": span}
+    return [
+        {"updateNamedRange": {"namedRange": held, "fields": "name,range"}},
+        {"deleteNamedRange": {"namedRangeId": previous}},
+        {"addNamedRange": {"namedRange": {"namedRangeId": new, "name": place.chain, "range": span}}},
+    ]  # fmt: skip
+
+
+def compose(intent: Intent, place: Place, more: Sequence[Request] = ()) -> list[Request]:
+    """The whole batch, in the order in which the sheet will apply it. `more` goes in after the rows."""
+    last = len(intent.image) + 2
+    size = {"rowCount": last + 1, "columnCount": intent.width}
+    mark = (intent.exchange, intent.previous, place.ledger, place.spreadsheet, str(place.stock))
+    out = chain(intent.previous, intent.exchange, place)
+    sized = {"sheetId": place.exchange, "gridProperties": size}
+    out.append({"updateSheetProperties": {"properties": sized, "fields": "gridProperties(rowCount,columnCount)"}})
+    out.append(_write({"sheetId": place.exchange}, [mark]))
+    out.append(_write(_range(place.exchange, last, last + 1, 0, 1), [(intent.exchange,)]))
+    out.append(_copy(place, intent, 0, 1, 1))
+    at = 2
+    for start, end in _runs(intent.image):
+        out.append(_copy(place, intent, start, end, at))
+        at += end - start
+    out.extend(_rows(intent, place.stock))
+    out.extend(more)
+    return out
+
+
+def fitting(rows: Sequence[RowWrite], limits: guard.Limits) -> int:
+    """How many of `rows` (in order of row) fit into one batch. At least one."""
+    size, requests, previous = 4_000, 10, None
+    for n, row in enumerate(rows):
+        size += 90 + sum(60 + len(str(value)) for value in row.cells.values())
+        if previous is None or row.row != previous.row + 1 or row.cells.keys() != previous.cells.keys():
+            requests += 6 + row.clears
+            size += 1_800
+        if n and (size > limits.batch_bytes or requests > limits.batch_requests):
+            return n
+        previous = row
+    return len(rows)
+
+
+def _rows(intent: Intent, stock: int) -> Iterator[Request]:
+    """Figures, tags and service cells, a request for each block of neighbouring cells; last the texts taken."""
+    at = intent.columns
+
+    def alike(row: RowWrite) -> tuple[bool, frozenset[str]]:
+        return row.exchanged, frozenset(row.cells)
+
+    for (exchanged, headers), run in _alike_runs(intent.rows, alike):
+        start, end = run[0].row - 1, run[-1].row
+        if exchanged:
+            source, target = at[SKU], at[TAG_SKU]
+            yield _paste(
+                _range(stock, start, end, source, source + 1), _range(stock, start, end, target, target + 1)
+            )  # fmt: skip
+        written = headers | {TAG_EXCHANGE} if exchanged else headers
+        for left, right in _runs_of(sorted(at[h] for h in written)):
+            names = [next(h for h in written if at[h] == c) for c in range(left, right)]
+            values = [[_value(row, name, intent.exchange) for name in names] for row in run]
+            yield _write(_range(stock, start, end, left, right), values)
+    for row in intent.rows:
+        if row.clears:
+            for left, right in _runs_of(sorted(at[h] for h in (REASON, NOTE) if h in at)):
+                yield {"updateCells": {
+                    "range": _range(stock, row.row - 1, row.row, left, right), "fields": "userEnteredValue",
+                }}  # fmt: skip
+
+
+def _value(row: RowWrite, header: str, exchange: str) -> Cell:
+    return exchange if header == TAG_EXCHANGE and row.exchanged else row.cells[header]
+
+
+def _alike_runs(rows: Sequence[RowWrite], key: Any) -> Iterator[tuple[tuple[bool, frozenset[str]], list[RowWrite]]]:
+    """Neighbouring rows in which the same cells are written."""
+    numbered = enumerate(rows)
+    for (_, like), run in groupby(numbered, key=lambda n: (n[1].row - n[0], key(n[1]))):
+        yield like, [row for _, row in run]
+
+
+def _loose(rows: Sequence[int], gap: int) -> Iterator[int]:
+    """The rows themselves and small gaps between them: copying a few in vain is cheaper than a request."""
+    previous = None
+    for row in rows:
+        if previous is not None and row - previous - 1 <= gap:
+            yield from range(previous + 1, row)
+        yield row
+        previous = row
+
+
+def _runs(rows: Iterable[int]) -> Iterator[tuple[int, int]]:
+    """Half-open runs of 0-based rows from 1-based ones."""
+    for left, right in _runs_of(rows):
+        yield left - 1, right - 1
+
+
+def _runs_of(numbers: Iterable[int]) -> Iterator[tuple[int, int]]:
+    for _, group in groupby(enumerate(numbers), key=lambda n: n[1] - n[0]):
+        run = [number for _, number in group]
+        yield run[0], run[-1] + 1
+
+
+def _range(sheet: int, r0: int, r1: int, c0: int, c1: int) -> dict[str, int]:
+    return {
+        "sheetId": sheet, "startRowIndex": r0, "endRowIndex": r1, "startColumnIndex": c0, "endColumnIndex": c1,
+    }  # fmt: skip
+
+
+def _copy(place: Place, intent: Intent, start: int, end: int, at: int) -> Request:
+    width = intent.last - intent.first
+    return _paste(
+        _range(place.stock, start, end, intent.first, intent.last),
+        _range(place.exchange, at, at + end - start, 0, width),
+    )
+
+
+def _paste(source: dict[str, int], target: dict[str, int]) -> Request:
+    return {"copyPaste": {
+        "source": source, "destination": target, "pasteType": "PASTE_VALUES", "pasteOrientation": "NORMAL",
+    }}  # fmt: skip
+
+
+def _write(where: dict[str, int], rows: Sequence[Sequence[Cell]]) -> Request:
+    return {"updateCells": {"range": where, "fields": "userEnteredValue", "rows": [cells_of(row) for row in rows]}}
+
+
+def cells_of(row: Sequence[Cell]) -> Request:
+    """One RowData. Text is written as text, whatever it looks like: never a formula, never a number."""
+    return {"values": [{"userEnteredValue": extended(cell)} if cell is not None else {} for cell in row]}
+
+
+def extended(cell: Cell) -> Request:
+    """A cell as the API's ExtendedValue."""
+    if isinstance(cell, bool):
+        return {"boolValue": cell}
+    return {"stringValue": cell} if isinstance(cell, str) else {"numberValue": cell}
+
+
+# settling -------------------------------------------------------------------------------------------------------
+
+
+def read_image(values: Sequence[Sequence[Cell]], exchange: str) -> Image | None:
+    """The image of `exchange` in what `_exchange` holds; None where it is another's, or not whole (a stale read)."""
+    rows = [tuple(row) for row in values]
+    if len(rows) < 3 or not rows[0] or not rows[-1] or rows[0][0] != exchange or rows[-1][0] != exchange:
+        return None
+    previous = str(rows[0][1] or "") if len(rows[0]) > 1 else ""
+    return Image(exchange, previous, rows[1], tuple(rows[2:-1]))
+
+
+def digest(image: Image) -> str:
+    """The same image, the same text: with the id it makes a settlement happen once."""
+    whole = [image.exchange, image.previous, _cut(image.header), [_cut(row) for row in image.rows]]
+    return hashlib.sha256(json.dumps(whole, ensure_ascii=False).encode()).hexdigest()
+
+
+def named(image: Image, intent: Intent) -> tuple[frozenset[str], frozenset[tuple[str, str]]]:
+    """The SKUs and (exchange, SKU) pairs that `Known` must cover to settle this image."""
+    pairs = [(sku, tag) for sku, tag in (row.identity() for row in _image_rows(image, intent)) if isinstance(sku, str)]
+    return frozenset(s for s, _ in pairs), frozenset((str(t.exchange), s) for s, t in pairs if t.exchange is not None)
+
+
+def settle(image: Image, intent: Intent, known: Known, now: datetime) -> Settlement:
+    """What people had typed in the rows that this exchange overwrote. The same answer however often it is asked."""
+    work = _Settling(intent, known, now)
+    for row in _image_rows(image, intent):
+        work.row(row)
+    return Settlement(
+        tuple(work.facts), tuple(work.questions), work.taken, tuple(work.put_back), tuple(work.restored)
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _ImageRow:
+    """One overwritten row and what was written over it."""
+
+    cells: tuple[Cell, ...]
+    write: RowWrite
+    intent: Intent
+    names: Mapping[str, int]  # header -> column, as the sheet had them when it was overwritten
+    straight: bool  # the header was the expected one
+
+    def __getitem__(self, header: str) -> Cell:
+        column = self.names.get(header)
+        return None if column is None else self.at(column)
+
+    def at(self, column: int) -> Cell:
+        index = column - self.intent.first
+        return self.cells[index] if 0 <= index < len(self.cells) else None
+
+    def identity(self) -> tuple[Cell, Tag]:
+        return self[SKU], Tag(*(self[name] for name in TAG))
+
+    def overwritten(self) -> Iterator[tuple[int, Cell, Cell]]:
+        """(column, what stood there, what we wrote), for every cell that the batch wrote in this row."""
+        at, write = self.intent.columns, self.write
+        for header, value in write.cells.items():
+            yield at[header], self.at(at[header]), value
+        if write.exchanged:
+            yield at[TAG_EXCHANGE], self.at(at[TAG_EXCHANGE]), self.intent.exchange
+            yield at[TAG_SKU], self.at(at[TAG_SKU]), self.at(at[SKU])
+        if write.clears:
+            yield from ((at[name], self.at(at[name]), None) for name in (REASON, NOTE) if name in at)
+
+
+def _image_rows(image: Image, intent: Intent) -> Iterator[_ImageRow]:
+    expected = _cut(intent.header[intent.first : intent.last])
+    straight = _cut(image.header) == expected
+    names = intent.columns
+    if not straight and SKU in image.header:  # columns were inserted or moved: believe what the image says
+        names = {str(h): i + intent.first for i, h in reversed(list(enumerate(image.header))) if h is not None}
+    by_row = {write.row: write for write in intent.rows}
+    for number, row in enumerate(intent.image):
+        if write := by_row.get(row):  # others were copied only for shortness: their cells still hold what was typed
+            cells = image.rows[number] if number < len(image.rows) else ()
+            yield _ImageRow(cells, write, intent, names, straight)
+
+
+class _Settling:
+    """What is found while the rows of one image are gone through, in order."""
+
+    def __init__(self, intent: Intent, known: Known, now: datetime) -> None:
+        self.intent, self.now = intent, now
+        self.stock = dict(known.stock)
+        self.known = Known(self.stock, dict(known.taken), frozenset(), known.last_edit)
+        self.facts: list[Fact] = []
+        self.questions: list[Question] = []
+        self.taken: dict[tuple[str, str], Cell] = {}
+        self.put_back: list[dict[str, Cell]] = []
+        self.restored: list[int] = []
+
+    def row(self, row: _ImageRow) -> None:
+        """One row: was it the row that we meant, and what did a person type in it?"""
+        sku, tag = row.identity()
+        if not row.straight or not isinstance(sku, str) or sku not in self.intent.skus:
+            self._undo(row, sku)
+            return
+        if row.write.put_backs:
+            self._restored(row, sku)
+            return
+        settled = ON_HAND in row.write.cells and self._judged(row, sku, tag)
+        self._texts(row, sku, settled)
+
+    def _judged(self, row: _ImageRow, sku: str, tag: Tag) -> bool:
+        """Whether the figure in this row became a fact."""
+        figure = row[ON_HAND]
+        verdict = judge(sku, figure, tag, self.known)
+        match verdict.says:
+            case Says.NOTHING:
+                return False
+            case Says.EDIT:
+                return self._edit(row, sku, tag, verdict)
+            case Says.OPEN if row.write.opens and row.write.sku == sku:
+                return self._open(row, sku, tag, verdict)
+            case Says.OPEN:  # S7: it has not stood over two reads yet
+                self._undo(row, sku)
+                return False
+            case Says.TEXT if figure is None:
+                return False
+        self._ask(verdict, row, sku, tag)
+        return False
+
+    def _edit(self, row: _ImageRow, sku: str, tag: Tag, verdict: Verdict) -> bool:
+        figure, reason = row[ON_HAND], text_of(row[REASON])
+        assert isinstance(figure, int) and isinstance(tag.figure, int)
+        held = hold(sku, figure, tag, reason, self.known, self.now)
+        if held:
+            text = guard.in_gap(held.text, figure)
+            self.questions.append(
+                guard.ask(held.kind, sku, text, self.now, typed=figure, tag=tag, origin=Origin.IMAGE)
+            )  # fmt: skip
+            self._use(tag, sku, figure)
+            return False
+        moved = guard.moved_by(verdict.change, reason, self.stock[sku])
+        assert moved is not None
+        self.stock[sku] = self.stock[sku].plus(moved)
+        self.facts.append(
+            self._fact(row, sku, f"edit:{tag.exchange}:{sku}", Kind.ADJUSTMENT, change=moved,
+                       reference=guard.typed_reference(figure, tag.figure))
+        )  # fmt: skip
+        self._use(tag, sku, figure)
+        return True
+
+    def _open(self, row: _ImageRow, sku: str, tag: Tag, verdict: Verdict) -> bool:
+        assert verdict.count is not None
+        self.facts.append(
+            self._fact(row, sku, f"open:{self.intent.exchange}:{sku}", Kind.OPENING, count=verdict.count)
+        )  # fmt: skip
+        self.stock[sku] = Stock(verdict.count)
+        if tag.exchange is not None:
+            self._use(tag, sku, verdict.count)
+        return True
+
+    def _fact(
+        self, row: _ImageRow, sku: str, key: str, kind: Kind, *, change: Stock | None = None, count: int | None = None,
+        reference: str = "",
+    ) -> Fact:  # fmt: skip
+        seen = row[ON_HAND] == row.write.seen
+        return Fact(
+            key, sku, kind, self.intent.made_at if seen else self.now, change or Stock(), count, source="sheet",
+            reference=reference, reason=text_of(row[REASON]), note=text_of(row[NOTE]),
+            batch=f"sheet-{self.intent.exchange}",
+        )  # fmt: skip
+
+    def _use(self, tag: Tag, sku: str, figure: Cell) -> None:
+        pair = (str(tag.exchange), sku)
+        self.taken[pair] = figure
+        self.known = Known(self.stock, {**self.known.taken, pair: figure}, frozenset(), self.known.last_edit)
+
+    def _ask(self, verdict: Verdict, row: _ImageRow, sku: str, tag: Tag) -> None:
+        figure = row[ON_HAND]
+        if verdict.says is Says.TEXT:
+            kind, text = "text", guard.gap_text(figure, self.stock[sku].on_hand if sku in self.stock else 0)
+        else:
+            kind, text = question_of(verdict, sku, figure, tag, self.known)
+            text = guard.in_gap(text, figure)
+        self.questions.append(
+            guard.ask(kind, sku, text, self.now, typed=figure, tag=tag, origin=Origin.IMAGE)
+        )  # fmt: skip
+
+    def _texts(self, row: _ImageRow, sku: str, settled: bool) -> None:
+        """S5: Reason and Note were taken with their edit, and only then are they cleared."""
+        write = row.write
+        for header in (REASON, NOTE):
+            value = row[header]
+            if value is None:
+                continue
+            if write.clears and not settled:
+                self._back(sku, header, value, None)
+            elif settled and not write.clears:
+                self._back(sku, header, None, value)
+
+    def _restored(self, row: _ImageRow, sku: str) -> None:
+        """A row where something was put back: did it land on the SKU it was for?"""
+        if sku != row.write.sku:
+            self._undo(row, sku)
+            return
+        for item, header, expect in row.write.put_backs:
+            self.restored.append(item)
+            if row[header] not in (expect, row.write.cells.get(header)):
+                self._lost(sku, header, row[header])
+
+    def _undo(self, row: _ImageRow, sku: Cell) -> None:
+        """This row was not exchanged: all that was overwritten in it goes back to where its SKU is then."""
+        names = {column: header for header, column in row.names.items()}
+        for column, stood, wrote in row.overwritten():
+            if stood == wrote or (stood is None and column not in names):
+                continue
+            header = names.get(column)
+            if isinstance(sku, str) and header is not None:
+                self._back(sku, header, stood, wrote)
+            elif stood is not None and stood != row[TAG_FIGURE]:
+                self._lost(text_of(sku), header or "a column without a header", stood)
+
+    def _back(self, sku: str, column: str, value: Cell, expect: Cell) -> None:
+        self.put_back.append({"sku": sku, "column": column, "value": value, "expect": expect})
+
+    def _lost(self, sku: str, column: str, value: Cell) -> None:
+        text = (
+            f"? {guard.shown(value)} stood in {column} of this row and was overwritten while rows moved. Type it again."
+        )
+        self.questions.append(
+            guard.ask("lost_cell", sku, text, self.now, typed=value, origin=Origin.IMAGE, reference=column)
+        )  # fmt: skip
+
+
+def _cut(cells: Sequence[Cell]) -> list[Cell]:
+    """Without trailing empty cells, as reads give them."""
+    out = list(cells)
+    while out and out[-1] is None:
+        out.pop()
+    return out
+
+
+# storing --------------------------------------------------------------------------------------------------------
+
+
+def dump(intent: Intent) -> bytes:
+    """An intention as the ledger keeps it."""
+    whole = asdict(intent)
+    whole["made_at"] = intent.made_at.isoformat()
+    whole["skus"] = sorted(intent.skus)
+    return json.dumps(whole, ensure_ascii=False).encode()
+
+
+def load(payload: bytes) -> Intent:
+    """The intention that `dump` wrote."""
+    whole = json.loads(payload)
+    rows = tuple(
+        RowWrite(**{**row, "put_backs": tuple(tuple(item) for item in row["put_backs"])}) for row in whole["rows"]
+    )  # fmt: skip
+    return Intent(
+        **{
+            **whole,
+            "made_at": datetime.fromisoformat(whole["made_at"]),
+            "header": tuple(whole["header"]),
+            "image": tuple(whole["image"]),
+            "rows": rows,
+            "skus": frozenset(whole["skus"]),
+        }
+    )

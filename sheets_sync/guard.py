@@ -1,0 +1,209 @@
+"""What is held, what is asked, and the words for it. A seller reads these sentences in Status; each says what to do.
+
+A question has a key made of what was seen, so the same sight never asks twice and goes when its cause goes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sheets_sync.model import Cell, Event, Kind, Origin, Question, Reason, Stock, Tag
+
+KINDS = {
+    "text": "what stands in On hand is not a whole number",
+    "below_zero": "the change would leave fewer than no units (S2)",
+    "other_tag": "the row's hidden tag names another SKU: the SKU cell was changed, or the row was copied",
+    "used_tag": "the row's change was recorded already: a copied row, or an old version of it",
+    "untagged": "a figure was typed for a SKU that has a count, in a row that we have not written",
+    "reason": "the reason given does not fit the change (S11)",
+    "undo": "the cell shows the figure from before the last edit again (S4)",
+    "duplicate": "a SKU stands in several rows; none of them counts",
+    "sku_number": "the SKU is a number or a formula result, so its leading zeros may be lost",
+    "rename": "a new SKU appeared while another vanished (S9)",
+    "vanished": "a SKU has a count but no row any more",
+    "lost_cell": "what a person typed was overwritten, and could not be put back",
+    "formula": "what was overwritten may have been a formula; its value was put back",
+    "unknown_sku": "an order names a SKU that we do not know (O8)",
+    "cancellation": "the seller or the marketplace cancelled late (O2)",
+    "gone_order": "the channel has no such order any more (O9)",
+    "before_opening": "an order from before the opening still shows open units (B2)",
+    "return": "units came back: sellable, damaged, or not arrived (O5)",
+}
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What is taken without asking. Config, `[limits]`."""
+
+    batch_bytes: int = 1_500_000
+    batch_requests: int = 2_000
+    image_gap: int = 50  # rows that an image may copy in vain to save a request
+
+
+def shown(cell: Cell) -> str:
+    """A cell as a person sees it."""
+    if cell is None:
+        return "nothing"
+    if isinstance(cell, bool):
+        return str(cell).upper()
+    return f"'{cell}'" if isinstance(cell, str) else f"{cell:g}" if isinstance(cell, float) else str(cell)
+
+
+def is_count(cell: Cell) -> bool:
+    """A whole number of units, not below zero. `True`, text and 3.5 are not."""
+    return type(cell) is int and cell >= 0
+
+
+# questions ------------------------------------------------------------------------------------------------------
+
+
+def ask(
+    kind: str, sku: str, text: str, at: datetime, *, typed: Cell = None, tag: Tag | None = None,
+    origin: Origin = Origin.CELL, reference: str = "",
+) -> Question:  # fmt: skip
+    """A question whose key is its content. `kind` is one of KINDS."""
+    base = tag.exchange if tag else None
+    key = f"{kind}:{sku}:{base or ''}:{typed!r}:{reference}"
+    return Question(
+        key, kind, sku, text, origin, typed, tag.figure if tag else None, reference, at
+    )  # fmt: skip
+
+
+def not_a_count(typed: Cell, on_hand: int | None) -> str:
+    keeps = "" if on_hand is None else f"; the ledger keeps {on_hand}"
+    if typed is None:
+        return f"? On hand is empty{keeps}. Type a whole number."
+    return f"? {shown(typed)} is not a whole number of units{keeps}. Type a whole number."
+
+
+def below_zero(typed: int, tag: int, on_hand: int) -> str:
+    change = typed - tag
+    return (
+        f"held: {tag} to {typed} is {change}, but only {on_hand} are left, which would give {on_hand + change}. "
+        f"Put {tag} or {on_hand} back, or count again."
+    )
+
+
+def other_tag(tag: Tag, known: bool) -> str:
+    if known:
+        return (
+            f"? This row last held {shown(tag.sku)}; its figure was not taken. "
+            "Put the SKU back, or clear On hand to get this SKU's own figure."
+        )
+    return f"? This row was copied from {shown(tag.sku)}. Clear On hand, wait a moment, then type this SKU's count."
+
+
+def used_tag(typed: Cell) -> str:
+    return (
+        f"? {shown(typed)} stood over a figure whose change is recorded already (a copied row, or an old version). "
+        "It was not taken again; type the change once more if you meant it."
+    )
+
+
+def untagged(typed: Cell, on_hand: int) -> str:
+    return (
+        f"? {shown(typed)} was typed in a new row, but this SKU already has {on_hand}. "
+        f"Clear On hand to see {on_hand} here, then change it."
+    )
+
+
+def bad_reason(reason: str, change: int, damaged: int) -> str:
+    if reason == Reason.DISPOSED:
+        return "? 'disposed' takes from Damaged, not from On hand. Put the figure back, or choose another reason."
+    if reason == Reason.REPAIRED:
+        return f"? 'repaired' moves units from Damaged, where {damaged} are; this change is {change:+d}."
+    return f"? '{reason}' lowers On hand; this change is {change:+d}. Put the figure back, or choose another reason."
+
+
+def gap_text(typed: Cell, on_hand: int) -> str:
+    return f"? {shown(typed)} was typed while we wrote and is not a whole number; the ledger keeps {on_hand}."
+
+
+def in_gap(text: str, typed: Cell) -> str:
+    """The same question about something that our own write has meanwhile replaced in its cell."""
+    return f"{text} (You typed {shown(typed)}; the cell shows the ledger's figure now.)"
+
+
+def duplicate(rows: list[int]) -> str:
+    return f"? This SKU stands in rows {', '.join(map(str, rows[:5]))}; none of them counts. Keep one."
+
+
+def number_sku(cell: Cell) -> str:
+    return f"? The SKU {shown(cell)} is a number here, so leading zeros may be lost. Format the cell as plain text."
+
+
+def rename(sku: str, gone: list[str]) -> str:
+    names = ", ".join(gone[:3])
+    return f"? New here while {names} vanished. Is {sku} a new name? Put {names} back to open {sku} as a new SKU."
+
+
+def vanished(sku: str, on_hand: int) -> str:
+    return f"? {sku} has {on_hand} on hand but no row. Put its row back: a missing row is not zero."
+
+
+def back_again(typed: int, on_hand: int, undo: int) -> str:
+    return (
+        f"? {typed} is the figure from before your last edit. Undoing that edit gives {undo}; "
+        f"adding gives {typed}. Type {undo} or another figure."
+    )
+
+
+# status ---------------------------------------------------------------------------------------------------------
+
+OK = "ok"
+
+
+def typed_reference(typed: int, tag: int) -> str:
+    """What an edit's event says it came from; `typed_in` reads it back."""
+    return f"typed {typed} over {tag}"
+
+
+def typed_in(reference: str) -> int | None:
+    words = reference.split(" ")
+    return int(words[1]) if len(words) == 4 and words[0] == "typed" and words[2] == "over" else None
+
+
+def recorded(change: int, now: int, typed: int | None) -> str:
+    """S1: what became of a typed figure."""
+    exact = "" if typed is None or typed == now else f"; for exactly {typed} use Set to"
+    return f"{change:+d} recorded, now {now}{exact}"
+
+
+def damaged(units: int, now: int) -> str:
+    return f"{units} moved to Damaged, now {now}"
+
+
+def status_of(event: Event | None) -> str:
+    """What Status says of a row about which nothing is asked: its last event, in words."""
+    if event is None:
+        return OK
+    fact, change, now = event.fact, event.change, event.balance.on_hand
+    match fact.kind:
+        case Kind.ADJUSTMENT if fact.reason == Reason.DAMAGE and change.damaged > 0:
+            return damaged(change.damaged, now)
+        case Kind.ADJUSTMENT:
+            return recorded(change.on_hand, now, typed_in(fact.reference))
+        case Kind.OPENING:
+            return f"opened with {now}"
+        case Kind.STOCK_TAKE:
+            return f"counted {fact.count}, now {now}"
+        case Kind.REVERSAL:
+            return f"undone ({change.on_hand:+d}), now {now}"
+        case _:
+            return OK
+
+
+# reasons (S11) --------------------------------------------------------------------------------------------------
+
+
+def moved_by(change: int, reason: str, stock: Stock) -> Stock | None:
+    """What an edit of On hand by `change` moves, or None where the reason does not fit."""
+    match reason:
+        case Reason.DAMAGE:
+            return Stock(on_hand=change, damaged=-change) if change < 0 else None
+        case Reason.REPAIRED:
+            return Stock(on_hand=change, damaged=-change) if 0 < change <= stock.damaged else None
+        case Reason.DISPOSED:
+            return None
+    return Stock(on_hand=change)
