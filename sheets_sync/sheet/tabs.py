@@ -1,0 +1,229 @@
+"""The tabs and their columns as data: who writes each, what it holds, how it looks, what its header's note says.
+
+Every column has one writer, the person or the service; the few that both write are exchanged (On hand, Reason, Note)
+or taken and unticked (Primary, Start). `stock_columns` and `wanted` are the two functions; the rest is tables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from sheets_sync.errors import BadInput
+from sheets_sync.model import Reason
+
+STOCK = "Stock"
+LEDGER = "Ledger"
+CHANNELS = "Channels"
+EXCHANGE = "_exchange"
+
+SKU = "SKU"
+TITLE = "Title"
+TAG_SKU = "tag SKU"
+TAG_FIGURE = "tag figure"
+TAG_EXCHANGE = "tag exchange"
+ON_HAND = "On hand"
+REASON = "Reason"
+NOTE = "Note"
+COMMITTED = "Committed"
+DAMAGED = "Damaged"
+AVAILABLE = "Available"
+LOW_STOCK = "Low-stock level"
+STATUS = "Status"
+UPDATED = "Updated"
+
+EVENT = "Event"
+WHEN = "When"
+WHAT = "What"
+ON_HAND_CHANGE = "On hand change"
+COMMITTED_CHANGE = "Committed change"
+DAMAGED_CHANGE = "Damaged change"
+SOURCE = "Source"
+REFERENCE = "Reference"
+WHO = "Who"
+BATCH = "Batch"
+
+CHANNEL = "Channel"
+CHANNEL_KIND = "Kind"
+PRIMARY = "Primary"
+START = "Start"
+STATE = "State"
+LISTINGS = "Listings"
+OUT_OF_STEP = "Out of step"
+LAST_PUSH = "Last push"
+LAST_ORDER = "Last order"
+LAST_ERROR = "Last error"
+PROGRESS = "Progress"
+
+
+class Writer(StrEnum):
+    """Who writes a column. Nothing that a person wrote is ever overwritten, save what is exchanged."""
+
+    PERSON = "person"
+    SERVICE = "service"  # protected, with a warning only: staff must be able to sort and move rows
+    BOTH = "both"  # exchanged: taken first, then written or cleared
+
+
+class Format(StrEnum):
+    """What a cell of the column is shown as."""
+
+    TEXT = "text"  # plain text: 00123 stays 00123
+    NUMBER = "number"  # whole units
+    DATETIME = "datetime"  # a serial number in the spreadsheet's own time zone
+    TICK = "tick"  # a tick box
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of one tab. `width` is in pixels; `help` is the note that hovers over the header."""
+
+    header: str
+    writer: Writer
+    key: str
+    format: Format
+    width: int
+    help: str = ""
+    hidden: bool = False
+    choices: tuple[str, ...] = ()  # offered in a list; other words are allowed and flagged by us
+    accent: bool = False  # the cells that people are meant to type in
+
+
+@dataclass(frozen=True)
+class Tab:
+    """A tab as `init` makes it. `rows` is how many it starts with; it grows by itself."""
+
+    title: str
+    columns: tuple[Column, ...]
+    rows: int
+    frozen_columns: int = 0
+
+    @property
+    def served(self) -> bool:
+        """Whether the service alone writes here, so that the tab is protected as one."""
+        return all(c.writer is Writer.SERVICE for c in self.columns)
+
+
+def _person(header: str, key: str, kind: Format, width: int, help: str, *, accent: bool = False) -> Column:
+    return Column(header, Writer.PERSON, key, kind, width, help, accent=accent)
+
+
+def _service(header: str, key: str, kind: Format, width: int, help: str = "", *, hidden: bool = False) -> Column:
+    return Column(header, Writer.SERVICE, key, kind, width, help, hidden=hidden)
+
+
+_TAG_HELP = "Hidden. What the service last wrote in this row; it finds typed figures by it. Leave it alone."
+
+_STOCK_FRONT = (
+    _person(SKU, "sku", Format.TEXT, 130, "Plain text, so that 00123 and 1E5 stay as they are. One row a SKU."),
+    _person(TITLE, "title", Format.TEXT, 260, "For you to read; filled in by the service for rows that it adds."),
+    _service(TAG_SKU, "tag_sku", Format.TEXT, 100, _TAG_HELP, hidden=True),
+    _service(TAG_FIGURE, "tag_figure", Format.NUMBER, 80, _TAG_HELP, hidden=True),
+    _service(TAG_EXCHANGE, "tag_exchange", Format.TEXT, 100, _TAG_HELP, hidden=True),
+    Column(
+        ON_HAND,
+        Writer.BOTH,
+        "on_hand",
+        Format.NUMBER,
+        90,
+        "Units physically there and sellable. Type over it: what you type is a change against the figure shown.",
+        accent=True,
+    ),
+    Column(
+        REASON,
+        Writer.BOTH,
+        "reason",
+        Format.TEXT,
+        110,
+        "Why the count changes. Taken with the edit in this row, then cleared.",
+        choices=tuple(Reason),
+    ),
+    Column(
+        NOTE, Writer.BOTH, "note", Format.TEXT, 180, "A remark for the edit in this row; taken with it, then cleared."
+    ),
+    _service(COMMITTED, "committed", Format.NUMBER, 95, "Promised to buyers, not shipped yet."),
+    _service(DAMAGED, "damaged", Format.NUMBER, 85, "Physically there, not sellable."),
+    _service(AVAILABLE, "available", Format.NUMBER, 85, "On hand less Committed; negative when too much was sold."),
+)
+_STOCK_BACK = (
+    _person(LOW_STOCK, "low_stock", Format.NUMBER, 115, "Available below this is coloured. Blank: never."),
+    _service(STATUS, "status", Format.TEXT, 320, "What became of the last edit, and what is held or asked."),
+    _service(UPDATED, "updated", Format.DATETIME, 140, "When the service last wrote this row."),
+)
+
+LEDGER_COLUMNS = (
+    _service(EVENT, "event", Format.NUMBER, 70, "The event's number in the ledger. Newest first."),
+    _service(WHEN, "when", Format.DATETIME, 140, "When it happened."),
+    _service(SKU, "sku", Format.TEXT, 130),
+    _service(TITLE, "title", Format.TEXT, 220),
+    _service(WHAT, "what", Format.TEXT, 100, "The kind of event."),
+    _service(ON_HAND_CHANGE, "on_hand_change", Format.NUMBER, 110),
+    _service(ON_HAND, "on_hand", Format.NUMBER, 80, "After this event."),
+    _service(COMMITTED_CHANGE, "committed_change", Format.NUMBER, 130),
+    _service(COMMITTED, "committed", Format.NUMBER, 90, "After this event."),
+    _service(DAMAGED_CHANGE, "damaged_change", Format.NUMBER, 120),
+    _service(DAMAGED, "damaged", Format.NUMBER, 85, "After this event."),
+    _service(REASON, "reason", Format.TEXT, 100),
+    _service(NOTE, "note", Format.TEXT, 200),
+    _service(SOURCE, "source", Format.TEXT, 100),
+    _service(REFERENCE, "reference", Format.TEXT, 150, "The order, count or row that it came from."),
+    _service(WHO, "who", Format.TEXT, 120),
+    _service(BATCH, "batch", Format.TEXT, 120, "One paste, stock-take or import shares a batch."),
+)
+
+CHANNEL_COLUMNS = (
+    _service(CHANNEL, "channel", Format.TEXT, 140),
+    _service(CHANNEL_KIND, "kind", Format.TEXT, 110),
+    Column(
+        PRIMARY,
+        Writer.BOTH,
+        "primary",
+        Format.TICK,
+        75,
+        "Tick the channel whose inventory seeds the first counts.",
+        accent=True,
+    ),
+    Column(
+        START,
+        Writer.BOTH,
+        "start",
+        Format.TICK,
+        65,
+        "Tick when the figures look right: openings are written and pushing begins.",
+        accent=True,
+    ),
+    _service(STATE, "state", Format.TEXT, 140),
+    _service(LISTINGS, "listings", Format.NUMBER, 80),
+    _service(OUT_OF_STEP, "out_of_step", Format.NUMBER, 90, "Listings that do not show what they should yet."),
+    _service(LAST_PUSH, "last_push", Format.DATETIME, 140),
+    _service(LAST_ORDER, "last_order", Format.DATETIME, 140),
+    _service(LAST_ERROR, "last_error", Format.TEXT, 300),
+    _service(PROGRESS, "progress", Format.TEXT, 160),
+)
+
+
+def stock_columns(channel_titles: Sequence[str] = ()) -> tuple[Column, ...]:
+    """The columns of Stock, one for each channel's figure among them.
+
+    Raises BadInput where a channel's title is blank, used twice, or is a header that we use ourselves.
+    """
+    used = {c.header for c in (*_STOCK_FRONT, *_STOCK_BACK)}
+    for title in channel_titles:
+        if not title.strip():
+            raise BadInput("a channel has a blank title; it heads a column of the Stock tab, so give it one")
+        if title in used:
+            raise BadInput(f"the channel title {title!r} is already a header of the Stock tab; choose another title")
+        used.add(title)
+    shown = (
+        _service(title, f"channel:{title}", Format.NUMBER, 110, f"What {title} shows.") for title in channel_titles
+    )
+    return (*_STOCK_FRONT, *shown, *_STOCK_BACK)
+
+
+def wanted(channel_titles: Sequence[str] = ()) -> tuple[Tab, ...]:
+    """Every tab that `init` makes or repairs. `_exchange` is not among them: the chain makes it."""
+    return (
+        Tab(STOCK, stock_columns(channel_titles), rows=1000, frozen_columns=2),
+        Tab(LEDGER, LEDGER_COLUMNS, rows=200),
+        Tab(CHANNELS, CHANNEL_COLUMNS, rows=50, frozen_columns=1),
+    )
