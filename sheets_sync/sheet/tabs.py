@@ -97,6 +97,7 @@ class Tab:
     columns: tuple[Column, ...]
     rows: int
     frozen_columns: int = 0
+    ticked: int = 1  # rows below the header that show tick boxes: a box stands in every cell that may be ticked
 
     @property
     def served(self) -> bool:
@@ -225,5 +226,5 @@ def wanted(channel_titles: Sequence[str] = ()) -> tuple[Tab, ...]:
     return (
         Tab(STOCK, stock_columns(channel_titles), rows=1000, frozen_columns=2),
         Tab(LEDGER, LEDGER_COLUMNS, rows=200),
-        Tab(CHANNELS, CHANNEL_COLUMNS, rows=50, frozen_columns=1),
+        Tab(CHANNELS, CHANNEL_COLUMNS, rows=50, frozen_columns=1, ticked=max(1, len(channel_titles))),
     )

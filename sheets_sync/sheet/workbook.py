@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from itertools import zip_longest
@@ -27,6 +27,8 @@ from sheets_sync.errors import BadInput, SheetNotReady, Unavailable
 from sheets_sync.model import Cell, Layout, Look, Mark, TabInfo
 from sheets_sync.sheet import tabs
 from sheets_sync.sheet.client import Pace, SheetAccess, SheetHttp, credentials
+from sheets_sync.sheet.setup import Found, Survey, letter, number_format
+from sheets_sync.sheet.tabs import Tab
 
 Requests = list[dict[str, Any]]
 
@@ -37,10 +39,10 @@ _LAYOUT_FIELDS = (
     "sheets(properties(sheetId,title,hidden,gridProperties(rowCount,columnCount)),basicFilter(range))"
 )
 _DETAIL_FIELDS = (
-    "sheets(properties,protectedRanges,conditionalFormats,"
-    "data(startRow,startColumn,columnMetadata(hiddenByUser,pixelSize),"
-    "rowData(values(userEnteredValue,note,dataValidation,userEnteredFormat(numberFormat,textFormat(bold))))))"
+    "sheets(properties,protectedRanges,conditionalFormats,data(columnMetadata(hiddenByUser,pixelSize),"
+    "rowData(values(effectiveValue,note,dataValidation,userEnteredFormat(numberFormat,textFormat(bold))))))"
 )
+_FORMAT_FIELDS = "sheets(properties(title),data(rowData(values(userEnteredFormat(numberFormat(type))))))"
 _UNFORMATTED = {"valueRenderOption": "UNFORMATTED_VALUE", "dateTimeRenderOption": "SERIAL_NUMBER"}
 
 
@@ -158,22 +160,26 @@ class Workbook:
                 return rows
         return None
 
-    def details(self, titles: Iterable[str]) -> dict[str, dict[str, Any]]:
-        """What `setup.plan` compares with, by tab: protections, rules, widths, and the cells of the first two rows."""
-        ranges = [f"{_quoted(title)}!1:2" for title in titles]
-        if not ranges:
-            return {}
-        answer = self._get(SPREADSHEET_URL % self.spreadsheet_id, {"fields": _DETAIL_FIELDS, "ranges": ranges})
-        return {sheet["properties"]["title"]: sheet for sheet in answer.get("sheets", ())}
+    def survey(self, wanted: Sequence[Tab]) -> Survey:
+        """All that `setup.plan` compares with: up to four reads, of which one has the formats of whole SKU columns."""
+        layout = self.layout()
+        there = [layout.tabs[tab.title] for tab in wanted if tab.title in layout.tabs]
+        ticked = {tab.title: tab.ticked for tab in wanted}
+        tops = {tab.title: f"1:{min(tab.rows, 1 + ticked[tab.title])}" for tab in there}
+        found = {title: Found.of(layout.tabs[title], s) for title, s in self._grids(tops, _DETAIL_FIELDS).items()}
+        skus = {title: letter(f.header.index(tabs.SKU)) for title, f in found.items() if tabs.SKU in f.header}
+        below = {title: f"{column}2:{column}" for title, column in skus.items() if layout.tabs[title].rows > 1}
+        formats = self._grids(below, _FORMAT_FIELDS)
+        return Survey(layout, found, {title: _all_text(s, layout.tabs[title].rows - 1) for title, s in formats.items()})
 
-    def column_formats(self, title: str, column: int) -> list[str]:
-        """The number format's type of every cell below the header of one column ("" where it has none)."""
-        letter = gspread.utils.rowcol_to_a1(1, column + 1)[:-1]
-        fields = "sheets(data(rowData(values(userEnteredFormat(numberFormat(type))))))"
-        ranges = [f"{_quoted(title)}!{letter}2:{letter}"]
+    def _grids(self, areas: Mapping[str, str], fields: str) -> dict[str, dict[str, Any]]:
+        """Sheet resources by title, each with the cells of its area (like "A2:A")."""
+        if not areas:
+            return {}
+        ranges = [f"{_quoted(title)}!{area}" for title, area in areas.items()]
         answer = self._get(SPREADSHEET_URL % self.spreadsheet_id, {"fields": fields, "ranges": ranges})
-        rows = answer["sheets"][0].get("data", [{}])[0].get("rowData", [])
-        return [_number_format(row) for row in rows]
+        sheets = {sheet["properties"]["title"]: sheet for sheet in answer.get("sheets", ())}
+        return {title: sheets[title] for title in areas if title in sheets}
 
     def values(self, ranges: Sequence[str], *, by: str = "ROWS", formulas: bool = False) -> list[list[list[Cell]]]:
         """Cells of several ranges in one call, by "ROWS" or "COLUMNS"; trailing empty cells are cut."""
@@ -273,8 +279,7 @@ def _letters(header: Sequence[Cell], needed: Sequence[str] | None) -> list[range
 
 
 def _range(run: range) -> str:
-    first, last = (gspread.utils.rowcol_to_a1(1, position + 1)[:-1] for position in (run.start, run.stop - 1))
-    return f"'{tabs.STOCK}'!{first}2:{last}"
+    return f"'{tabs.STOCK}'!{letter(run.start)}2:{letter(run.stop - 1)}"
 
 
 def _quoted(title: str) -> str:
@@ -298,7 +303,7 @@ def _text(cell: Cell) -> str:
     return "" if cell is None else str(cell)
 
 
-def _number_format(row: Mapping[str, Any]) -> str:
-    cell = (row.get("values") or [{}])[0]
-    kind: str = cell.get("userEnteredFormat", {}).get("numberFormat", {}).get("type", "")
-    return kind
+def _all_text(sheet: Mapping[str, Any], rows: int) -> bool:
+    """Whether every cell below the header is plain text; a row that the answer leaves out has no format."""
+    found = [row for block in sheet.get("data", ()) for row in block.get("rowData", ())]
+    return len(found) >= rows and all(number_format((row.get("values") or [{}])[0]) == "TEXT" for row in found)
