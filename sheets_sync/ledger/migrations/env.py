@@ -1,0 +1,12 @@
+"""Alembic runs this. The connection, and the transaction around it, are those of `Database.migrate`."""
+
+from alembic import context
+
+from sheets_sync.ledger.schema import metadata
+
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=metadata,
+    transactional_ddl=False,  # the transaction is the caller's: all migrations, or none
+)
+context.run_migrations()

@@ -1,0 +1,287 @@
+"""One write transaction: all of it is recorded, or nothing."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import Connection
+
+from sheets_sync import stock
+from sheets_sync.errors import KeyConflict
+from sheets_sync.ledger import codec
+from sheets_sync.ledger.schema import (
+    balances,
+    deliveries,
+    events,
+    exchanges,
+    listings,
+    order_lines,
+    put_backs,
+    questions,
+    settlements,
+    state,
+    taken,
+)
+from sheets_sync.ledger.view import HEAD_NAME, View, chunks
+from sheets_sync.model import Balance, Cell, Event, Fact, LineState, Listing, Question, Ref, StockKey, StoredDelivery
+
+INTENT_STATES = frozenset({"sent", "landed", "refused", "dead"})
+DELIVERY_STATES = frozenset({"waiting", "applied", "failed"})
+
+
+class Tx(View):
+    """Reads and writes. What it reads stays as it is until it ends: nobody else writes meanwhile."""
+
+    def __init__(self, connection: Connection, clock: Callable[[], datetime]) -> None:
+        super().__init__(connection)
+        self._clock = clock
+
+    def put(self, name: str, value: Any) -> None:
+        """Small JSON state by name; None deletes it."""
+        if name.startswith("_"):
+            raise ValueError(f"state {name!r}: names that begin with _ are the ledger's own")
+        self._put(name, value)
+
+    # stock ------------------------------------------------------------------------------------------------------
+
+    def append(self, facts: Iterable[Fact]) -> list[Event]:
+        """Record facts in order, each once, with the corrections of law 2; gives the events appended.
+
+        A key that is recorded with the same contents is success: nothing is appended for it. Raises KeyConflict for
+        other contents, BadInput for what is no fact, AlreadyReversed for a second strike; then nothing of the
+        transaction may be kept.
+        """
+        fresh = self._not_recorded([stock.checked(fact) for fact in facts])
+        if not fresh:
+            return []
+        standing = self._balances_of(fresh)
+        histories = self._histories(fresh, standing)
+        appended: list[Event] = []
+        now, next_id = self._clock(), self.last_event_id() + 1
+        for fact in fresh:
+            key = StockKey(fact.sku, fact.location)
+            history = histories.get(key)
+            made, standing[key] = stock.post(
+                standing[key], history or (), fact, recorded_at=now, next_id=next_id + len(appended)
+            )
+            appended += made
+            if history is not None:
+                history += made
+        self._connection.execute(sa.insert(events), [codec.event_values(event) for event in appended])
+        self._upsert(balances, [codec.balance_values(balance) for balance in standing.values()])
+        return appended
+
+    def _not_recorded(self, facts: Sequence[Fact]) -> list[Fact]:
+        known: dict[str, Fact] = {}
+        for keys in chunks(fact.key for fact in facts):
+            rows = self._connection.execute(sa.select(events).where(events.c.key.in_(keys)))
+            known |= {row.key: codec.event_of(row).fact for row in rows}
+        fresh = []
+        for fact in facts:
+            if fact.key not in known:
+                known[fact.key] = fact
+                fresh.append(fact)
+            elif differ := stock.differing(known[fact.key], fact):
+                raise KeyConflict(_conflict(known[fact.key], fact, differ))
+        return fresh
+
+    def _balances_of(self, facts: Iterable[Fact]) -> dict[StockKey, Balance]:
+        keys = dict.fromkeys(StockKey(fact.sku, fact.location) for fact in facts)
+        found = self.balances(key.sku for key in keys)
+        return {key: found.get(key) or Balance(key) for key in keys}
+
+    def _histories(self, facts: Iterable[Fact], standing: Mapping[StockKey, Balance]) -> dict[StockKey, list[Event]]:
+        """All events of those keys for which some fact of the batch takes the slow road of law 2."""
+        times = dict(standing)
+        slow: dict[StockKey, list[Event]] = {}
+        for fact in facts:
+            key = StockKey(fact.sku, fact.location)
+            if stock.needs_history(times[key], fact):
+                slow[key] = []
+            times[key] = stock.seen(times[key], fact)
+        query = sa.select(events).order_by(events.c.seq)
+        for row in self._among(query, events.c.sku, [key.sku for key in slow]):
+            key = StockKey(row.sku, row.location)
+            if key in slow:
+                slow[key].append(codec.event_of(row))
+        return slow
+
+    # orders and listings ----------------------------------------------------------------------------------------
+
+    def put_line(self, line: LineState) -> None:
+        self.put_lines([line])
+
+    def put_lines(self, lines: Iterable[LineState]) -> None:
+        """Lines as they are now, by their key."""
+        self._upsert(order_lines, [codec.line_values(line) for line in lines])
+
+    def put_listings(self, listings_: Iterable[Listing]) -> None:
+        """Listings as they are now, by channel and ref."""
+        self._upsert(listings, [codec.listing_values(listing) for listing in listings_])
+
+    def drop_listing(self, channel: str, ref: Ref) -> None:
+        self._connection.execute(
+            sa.delete(listings).where(
+                listings.c.channel == channel,
+                listings.c.listing == ref.listing,
+                listings.c.parent == ref.parent,
+                listings.c.place == ref.place,
+            )
+        )
+
+    def lock_listings(self, channel: str) -> None:
+        """From here on nobody else writes this channel's listings. (A write transaction is the only one anyway.)"""
+
+    # questions --------------------------------------------------------------------------------------------------
+
+    def ask(self, asked: Iterable[Question]) -> list[Question]:
+        """Questions that are not open yet and were not answered in just these words; gives those newly asked."""
+        rows = {question.key: (question, codec.question_values(question)) for question in asked}
+        was_open: set[str] = set()
+        was_asked: dict[str, set[str]] = defaultdict(set)
+        for row in self._among(sa.select(questions), questions.c.key, rows):
+            was_asked[row.key].add(row.contents)
+            if row.open:
+                was_open.add(row.key)
+        new = [
+            (question, values)
+            for key, (question, values) in rows.items()
+            if key not in was_open and values["contents"] not in was_asked[key]
+        ]
+        if new:
+            self._connection.execute(sa.insert(questions), [values for _, values in new])
+        return [question for question, _ in new]
+
+    def close_questions(self, keys: Iterable[str], why: str) -> None:
+        """Answered, or not to be asked any more; `why` in words."""
+        for some in chunks(keys):
+            self._connection.execute(
+                sa.update(questions)
+                .where(questions.c.key.in_(some), questions.c.open)
+                .values(open=False, closed_at=self._clock(), why=why)
+            )
+
+    # exchanges --------------------------------------------------------------------------------------------------
+
+    def intend(self, exchange: str, previous: str, payload: bytes) -> None:
+        """What an exchange will do, recorded before it is sent. Its state is "sent"."""
+        self._connection.execute(
+            sa.insert(exchanges).values(
+                id=exchange, previous=previous, payload=payload, state="sent", made_at=self._clock()
+            )
+        )
+
+    def settle_once(self, exchange: str, digest: str) -> bool:
+        """True the first time for this exchange with these contents, False ever after."""
+        known = sa.select(settlements.c.digest).where(
+            settlements.c.exchange == exchange, settlements.c.digest == digest
+        )
+        if self._connection.scalar(known) is not None:
+            return False
+        self._connection.execute(
+            sa.insert(settlements).values(exchange=exchange, digest=digest, settled_at=self._clock())
+        )
+        return True
+
+    def set_head(self, exchange: str) -> None:
+        """The exchange landed and is settled; others made for the same predecessor never land any more."""
+        self._put(HEAD_NAME, exchange)
+        previous = sa.select(exchanges.c.previous).where(exchanges.c.id == exchange).scalar_subquery()
+        self._connection.execute(
+            sa.update(exchanges)
+            .where(exchanges.c.previous == previous, exchanges.c.id != exchange, exchanges.c.state == "sent")
+            .values(state="dead")
+        )
+        self.set_intent_state(exchange, "landed")
+
+    def set_intent_state(self, exchange: str, state: str) -> None:
+        """ "sent" | "landed" | "refused" | "dead"."""
+        if state not in INTENT_STATES:
+            raise ValueError(f"an exchange is never {state!r}")
+        self._connection.execute(sa.update(exchanges).where(exchanges.c.id == exchange).values(state=state))
+
+    def take(self, cells: Mapping[tuple[str, str], Cell]) -> None:
+        """Tags used: (exchange, SKU) -> the figure that was typed over them."""
+        rows = [
+            {"exchange": exchange, "sku": sku, "cell": codec.dump_json(cell)} for (exchange, sku), cell in cells.items()
+        ]
+        self._upsert(taken, rows)
+
+    def add_put_backs(self, items: Iterable[Mapping[str, Any]]) -> None:
+        """What was overwritten by mistake and has to be written back."""
+        now = self._clock()
+        if rows := [{"cells": codec.dump_json(dict(item)), "made_at": now} for item in items]:
+            self._connection.execute(sa.insert(put_backs), rows)
+
+    def close_put_backs(self, ids: Iterable[int]) -> None:
+        for some in chunks(ids):
+            self._connection.execute(
+                sa.update(put_backs).where(put_backs.c.id.in_(some)).values(closed_at=self._clock())
+            )
+
+    # deliveries -------------------------------------------------------------------------------------------------
+
+    def store_delivery(self, delivery: StoredDelivery) -> bool:
+        """False where this channel's delivery is there already: nothing changes."""
+        known = sa.select(deliveries.c.id).where(
+            deliveries.c.channel == delivery.channel, deliveries.c.id == delivery.id
+        )
+        if self._connection.scalar(known) is not None:
+            return False
+        self._connection.execute(sa.insert(deliveries).values(codec.delivery_values(delivery)))
+        return True
+
+    def mark_delivery(self, channel: str, id: str, state: str, note: str = "") -> None:
+        """ "waiting" | "applied" | "failed", with a note in words."""
+        if state not in DELIVERY_STATES:
+            raise ValueError(f"a delivery is never {state!r}")
+        self._connection.execute(
+            sa.update(deliveries)
+            .where(deliveries.c.channel == channel, deliveries.c.id == id)
+            .values(state=state, note=note)
+        )
+
+    def prune_deliveries(self, keep: int) -> int:
+        """Forget all but the newest `keep` of those that wait for nothing; gives how many were forgotten."""
+        newest = (
+            sa.select(deliveries.c.received_at)
+            .where(deliveries.c.state != "waiting")
+            .order_by(deliveries.c.received_at.desc())
+            .offset(keep)
+            .limit(1)
+        )
+        last = self._connection.scalar(newest)
+        if last is None:
+            return 0
+        done = self._connection.execute(
+            sa.delete(deliveries).where(deliveries.c.state != "waiting", deliveries.c.received_at <= last)
+        )
+        return done.rowcount
+
+    # ------------------------------------------------------------------------------------------------------------
+
+    def _put(self, name: str, value: Any) -> None:
+        if value is None:
+            self._connection.execute(sa.delete(state).where(state.c.name == name))
+        else:
+            self._upsert(state, [{"name": name, "value": codec.dump_json(value)}])
+
+    def _upsert(self, table: sa.Table, rows: Sequence[codec.Values]) -> None:
+        """Insert, or replace the row of the same primary key."""
+        if not rows:
+            return
+        insert = sqlite.insert if self._connection.dialect.name == "sqlite" else postgresql.insert
+        statement = insert(table)
+        keys = {column.name for column in table.primary_key}
+        changed = {c.name: statement.excluded[c.name] for c in table.columns if c.name not in keys}
+        self._connection.execute(statement.on_conflict_do_update(index_elements=sorted(keys), set_=changed), rows)
+
+
+def _conflict(known: Fact, fact: Fact, differ: Sequence[str]) -> str:
+    said = "; ".join(f"{name} was {getattr(known, name)!r}, is {getattr(fact, name)!r}" for name in differ)
+    return f"{fact.key}: recorded already with other contents ({said}); a key is used for one fact only"
