@@ -52,7 +52,7 @@ class Found:
     @classmethod
     def of(cls, info: TabInfo, sheet: Mapping[str, Any]) -> Found:
         """From a Sheet resource read with the first rows' cells; zeros and empty values are left out in it."""
-        block = next(iter(sheet.get("data", ())), {})
+        block: Mapping[str, Any] = next(iter(sheet.get("data", ())), {})
         cells = tuple(tuple(row.get("values", ())) for row in block.get("rowData", ()))
         header = [_shown(cell) for cell in (cells[0] if cells else ())]
         while header and not header[-1]:
