@@ -50,9 +50,10 @@ _CHAIN = re.compile(r"Invalid requests\[0\]|named ?range", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class SheetAccess:
-    """Which spreadsheet, and as whom. `kind` is "service_account", "oauth" or "anonymous" (a local sheet only).
+    """Which spreadsheet, and as whom. `kind` is "service_account" or "oauth_user".
 
-    `base_url` is that of a local sheet; None means Google. Quotas are Google's, a minute and a user.
+    `base_url` is that of a local sheet, which needs no credentials; None means Google. The quotas are Google's for
+    one user.
     """
 
     base_url: str | None
@@ -211,19 +212,17 @@ def credentials(access: SheetAccess, *, creates: bool = False) -> Credentials:
 
     Raises CredentialsRefused with the way out where the file is missing or of another kind.
     """
-    if access.kind == "anonymous":
-        if not access.base_url:
-            raise CredentialsRefused("Google lets nobody in anonymously; set a credentials file, or a local base_url")
-        return AnonymousCredentials()  # type: ignore[no-untyped-call]  # google-auth leaves it untyped
     if access.credentials_file is None:
-        raise CredentialsRefused(f"credentials of kind {access.kind!r} need a credentials file")
+        if access.base_url:
+            return AnonymousCredentials()  # type: ignore[no-untyped-call]  # google-auth leaves it untyped
+        raise CredentialsRefused("Google wants credentials; set credentials_file (docs/google.md), or a local base_url")
     scopes = [SHEETS_SCOPE, *([CREATE_SCOPE] if creates else [])]
     readers: dict[str, Callable[..., Credentials]] = {
         "service_account": service_account.Credentials.from_service_account_file,
-        "oauth": user_credentials.Credentials.from_authorized_user_file,
+        "oauth_user": user_credentials.Credentials.from_authorized_user_file,
     }
     if access.kind not in readers:
-        raise CredentialsRefused(f"unknown kind of credentials {access.kind!r}; known: {', '.join(readers)}, anonymous")
+        raise CredentialsRefused(f"unknown kind of credentials {access.kind!r}; known: {', '.join(readers)}")
     try:
         return readers[access.kind](str(access.credentials_file), scopes=scopes)
     except (OSError, ValueError, KeyError) as error:

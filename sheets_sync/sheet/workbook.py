@@ -61,7 +61,7 @@ def connect(access: SheetAccess, *, pace: Pace | None = None, clock: Callable[[]
 def create(access: SheetAccess, title: str) -> str:
     """Make a spreadsheet and return its id. Needs the scope drive.file, which is asked for here and nowhere else.
 
-    A service account has no room of its own on Drive, so on Google this is for people's credentials ("oauth").
+    A service account has no room of its own on Drive, so on Google this is for people's credentials ("oauth_user").
     """
     body = {"name": title, "mimeType": "application/vnd.google-apps.spreadsheet"}
     made = _http(access, creates=True).ask("post", DRIVE_FILES_API_V3_URL, {"supportsAllDrives": "true"}, body)
