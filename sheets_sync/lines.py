@@ -37,7 +37,7 @@ from sheets_sync.model import (
 CANCELLATION = "cancellation"
 RETURN = "return"
 UNKNOWN_SKU = "unknown_sku"
-ORDER_GONE = "order_gone"
+GONE_ORDER = "gone_order"
 BEFORE_OPENING = "before_opening"
 
 NOTHING = OrderLine(id="", ordered=0)
@@ -504,7 +504,7 @@ def questions(line: LineState, *, at_once: bool = False, trust_restock: bool = F
             f"{name} is not on {line.channel} any more (trashed or deleted); {units.open} of {line.sku} are still "
             "committed. Say what became of them: back to stock, or shipped."
         )
-        asked.append(_question(ORDER_GONE, line, line.version.isoformat(), text))
+        asked.append(_question(GONE_ORDER, line, line.version.isoformat(), text))
     if units.undecided:
         text = (
             f"{name}: {units.undecided} of {line.sku} were cancelled before shipping, not by the buyer. They stay "
