@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import requests
 from cheroot.wsgi import Server as CherootServer
@@ -404,7 +404,7 @@ def storefront_pages(shop: Storefront) -> Blueprint:
     @pages.post("/buy")
     def buy() -> Response:
         number = shop.buy_one(_text("product"), _units())
-        return redirect(f"/orders?said=Order+{number}+placed", 303)
+        return redirect(f"/orders?{urlencode({'said': f'Order {number} placed'})}", 303)
 
     @pages.post("/orders/<order_id>")
     def act(order_id: str) -> Response:
@@ -471,7 +471,8 @@ _TEMPLATE = """<!doctype html>
 :root { --ink: #1d2430; --soft: #667085; --line: #e4e7ec; --deep: #2f5fd0; --warn: #b42318; }
 * { box-sizing: border-box }
 body { margin: 0; font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: #f7f8fa }
-header { display: flex; gap: 1.5rem; align-items: baseline; padding: 1rem 1.5rem; background: #fff; border-bottom: 1px solid var(--line) }
+header { display: flex; gap: 1.5rem; align-items: baseline; padding: 1rem 1.5rem }
+header { background: #fff; border-bottom: 1px solid var(--line) }
 header h1 { font-size: 1.15rem; margin: 0 } header small { color: var(--soft) }
 nav { margin-left: auto; display: flex; gap: 1rem } a { color: var(--deep); text-decoration: none }
 a[aria-current] { color: var(--ink); font-weight: 600 }
@@ -482,10 +483,13 @@ th { font-size: .8rem; color: var(--soft); font-weight: 600 } tr:last-child td {
 .figure { text-align: right; font-variant-numeric: tabular-nums } .out { color: var(--warn) }
 code { font: .9em ui-monospace, monospace; color: var(--soft) }
 form { display: inline-flex; gap: .4rem; margin: 0 .2rem .2rem 0 }
-input[type=number] { width: 4.5rem; padding: .25rem .4rem; border: 1px solid var(--line); border-radius: 6px; font: inherit }
-button { padding: .25rem .8rem; border: 1px solid var(--deep); border-radius: 6px; background: #fff; color: var(--deep); font: inherit; cursor: pointer }
+input[type=number] { width: 4.5rem; padding: .25rem .4rem; border: 1px solid var(--line) }
+input, button { border-radius: 6px; font: inherit }
+button { padding: .25rem .8rem; border: 1px solid var(--deep); background: #fff; color: var(--deep) }
+button { cursor: pointer }
 button.main { background: var(--deep); color: #fff } button:disabled { opacity: .4; cursor: default }
-.said, .refused { padding: .6rem 1rem; border-radius: 8px; background: #ecfdf3 } .refused { background: #fef3f2; color: var(--warn) }
+.said, .refused { padding: .6rem 1rem; border-radius: 8px; background: #ecfdf3 }
+.refused { background: #fef3f2; color: var(--warn) }
 .state { padding: .1rem .5rem; border-radius: 1rem; background: #eef2ff; font-size: .85rem; white-space: nowrap }
 ul { margin: 0; padding: 0; list-style: none }
 </style></head><body>
@@ -498,7 +502,8 @@ ul { margin: 0; padding: 0; list-style: none }
 {% elif view == "products" %}
 <table><thead><tr><th>Product</th><th>SKU</th><th class="figure">In stock</th><th>Buy</th></tr></thead><tbody>
 {% for p in products %}<tr data-sku="{{ p.sku }}"><td>{{ p.title }}</td><td><code>{{ p.sku }}</code></td>
-<td class="figure{% if p.figure is not none and p.figure <= 0 %} out{% endif %}">{{ "not kept" if p.figure is none else p.figure }}</td>
+<td class="figure{% if p.figure is not none and p.figure <= 0 %} out{% endif %}">
+{{- "not kept" if p.figure is none else p.figure }}</td>
 <td><form method="post" action="/buy"><input type="hidden" name="product" value="{{ p.id }}">
 <input type="number" name="units" value="1" min="1" max="1000000" aria-label="Units of {{ p.title }}">
 <button class="main"{% if not p.buyable %} disabled{% endif %}>Buy</button></form></td></tr>
@@ -507,8 +512,10 @@ ul { margin: 0; padding: 0; list-style: none }
 {% else %}
 <table><thead><tr><th>Order</th><th>Placed</th><th>Lines</th><th>State</th><th>Do</th></tr></thead><tbody>
 {% for o in orders %}<tr data-order="{{ o.id }}"><td>{{ o.number }}</td><td>{{ o.placed }}</td>
-<td><ul>{% for line in o.lines %}<li>{{ line }}</li>{% endfor %}</ul></td><td><span class="state">{{ o.state }}</span></td>
-<td>{% for a in o.actions %}<form method="post" action="/orders/{{ o.id }}"><input type="hidden" name="verb" value="{{ a.verb }}">
+<td><ul>{% for line in o.lines %}<li>{{ line }}</li>{% endfor %}</ul></td>
+<td><span class="state">{{ o.state }}</span></td>
+<td>{% for a in o.actions %}<form method="post" action="/orders/{{ o.id }}">
+<input type="hidden" name="verb" value="{{ a.verb }}">
 <button title="as the {{ a.who }}">{{ a.label }}</button></form>{% endfor %}</td></tr>
 {% else %}<tr><td colspan="5">No orders yet.</td></tr>{% endfor %}
 </tbody></table>
