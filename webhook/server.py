@@ -21,6 +21,10 @@ THREADS = 16
 TIMEOUT = 10
 """Seconds that a connection may keep a thread waiting for its next bytes."""
 
+BACKLOG = 128
+"""Connections that may wait to be accepted. Beyond it a SYN is dropped and comes again after a second: cheroot's own 5
+makes a burst of eight deliveries take that long."""
+
 log = structlog.get_logger(__name__)
 
 
@@ -57,8 +61,11 @@ def serve(app: WSGIApplication, host: str = "127.0.0.1", port: int = 0, *, threa
 
     The port is open when this returns. Raises ConfigError where it cannot be had.
     """
-    server = _Server((host, port), app, numthreads=threads, timeout=TIMEOUT, shutdown_timeout=5)
+    server = _Server(
+        (host, port), app, numthreads=threads, timeout=TIMEOUT, shutdown_timeout=5, request_queue_size=BACKLOG
+    )
     server.server_name = "sheets-sync"
+    server.expiration_interval = 0.1  # seconds; also how long a stop waits for the accepting loop
     try:
         server.prepare()
     except OSError as error:
