@@ -1,1 +1,1 @@
-"""The local sheet and the local shops: they speak the vendors' own protocols on this machine, for tests and rehearsal."""
+"""The local sheet and the local shops: the vendors' own protocols on this machine, for tests and rehearsal."""

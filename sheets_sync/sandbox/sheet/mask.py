@@ -1,7 +1,7 @@
 """Field masks (`sheets(properties.title,data/rowData)`): which parts of a message are read or written.
 
 A mask is a tree of names; a name without children, or `*`, stands for everything below it.
-Source: https://protobuf.dev/reference/protobuf/google.protobuf/#field-mask, and the partial-response syntax with brackets.
+Source: https://protobuf.dev/reference/protobuf/google.protobuf/#field-mask, and partial responses with brackets.
 """
 
 from __future__ import annotations

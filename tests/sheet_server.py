@@ -1,0 +1,146 @@
+"""A local sheet for tests, gspread pointed at it, and faults that a test injects between client and server.
+
+Fixtures: `local_sheet` (running, in memory, with `faults` between), `faults`, `gspread_client`.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import gspread
+import pytest
+from google.auth.credentials import AnonymousCredentials
+from gspread.http_client import HTTPClient
+
+from sheets_sync.sandbox.sheet.server import DROPPED, Answer, Call, Proceed, Running, serve
+
+DEADLINE = 20.0  # seconds that a test waits for what must come
+Fault = Callable[[Call, Proceed], Any]
+Match = Callable[[Call], bool]
+
+
+def is_batch_update(call: Call) -> bool:
+    return call.path.endswith(":batchUpdate") and "/values" not in call.path
+
+
+def is_read(call: Call) -> bool:
+    return call.method == "GET" and call.path.startswith("/v4/")
+
+
+def refusal(status: int, name: str, message: str) -> Answer:
+    """An error answer of Google's shape."""
+    body = f'{{"error": {{"code": {status}, "message": "{message}", "status": "{name}"}}}}'
+    return Answer(status, {"Content-Type": "application/json; charset=UTF-8"}, body.encode())
+
+
+QUOTA = refusal(429, "RESOURCE_EXHAUSTED", "Quota exceeded for quota metric 'Write requests'")
+UNAVAILABLE = refusal(503, "UNAVAILABLE", "The service is currently unavailable.")
+
+
+class Faults:
+    """A middleware: the next matching call meets the fault that was ordered for it. Every call is kept in `calls`."""
+
+    def __init__(self) -> None:
+        self.calls: list[Call] = []
+        self._orders: list[tuple[Match, Fault]] = []
+        self._lock = threading.Lock()
+
+    def __call__(self, call: Call, proceed: Proceed) -> Any:
+        with self._lock:
+            self.calls.append(call)
+            order = next((o for o in self._orders if o[0](call)), None)
+            if order:
+                self._orders.remove(order)
+        return order[1](call, proceed) if order else proceed()
+
+    def order(self, fault: Fault, match: Match = is_batch_update) -> None:
+        """The next matching call meets this fault."""
+        with self._lock:
+            self._orders.append((match, fault))
+
+    def refuse(self, answer: Answer = UNAVAILABLE, match: Match = is_batch_update) -> None:
+        """Answered with an error; not applied."""
+        self.order(lambda call, proceed: answer, match)
+
+    def lose_answer(self, answer: Answer | None = None, match: Match = is_batch_update) -> None:
+        """Applied; then the connection drops, or that answer is given."""
+
+        def fault(call: Call, proceed: Proceed) -> Any:
+            proceed()
+            return answer or DROPPED
+
+        self.order(fault, match)
+
+    def drop(self, match: Match = is_batch_update) -> None:
+        """The connection drops; not applied."""
+        self.order(lambda call, proceed: DROPPED, match)
+
+    def double(self, match: Match = is_batch_update) -> Future[tuple[Answer, Answer]]:
+        """Applied twice; the client gets the first answer, the test both."""
+        both: Future[tuple[Answer, Answer]] = Future()
+
+        def fault(call: Call, proceed: Proceed) -> Answer:
+            first = proceed()
+            both.set_result((first, proceed()))
+            return first
+
+        self.order(fault, match)
+        return both
+
+    def late(self, match: Match = is_batch_update) -> Future[Proceed]:
+        """The client sees the connection drop; the test applies the request when it likes, by calling the result."""
+        held: Future[Proceed] = Future()
+
+        def fault(call: Call, proceed: Proceed) -> Any:
+            held.set_result(proceed)
+            return DROPPED
+
+        self.order(fault, match)
+        return held
+
+    def just_before(self, act: Callable[[], object], match: Match = is_batch_update) -> None:
+        """Something happens (someone types) between the last request and this one."""
+
+        def fault(call: Call, proceed: Proceed) -> Answer:
+            act()
+            return proceed()
+
+        self.order(fault, match)
+
+
+def client_class(base_url: str) -> type[HTTPClient]:
+    """gspread's own HTTP client, with another host."""
+    base = urlsplit(base_url)
+
+    class LocalClient(HTTPClient):
+        def request(self, method: str, endpoint: str, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override]
+            moved = urlsplit(endpoint)._replace(scheme=base.scheme, netloc=base.netloc)
+            return super().request(method, urlunsplit(moved), *args, **kwargs)
+
+    return LocalClient
+
+
+def gspread_for(base_url: str) -> gspread.Client:
+    client = gspread.Client(auth=AnonymousCredentials(), http_client=client_class(base_url))
+    client.set_timeout((3.05, DEADLINE))
+    return client
+
+
+@pytest.fixture
+def faults() -> Faults:
+    return Faults()
+
+
+@pytest.fixture
+def local_sheet(faults: Faults) -> Iterator[Running]:
+    with serve(middleware=faults) as running:
+        yield running
+
+
+@pytest.fixture
+def gspread_client(local_sheet: Running) -> gspread.Client:
+    return gspread_for(local_sheet.base_url)
