@@ -8,7 +8,7 @@ hint that may be torn or stale, so everything it finds is judged once more on wh
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import Enum
 
@@ -123,6 +123,7 @@ class RowWrite:
     exchanged: bool = False  # figure and tag are written; otherwise cleared, service cells only, or put back
     opens: bool = False  # S7: this new SKU stood unchanged over two reads
     clears: bool = False  # Reason and Note are cleared: the look saw an edit there
+    frees: bool = False  # H2: the ledger's own figure was typed over a held change; it is no edit
     put_backs: tuple[tuple[int, str, Cell], ...] = ()  # (id, header, what should stand there) of cells put back
 
 
@@ -256,7 +257,10 @@ class _Rows:
         stock = self.known.stock.get(sku)
         if stock is not None:
             right = figure == stock.on_hand and tag.sku == sku and tag.figure == stock.on_hand
-            return (self._service(at, sku) if right else self._exchange(at, sku, stock.on_hand)), None
+            if right:
+                return self._service(at, sku), None
+            frees = figure is not None and tag.figure is not None and figure != tag.figure
+            return replace(self._exchange(at, sku, stock.on_hand), frees=frees), None
         if tag.blank:
             return self._service(at, sku), None
         if figure is None or tag.sku in (None, sku):

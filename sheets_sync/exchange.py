@@ -114,7 +114,7 @@ def plan(
 
 def chain(previous: str, new: str, place: Place) -> list[Request]:
     """Refused whole where `previous` is not the last exchange; otherwise `new` is, and nothing made before can land."""
-    span = _range(place.exchange, 0, 1, 0, 1)
+    span = grid_range(place.exchange, 0, 1, 0, 1)
     held = {"namedRangeId": previous, "name": place.chain, "range": span}
     return [
         {"updateNamedRange": {"namedRange": held, "fields": "name,range"}},
@@ -132,7 +132,7 @@ def compose(intent: Intent, place: Place, more: Sequence[Request] = ()) -> list[
     sized = {"sheetId": place.exchange, "gridProperties": size}
     out.append({"updateSheetProperties": {"properties": sized, "fields": "gridProperties(rowCount,columnCount)"}})
     out.append(_write({"sheetId": place.exchange}, [mark]))
-    out.append(_write(_range(place.exchange, last, last + 1, 0, 1), [(intent.exchange,)]))
+    out.append(_write(grid_range(place.exchange, last, last + 1, 0, 1), [(intent.exchange,)]))
     out.append(_copy(place, intent, 0, 1, 1))
     at = 2
     for start, end in _runs(intent.image):
@@ -169,18 +169,18 @@ def _rows(intent: Intent, stock: int) -> Iterator[Request]:
         if exchanged:
             source, target = at[SKU], at[TAG_SKU]
             yield _paste(
-                _range(stock, start, end, source, source + 1), _range(stock, start, end, target, target + 1)
+                grid_range(stock, start, end, source, source + 1), grid_range(stock, start, end, target, target + 1)
             )  # fmt: skip
         written = headers | {TAG_EXCHANGE} if exchanged else headers
         for left, right in _runs_of(sorted(at[h] for h in written)):
             names = [next(h for h in written if at[h] == c) for c in range(left, right)]
             values = [[_value(row, name, intent.exchange) for name in names] for row in run]
-            yield _write(_range(stock, start, end, left, right), values)
+            yield _write(grid_range(stock, start, end, left, right), values)
     for row in intent.rows:
         if row.clears:
             for left, right in _runs_of(sorted(at[h] for h in (REASON, NOTE) if h in at)):
                 yield {"updateCells": {
-                    "range": _range(stock, row.row - 1, row.row, left, right), "fields": "userEnteredValue",
+                    "range": grid_range(stock, row.row - 1, row.row, left, right), "fields": "userEnteredValue",
                 }}  # fmt: skip
 
 
@@ -217,7 +217,8 @@ def _runs_of(numbers: Iterable[int]) -> Iterator[tuple[int, int]]:
         yield run[0], run[-1] + 1
 
 
-def _range(sheet: int, r0: int, r1: int, c0: int, c1: int) -> dict[str, int]:
+def grid_range(sheet: int, r0: int, r1: int, c0: int, c1: int) -> dict[str, int]:
+    """The API's GridRange: 0-based, half open."""
     return {
         "sheetId": sheet, "startRowIndex": r0, "endRowIndex": r1, "startColumnIndex": c0, "endColumnIndex": c1,
     }  # fmt: skip
@@ -226,8 +227,8 @@ def _range(sheet: int, r0: int, r1: int, c0: int, c1: int) -> dict[str, int]:
 def _copy(place: Place, intent: Intent, start: int, end: int, at: int) -> Request:
     width = intent.last - intent.first
     return _paste(
-        _range(place.stock, start, end, intent.first, intent.last),
-        _range(place.exchange, at, at + end - start, 0, width),
+        grid_range(place.stock, start, end, intent.first, intent.last),
+        grid_range(place.exchange, at, at + end - start, 0, width),
     )
 
 
@@ -361,6 +362,8 @@ class _Settling:
     def _judged(self, row: _ImageRow, sku: str, tag: Tag) -> bool:
         """Whether the figure in this row became a fact."""
         figure = row[ON_HAND]
+        if row.write.frees and row.write.sku == sku and figure == row.write.seen:
+            return False
         verdict = judge(sku, figure, tag, self.known)
         match verdict.says:
             case Says.NOTHING:

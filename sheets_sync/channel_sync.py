@@ -1,0 +1,518 @@
+"""One pass over a channel: lower what must be lowered, read its orders, book them, look, and raise what may be raised.
+
+The order of the steps is law 3 (`offers.py`): lowering waits for nothing; whatever is raised was looked at first, then
+the channel's orders were read by a read begun after that look, and the write is made against the figure looked at.
+Orders become facts by law 1 (`lines.py`). Each step records what it learned in one transaction, and what is
+about to be sent before it is sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+import structlog
+
+from sheets_sync import lines, offers
+from sheets_sync.channels import Channel, Outcome, PushResult, RawRequest, SignalKind, Target, all_pages
+from sheets_sync.desk import Desk, orders_cursor, remember
+from sheets_sync.errors import OutcomeUnknown
+from sheets_sync.ledger import Tx, View
+from sheets_sync.model import Event, Figure, Lease, Listing, Order, OrderLine, Ref, RemoteListing, StoredDelivery
+
+log = structlog.get_logger()
+
+CATALOGUE_EVERY = timedelta(minutes=10)
+REFUSED_FOR = timedelta(minutes=10)
+RETRY_AFTER = timedelta(seconds=30)
+ORDER_KINDS = frozenset({lines.UNKNOWN_SKU, lines.GONE_ORDER, lines.CANCELLATION, lines.RETURN})
+
+
+@dataclass
+class ChannelMemory:
+    """What one driver of a channel keeps between two passes."""
+
+    catalogue_at: datetime | None = None
+    refused_against: dict[Ref, int] = field(default_factory=dict)  # P6: never again on the same figure
+
+
+@dataclass(frozen=True)
+class Sent:
+    """One figure that was written, or would be, and what came of it."""
+
+    listing: Listing
+    figure: int
+    expected: int | None
+    result: PushResult | None = None
+
+
+@dataclass(frozen=True)
+class ChannelReport:
+    """What a pass did. `again`: there is more to do at once."""
+
+    again: bool = False
+    events: tuple[Event, ...] = ()
+    sent: tuple[Sent, ...] = ()
+    out_of_step: int = 0
+
+
+def channel_pass(desk: Desk, name: str, memory: ChannelMemory, lease: Lease | None) -> ChannelReport:
+    """One pass over channel `name`. Each of its transactions proves that this worker still holds the lease."""
+    return _ChannelPass(desk, name, memory, lease).run()
+
+
+def rehearse(desk: Desk, name: str) -> tuple[Sent, ...]:
+    """The figures that a pass would write or look at now, by what the ledger knows. Nothing is read or written."""
+    plan, _ = _ChannelPass(desk, name, ChannelMemory(), None).plan()
+    steps = (*plan.lower, *plan.look, *plan.raise_)
+    return tuple(Sent(s.listing, s.figure, s.expected) for s in steps if s.figure is not None)
+
+
+# orders ---------------------------------------------------------------------------------------------------------
+
+
+def book_orders(
+    tx: Tx,
+    desk: Desk,
+    name: str,
+    orders: Iterable[Order],
+    *,
+    at_opening: bool = False,
+    opened_at: datetime | None = None,
+) -> list[Event]:
+    """Readings of orders to events, in the caller's transaction (law 1). Readings that say nothing new do nothing."""
+    tx.lock_listings(name)
+    book = _OrderBook(tx, desk, name, opened_at or desk.started_at(tx), at_opening)
+    for order in orders:
+        book.add(order)
+    return book.write()
+
+
+class _OrderBook:
+    """Bookings of several orders of one channel, written together."""
+
+    def __init__(self, tx: Tx, desk: Desk, name: str, opened_at: datetime | None, at_opening: bool) -> None:
+        self.tx, self.desk, self.name, self.opened_at, self.at_opening = tx, desk, name, opened_at, at_opening
+        self.about = desk.settings.channels[name]
+        self.listings = {item.ref.listing: item for item in tx.listings(name)}
+        self.known = known_skus(tx)
+        self.events: list[Event] = []
+        self.touched: dict[str, Listing] = {}
+        self.asked = [q for q in tx.questions() if q.kind in ORDER_KINDS]
+        self.last_order: datetime | None = None
+
+    def add(self, order: Order) -> None:
+        stored = {line.level.id: line for line in self.tx.lines(self.name, order_id=order.id)}
+        booking = lines.book_order(
+            stored,
+            order,
+            self.resolve,
+            channel=self.name,
+            opened_at=lambda _: self.opened_at,
+            at_opening=self.at_opening,
+            at_once=self.about.ships == "at_once",
+            actor=self.about.title,
+        )
+        self.last_order = max(self.last_order or order.placed_at, order.placed_at)
+        changed = [line for line in booking.lines if stored.get(line.level.id) != line]
+        if not changed:
+            return
+        self.tx.put_lines(changed)
+        self.events += self.tx.append(booking.facts)
+        for taken in booking.taken:
+            self._note(taken)
+        open_now = {q.key for q in booking.questions}
+        about = tuple(f":{line.key}" for line in booking.lines)
+        gone = [q.key for q in self.asked if q.key not in open_now and _is_about(q.key, about)]
+        self.tx.close_questions(gone, "the channel says otherwise now")
+        self.tx.ask(booking.questions)
+
+    def resolve(self, line: OrderLine) -> tuple[str | None, int]:
+        """Our SKU and pack size for a line: by its listing, else by its SKU's own name."""
+        listing = self.listings.get(line.ref.listing) if line.ref else None
+        if listing is not None and listing.sku is not None:
+            return listing.sku, listing.pack_size
+        return (line.sku, 1) if line.sku in self.known else (None, 1)
+
+    def _note(self, taken: lines.Taken) -> None:
+        listing = self.listings.get(taken.ref.listing) if taken.ref else None
+        if listing is None:
+            return
+        allowance = self.desk.settings.limits.clock_allowance
+        after = offers.note_taken(listing, taken.change, taken.at, allowance, edited=taken.edited)
+        if after != listing:
+            self.listings[after.ref.listing] = self.touched[after.ref.listing] = after
+
+    def write(self) -> list[Event]:
+        self.tx.put_listings(self.touched.values())
+        if self.last_order:
+            before = self.tx.get(f"channel:{self.name}", {}).get("last_order")
+            if before is None or datetime.fromisoformat(before) < self.last_order:
+                remember(self.tx, self.name, last_order=self.last_order)
+        for event in self.events:
+            log.info("event", id=event.id, kind=event.fact.kind, sku=event.fact.sku, reference=event.fact.reference)
+        return self.events
+
+
+def _is_about(key: str, line_keys: tuple[str, ...]) -> bool:
+    return any(key.endswith(line) or f"{line}:" in key for line in line_keys)
+
+
+def known_skus(view: View) -> set[str]:
+    """The SKUs that we know: those with a balance, and those of matched listings."""
+    return {k.sku for k in view.balances()} | {item.sku for item in view.listings() if item.sku}
+
+
+def apply_delivery(desk: Desk, channel: Channel, delivery: StoredDelivery, *, fetch: bool) -> list[Event]:
+    """What a stored delivery says, booked. With `fetch` False only what its body carries whole; the rest waits.
+
+    Applying twice, late or out of order does no harm: a delivery is a reading like any other.
+    """
+    request = RawRequest("POST", "", delivery.headers, delivery.body)
+    orders, waits = [], False
+    for signal in channel.signals(request):
+        if signal.kind is not SignalKind.ORDER:
+            continue
+        if signal.order is not None:
+            orders.append(signal.order)
+        elif fetch:
+            orders.append(channel.order(signal.id))
+        else:
+            waits = True
+    with desk.ledger.begin() as tx:
+        started = desk.started_at(tx) is not None
+        events = book_orders(tx, desk, channel.name, orders) if started and orders else []
+        if not waits:
+            tx.mark_delivery(delivery.channel, delivery.id, "applied", "" if started else "came before Start")
+    if events:
+        desk.wake_others()
+    elif waits:
+        desk.wake(channel.name)
+    return events
+
+
+# the catalogue --------------------------------------------------------------------------------------------------
+
+
+def read_catalogue(
+    desk: Desk, name: str, *, progress: Callable[[int], None] | None = None, batch: int = 500
+) -> int:  # fmt: skip
+    """Every listing of a channel, with its figure, into the ledger: matched by SKU, never by guess. How many."""
+    channel, seen_refs, count = desk.channels[name], set(), 0
+    begun = desk.clock()
+    waiting: list[RemoteListing] = []
+    for item in all_pages(channel.listings):
+        waiting.append(item)
+        seen_refs.add(item.ref)
+        count += 1
+        if len(waiting) >= batch:
+            _store_listings(desk, name, waiting, begun)
+            waiting = []
+            if progress:
+                progress(count)
+    _store_listings(desk, name, waiting, begun)
+    with desk.ledger.begin() as tx:
+        _finish_catalogue(tx, desk, name, seen_refs)
+    if progress:
+        progress(count)
+    return count
+
+
+def _store_listings(desk: Desk, name: str, items: Sequence[RemoteListing], begun: datetime) -> None:
+    if not items:
+        return
+    about = desk.settings.channels[name]
+    with desk.ledger.begin() as tx:
+        tx.lock_listings(name)
+        have = {item.ref: item for item in tx.listings(name)}
+        seeds = desk.primary(tx) == name and desk.started_at(tx) is None
+        known = known_skus(tx)
+        out = []
+        for item in items:
+            old = have.get(item.ref)
+            sku = old.sku if old and old.sku else item.sku if item.sku and (seeds or item.sku in known) else None
+            base = old or Listing(name, item.ref, sku, hold_back=about.hold_back)
+            now = replace(
+                base, sku=sku, title=item.title, remote_sku=item.sku, pushable=item.pushable, why_not=item.why_not
+            )
+            if old is None or old.shown is None or old.shown_at is None or old.shown_at < begun:
+                now = offers.seen(now, item.shows, item.reserved, begun, before=old)
+            out.append(now)
+        tx.put_listings(item for item in out if have.get(item.ref) != item)
+
+
+def _finish_catalogue(tx: Tx, desk: Desk, name: str, seen: set[Ref]) -> None:
+    """Listings that are gone or share a SKU are not pushed, and say why; orders that waited for a SKU are counted."""
+    tx.lock_listings(name)
+    listings = tx.listings(name)
+    by_sku: dict[str, int] = {}
+    for item in listings:
+        if item.sku and item.ref in seen:
+            by_sku[item.sku] = by_sku.get(item.sku, 0) + 1
+    title = desk.settings.channels[name].title
+    changed = []
+    for item in listings:
+        if item.ref not in seen:
+            changed.append(replace(item, pushable=False, why_not=f"not on {title} any more"))
+        elif item.sku and by_sku[item.sku] > 1 and item.pushable:
+            why = f"{by_sku[item.sku]} listings on {title} carry the SKU {item.sku}; give each its own"
+            changed.append(replace(item, pushable=False, why_not=why))
+    tx.put_listings(changed)
+    count_waiting(tx, desk, name)
+
+
+def count_waiting(tx: Tx, desk: Desk, name: str) -> list[Event]:
+    """O8: order lines that waited for their SKU are counted once it is known, with their own times (law 2)."""
+    waiting = [line for line in tx.lines(name, open_only=True) if line.sku is None]
+    if not waiting:
+        return []
+    book, events, closed = _OrderBook(tx, desk, name, desk.started_at(tx), False), [], []
+    for line in waiting:
+        sku, pack_size = book.resolve(line.level)
+        if sku is not None:
+            at_once = book.about.ships == "at_once"
+            settled, facts = lines.settle(replace(line, sku=sku, pack_size=pack_size), at_once=at_once)
+            tx.put_line(settled)
+            events += tx.append(facts)
+            closed += [q.key for q in book.asked if _is_about(q.key, (f":{line.key}",))]
+    tx.close_questions(closed, "its SKU is known now")
+    return events
+
+
+# a pass ---------------------------------------------------------------------------------------------------------
+
+
+class _ChannelPass:
+    def __init__(self, desk: Desk, name: str, memory: ChannelMemory, lease: Lease | None) -> None:
+        self.desk, self.name, self.memory, self.lease = desk, name, memory, lease
+        self.channel = desk.channels[name]
+        able = self.channel.capabilities
+        self.means = offers.Means(able.compare_and_set, able.readable, able.basis.value == "gross")
+        self.events: list[Event] = []
+        self.sent: list[Sent] = []
+        self.again = False
+
+    def run(self) -> ChannelReport:
+        with self.desk.ledger.read() as view:
+            started = self.desk.started_at(view) is not None
+        enabled = self.desk.settings.channels[self.name].enabled
+        if started and enabled:
+            plan, _ = self.plan()
+            self._write([(s.listing, s.figure, s.expected) for s in plan.lower if s.figure is not None])
+        if started:
+            self._deliveries()
+            self._read_orders()
+        self._catalogue()
+        if started and enabled:
+            self._look_and_write()
+        out_of_step = self._finish(started and enabled)
+        if self.events:
+            self.desk.wake_others(self.name)
+        return ChannelReport(self.again, tuple(self.events), tuple(self.sent), out_of_step)
+
+    def plan(self) -> tuple[offers.Plan, int]:
+        """What to do about this channel's listings, and the last event that the plan knows."""
+        with self.desk.ledger.read() as view:
+            listings, available, upto = view.listings(self.name), availability(view), view.last_event_id()
+        return offers.plan(listings, available, self.means, now=self.desk.clock()), upto
+
+    # reading --------------------------------------------------------------------------------------------------
+
+    def _deliveries(self) -> None:
+        with self.desk.ledger.read() as view:
+            waiting = view.deliveries(self.name, state="waiting")
+        for delivery in waiting:
+            self.events += apply_delivery(self.desk, self.channel, delivery, fetch=True)
+
+    def _read_orders(self) -> tuple[datetime, set[int]]:
+        """All orders that changed since the last read, booked. When the read began, and the events it made."""
+        begun, made = self.desk.clock(), set()
+        with self.desk.ledger.read() as view:
+            since = datetime.fromisoformat(view.get(orders_cursor(self.name)) or self._from_start(view))
+        cursor: str | None = None
+        while True:
+            page = self.channel.orders(since, cursor)
+            with self.desk.ledger.begin(self.lease) as tx:
+                events = book_orders(tx, self.desk, self.name, page.items)
+                if page.cursor is None:
+                    tx.put(orders_cursor(self.name), begun.isoformat())
+            self.events += events
+            made |= {e.id for e in events}
+            if page.cursor is None:
+                return begun, made
+            cursor = page.cursor
+
+    def _from_start(self, view: View) -> str:
+        started = self.desk.started_at(view)
+        assert started is not None
+        return (started - timedelta(days=self.desk.settings.limits.opening_days)).isoformat()
+
+    def _catalogue(self) -> None:
+        now, last = self.desk.clock(), self.memory.catalogue_at
+        if last is None or now - last > CATALOGUE_EVERY:
+            read_catalogue(self.desk, self.name)
+            self.memory.catalogue_at = now
+
+    # writing --------------------------------------------------------------------------------------------------
+
+    def _look_and_write(self) -> None:
+        """P3 to P6 for every listing of which we do not know enough, or that is to be raised."""
+        plan, upto = self.plan()
+        self._write([(s.listing, s.figure, s.expected) for s in (*plan.lower, *plan.raise_) if s.figure is not None])
+        looked = [step.listing for step in plan.look]
+        if not looked:
+            return
+        look_at = self.desk.clock()
+        sees = {f.ref: f for f in self.channel.figures([item.ref for item in looked])}
+        lowered = self._lower_now(looked, sees)
+        begun, made = self._read_orders()
+        rest = [item for item in looked if item.ref not in lowered]
+        wanted, before = self._decide(rest, sees, begun, made, upto)
+        self._store_seen(rest, sees, look_at)
+        if not self.means.compare_and_set and wanted:
+            wanted = self._second_look(wanted, sees)
+        self._write([(before[ref], figure, sees[ref].shows) for ref, figure in wanted.items()])
+
+    def _lower_now(self, looked: Sequence[Listing], sees: Mapping[Ref, Figure]) -> set[Ref]:
+        """P3: what the look shows above its offer is lowered before the orders are read; unseen sales stay promised."""
+        with self.desk.ledger.read() as view:
+            available = availability(view)
+        now = []
+        for item in looked:
+            figure = self._decided(item, available, sees[item.ref])
+            shows = sees[item.ref].shows
+            if figure is not None and shows is not None and figure < shows:
+                now.append((item, figure, shows))
+        self._write(now)
+        return {item.ref for item, _, _ in now}
+
+    def _decide(
+        self, rest: Sequence[Listing], sees: Mapping[Ref, Figure], begun: datetime, made: set[int], upto: int
+    ) -> tuple[dict[Ref, int], dict[Ref, Listing]]:
+        """What to write now that the orders behind the look are booked. The gate is shut for what was raised since."""
+        with self.desk.ledger.read() as view:
+            available = availability(view)
+            late = {e.fact.sku for e in view.events(after=upto) if e.id not in made and e.change.available > 0}
+            now = {item.ref: item for item in view.listings(self.name)}
+        wanted: dict[Ref, int] = {}
+        for item in rest:
+            listing, figure = now[item.ref], sees[item.ref]
+            fresh = listing.sku not in late
+            view_ = offers.View(
+                listing, available.get(listing.sku or ""), figure.shows, figure.reserved, True, fresh, self.means.gross
+            )
+            if figure.shows is None:
+                continue
+            write = offers.decide_again(view_, self.memory.refused_against.pop(item.ref, None))
+            if write is not None:
+                wanted[item.ref] = write
+            elif not fresh:
+                self.again = True
+        return wanted, now
+
+    def _decided(self, item: Listing, available: Mapping[str, int | None], figure: Figure) -> int | None:
+        units = available.get(item.sku or "")
+        return offers.decide(offers.View(item, units, figure.shows, figure.reserved, gross=self.means.gross))
+
+    def _second_look(self, wanted: Mapping[Ref, int], sees: Mapping[Ref, Figure]) -> dict[Ref, int]:
+        """P4 without compare-and-set: what was sold between two looks is taken off."""
+        out: dict[Ref, int] = {}
+        for figure in self.channel.figures(list(wanted)):
+            first = sees[figure.ref].shows
+            if figure.shows is not None and first is not None:
+                out[figure.ref] = offers.take_off_missing(wanted[figure.ref], first, figure.shows)
+        return out
+
+    def _store_seen(self, looked: Sequence[Listing], sees: Mapping[Ref, Figure], at: datetime) -> None:
+        before = {item.ref: item for item in looked}
+        with self.desk.ledger.begin(self.lease) as tx:
+            tx.lock_listings(self.name)
+            now = [item for item in tx.listings(self.name) if item.ref in before]
+            tx.put_listings(
+                offers.seen(item, sees[item.ref].shows, sees[item.ref].reserved, at, before=before[item.ref])
+                for item in now
+            )
+
+    def _write(self, targets: Sequence[tuple[Listing, int, int | None]]) -> None:
+        """Figures, in batches: recorded as sent, sent once, and recorded as answered."""
+        size = self.channel.capabilities.max_batch
+        for start in range(0, len(targets), size):
+            self._write_batch(targets[start : start + size])
+
+    def _write_batch(self, targets: Sequence[tuple[Listing, int, int | None]]) -> None:
+        refs = {item.ref for item, _, _ in targets}
+        with self.desk.ledger.begin(self.lease) as tx:
+            tx.lock_listings(self.name)
+            sending = {item.ref: offers.sending(item) for item in tx.listings(self.name) if item.ref in refs}
+            tx.put_listings(sending.values())
+        batch = [Target(i.ref, figure, expected, self._key(sending[i.ref])) for i, figure, expected in targets]
+        try:
+            results = self.channel.push(batch)
+        except OutcomeUnknown as error:
+            results = [PushResult(t.ref, Outcome.UNKNOWN, str(error)) for t in batch]
+        self._record(batch, results, sending)
+
+    def _key(self, listing: Listing) -> str:
+        return f"{self.desk.ledger.id}:{self.name}:{listing.ref.listing}:{listing.ref.place}:{listing.attempts}"
+
+    def _record(
+        self, batch: Sequence[Target], results: Sequence[PushResult], sending: Mapping[Ref, Listing]
+    ) -> None:  # fmt: skip
+        now = self.desk.clock()
+        errors = [f"{sending[r.ref].sku}: {r.why}" for r in results if r.outcome is Outcome.REFUSED]
+        with self.desk.ledger.begin(self.lease) as tx:
+            tx.lock_listings(self.name)
+            listings = {item.ref: item for item in tx.listings(self.name) if item.ref in sending}
+            for target, result in zip(batch, results, strict=True):
+                item = listings[target.ref]
+                listings[target.ref] = self._after(item, target, result, now, sending[target.ref])
+                self.sent.append(Sent(item, target.figure, target.expected, result))
+                about = {"channel": self.name, "sku": item.sku, "figure": target.figure}
+                log.info("push", **about, outcome=result.outcome, why=result.why)
+            tx.put_listings(listings.values())
+            if any(r.outcome is Outcome.APPLIED for r in results):
+                remember(tx, self.name, last_push=now)
+            if errors:
+                remember(tx, self.name, last_error=errors[0][:300])
+        self.desk.wake("sheet")
+
+    def _after(self, item: Listing, target: Target, result: PushResult, now: datetime, sent: Listing) -> Listing:
+        """A listing after the answer to a write."""
+        match result.outcome:
+            case Outcome.APPLIED:
+                return offers.acknowledge(item, target.figure, now, sent=sent)
+            case Outcome.ACCEPTED:
+                return offers.accepted(item, result.job)
+            case Outcome.STALE:
+                self.again = True
+                if target.expected is not None:
+                    self.memory.refused_against[item.ref] = target.expected
+                return offers.stale(item)
+            case Outcome.RETRY:
+                wait = RETRY_AFTER if result.retry_after is None else timedelta(seconds=result.retry_after)
+                return offers.retry_later(item, now + wait, result.why)
+            case Outcome.REFUSED:
+                return offers.refused(item, result.why, now + REFUSED_FOR)
+            case Outcome.UNKNOWN:
+                self.again = True
+                return offers.outcome_unknown(item)
+
+    def _finish(self, pushes: bool) -> int:
+        """Note how many listings are out of step, and forget an error that no listing has any more."""
+        plan, _ = self.plan()
+        out_of_step = plan.out_of_step if pushes else 0
+        with self.desk.ledger.begin(self.lease) as tx:
+            kept = tx.get(f"channel:{self.name}", {})
+            errors = [item.error for item in tx.listings(self.name) if item.error]
+            remember(tx, self.name, out_of_step=out_of_step, last_error=kept.get("last_error", "") if errors else "")
+        return out_of_step
+
+
+def availability(view: View) -> dict[str, int | None]:
+    """Units that may be sold, by SKU, over all locations (K5). A SKU without a count has none (B1)."""
+    out: dict[str, int | None] = {}
+    for key, balance in view.balances().items():
+        if balance.counted:
+            out[key.sku] = (out.get(key.sku) or 0) + balance.stock.available
+    return out

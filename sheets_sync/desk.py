@@ -1,0 +1,123 @@
+"""What a pass works with: the ledger, the channels and the settings; and how the state between passes is kept.
+
+The names of the small states in the ledger stand here, so that no two places invent their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from sheets_sync.channels import Channel
+from sheets_sync.config import Settings
+from sheets_sync.guard import Limits
+from sheets_sync.ledger import Ledger, Tx, View
+from sheets_sync.model import Balance, Event, Question, StockKey
+
+STARTED = "started"  # when Start was, ISO; None before
+START_WANTED = "start_wanted"  # the Start tick was seen, and by which row
+PRIMARY = "primary"  # the channel's name, where the sheet says another one than the config
+ROWS = "rows"  # SKUs that have a row in Stock, or had one
+LEDGER_SHOWN = "ledger_shown"  # the last event that the Ledger tab shows
+PROVEN = "proven"  # what doctor saw, by spreadsheet id
+
+
+def orders_cursor(channel: str) -> str:
+    """Up to when a channel's orders have been read."""
+    return f"orders:{channel}"
+
+
+def channel_state(channel: str) -> str:
+    """What the Channels tab tells of a channel: last push, last order, last error, progress."""
+    return f"channel:{channel}"
+
+
+def utcnow() -> datetime:
+    return datetime.now(UTC)
+
+
+def _quiet(_: str) -> None:
+    pass
+
+
+@dataclass
+class Books:
+    """Balances and last events as of the last refresh; only what has changed is read again."""
+
+    balances: dict[StockKey, Balance] = field(default_factory=dict)
+    last: dict[str, Event] = field(default_factory=dict)
+    upto: int = 0
+
+    # Events of two workers may become visible out of the order of their ids; a look back costs little.
+    _BACK = 500
+    _FIRST = 20_000
+
+    def refresh(self, view: View) -> None:
+        """Bring both up to the snapshot of `view`."""
+        newest = view.last_event_id()
+        if newest == self.upto and self.balances:
+            return
+        since = max(0, self.upto - self._BACK)
+        self.balances.update(view.balances(since=since))
+        if self.upto:
+            events: Iterable[Event] = view.events(after=since)
+        else:
+            events = reversed(view.events(limit=self._FIRST, newest_first=True))
+        for event in events:
+            self.last[event.fact.sku] = event
+        self.upto = newest
+
+
+@dataclass
+class Desk:
+    """The parts of a running service. `wake` shortens the wait for a loop: "sheet", "start" or a channel's name."""
+
+    ledger: Ledger
+    channels: Mapping[str, Channel]
+    settings: Settings
+    clock: Callable[[], datetime] = utcnow
+    wake: Callable[[str], None] = _quiet
+
+    @property
+    def titles(self) -> dict[str, str]:
+        return {name: c.title for name, c in self.settings.channels.items()}
+
+    @property
+    def limits(self) -> Limits:
+        wanted = self.settings.limits
+        return Limits(wanted.batch_bytes, wanted.batch_requests, wanted.image_gap)
+
+    def primary(self, view: View) -> str | None:
+        """The primary marketplace's name: as ticked in the sheet, or else as the config says."""
+        ticked = view.get(PRIMARY)
+        if ticked in self.settings.channels:
+            return str(ticked)
+        return self.settings.primary.name if self.settings.primary else None
+
+    def started_at(self, view: View) -> datetime | None:
+        at = view.get(STARTED)
+        return datetime.fromisoformat(at) if at else None
+
+    def wake_others(self, but: str = "") -> None:
+        """Something changed that every other side may have to show."""
+        for name in ("sheet", *self.channels):
+            if name != but:
+                self.wake(name)
+
+
+def remember(tx: Tx, channel: str, **changes: Any) -> None:
+    """Note something about a channel for the Channels tab; nothing is written where it says so already."""
+    before = tx.get(channel_state(channel), {})
+    after = {**before, **{k: v.isoformat() if isinstance(v, datetime) else v for k, v in changes.items()}}
+    if after != before:
+        tx.put(channel_state(channel), after)
+
+
+def reconcile_questions(tx: Tx, now_open: Iterable[Question], mine: Callable[[Question], bool], why: str) -> None:
+    """Ask what is new, and close what is mine and has lost its cause."""
+    wanted = {q.key: q for q in now_open}
+    old = {q.key for q in tx.questions() if mine(q)}
+    tx.ask(q for key, q in wanted.items() if key not in old)
+    tx.close_questions(old - wanted.keys(), why)

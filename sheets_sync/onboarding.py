@@ -1,0 +1,163 @@
+"""The beginning: the first import shows figures and writes nothing; Start writes the openings and lets pushing begin.
+
+B1 to B4: a SKU is opened from a look of its own: the primary's figure, its orders, the figure again; equal opens it,
+else it is looked at again. Orders placed before get a baseline (B2). The primary's own open orders are committed, and
+added to on_hand where its figure leaves them out already (B3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import structlog
+
+from sheets_sync.channel_sync import book_orders, read_catalogue
+from sheets_sync.channels import Basis, all_pages
+from sheets_sync.desk import START_WANTED, STARTED, Desk, orders_cursor, remember
+from sheets_sync.errors import SellerMustAct
+from sheets_sync.ledger import Tx
+from sheets_sync.model import Event, Fact, Figure, Kind, Lease, Listing, Order, OrderLine, OrderState, Ref
+
+log = structlog.get_logger()
+
+ROUNDS = 10
+Progress = Callable[[str, int], None]
+
+
+@dataclass(frozen=True)
+class Started:
+    """What Start did. `moving`: SKUs whose figure never stood still; running start again opens them."""
+
+    at: datetime
+    opened: tuple[Event, ...]
+    moving: tuple[str, ...] = ()
+
+
+def import_catalogues(desk: Desk, progress: Progress | None = None) -> dict[str, int]:
+    """Read every channel's listings, the primary's first: its SKUs are what the others are matched to. No event."""
+    with desk.ledger.read() as view:
+        primary = desk.primary(view)
+    if primary is None:
+        raise SellerMustAct(
+            "No channel is the primary marketplace yet: write primary = true into its section of config.toml, "
+            "or tick Primary in the Channels tab."
+        )
+    counts = {}
+    for name in (primary, *(n for n in desk.channels if n != primary)):
+        counts[name] = read_catalogue(desk, name, progress=_about(progress, name))
+    desk.wake("sheet")
+    return counts
+
+
+def start(desk: Desk, lease: Lease | None = None) -> Started:
+    """Write the openings and let pushing begin. Safe to repeat: what is open stays as it is."""
+    with desk.ledger.read() as view:
+        primary = desk.primary(view)
+        seeds = [item for item in view.listings(primary) if item.sku] if primary else []
+        counted = {k.sku for k, b in view.balances().items() if b.counted}
+    if primary is None or not seeds:
+        raise SellerMustAct("There is nothing to start from: run `sheets-sync import` first, and look at the figures.")
+    at = desk.clock()
+    others = {name: _recent_orders(desk, name, at) for name in desk.channels if name != primary}
+    left = [item for item in seeds if item.sku not in counted and item.pushable and _alone(item, seeds)]
+    opened: list[Event] = []
+    for turn in range(ROUNDS):
+        if not left and turn:
+            break
+        still, figures, orders, begun = _look(desk, primary, left)
+        with desk.ledger.begin(lease) as tx:
+            opened += _open(tx, desk, primary, still, figures, orders, begun)
+            if turn == 0:
+                _begin_counting(tx, desk, others, primary, at)
+        left = [item for item in left if item not in still]
+    desk.wake_others()
+    moving = tuple(item.sku for item in left if item.sku)
+    log.info("start", primary=primary, opened=len(opened), moving=len(moving))
+    return Started(at, tuple(opened), moving)
+
+
+def _begin_counting(tx: Tx, desk: Desk, others: Mapping[str, Sequence[Order]], primary: str, at: datetime) -> None:
+    """From here on orders are booked and figures pushed. Other channels' open orders are committed only (B3)."""
+    if not tx.get(STARTED):
+        tx.put(STARTED, at.isoformat())
+    tx.put(START_WANTED, None)
+    for name, orders in others.items():
+        book_orders(tx, desk, name, orders, at_opening=True, opened_at=at)
+        tx.put(orders_cursor(name), at.isoformat())
+    remember(tx, primary, retired_at=at)
+
+
+def _look(
+    desk: Desk, primary: str, left: Sequence[Listing]
+) -> tuple[list[Listing], dict[Ref, Figure], list[Order], datetime]:
+    """Figures, orders, figures again: the listings that stood still, and what they showed."""
+    channel, refs = desk.channels[primary], [item.ref for item in left]
+    first = {f.ref: f for f in channel.figures(refs)} if refs else {}
+    begun = desk.clock()
+    orders = _recent_orders(desk, primary, begun)
+    second = {f.ref: f for f in channel.figures(refs)} if refs else {}
+    still = [i for i in left if first[i.ref] == second[i.ref] and second[i.ref].shows is not None]
+    return still, second, orders, begun
+
+
+def _open(
+    tx: Tx, desk: Desk, primary: str, still: Sequence[Listing], figures: Mapping[Ref, Figure],
+    orders: Sequence[Order], begun: datetime,
+) -> list[Event]:  # fmt: skip
+    """The openings of these SKUs, one batch, with the primary's open orders as they were in the same look."""
+    gross = desk.channels[primary].capabilities.basis is Basis.GROSS
+    left_out = {} if gross else _left_out(orders)
+    facts = []
+    for item in still:
+        shows = figures[item.ref].shows
+        assert item.sku is not None and shows is not None
+        units = (shows + left_out.get(item.ref.listing, 0)) * item.pack_size
+        facts.append(
+            Fact(
+                f"opening:{item.sku}",
+                item.sku,
+                Kind.OPENING,
+                begun,
+                count=units,
+                source=primary,
+                actor="Start",
+                reference=f"{desk.settings.channels[primary].title} showed {shows}",
+                batch=f"start-{desk.ledger.id}",
+            )  # fmt: skip
+        )
+    book_orders(tx, desk, primary, orders, at_opening=True, opened_at=begun)
+    tx.put(orders_cursor(primary), begun.isoformat())
+    return tx.append(facts)
+
+
+def _left_out(orders: Iterable[Order]) -> dict[str, int]:
+    """Packs of open orders that the primary has taken off its own figure, though they are still on the shelf (B3)."""
+    out: dict[str, int] = {}
+    for order in orders:
+        if order.by_channel or order.state is OrderState.GONE:
+            continue
+        for line in order.lines:
+            if line.ref is not None:
+                out[line.ref.listing] = out.get(line.ref.listing, 0) + _taken_and_here(line)
+    return out
+
+
+def _taken_and_here(line: OrderLine) -> int:
+    still_open = max(0, line.ordered - line.sent - line.cancelled)
+    return min(still_open, max(0, line.taken - line.sent))
+
+
+def _recent_orders(desk: Desk, name: str, now: datetime) -> list[Order]:
+    since = now - timedelta(days=desk.settings.limits.opening_days)
+    channel = desk.channels[name]
+    return list(all_pages(lambda cursor: channel.orders(since, cursor)))
+
+
+def _alone(item: Listing, seeds: Sequence[Listing]) -> bool:
+    return sum(other.sku == item.sku for other in seeds) == 1
+
+
+def _about(progress: Progress | None, name: str) -> Callable[[int], None] | None:
+    return None if progress is None else lambda count: progress(name, count)

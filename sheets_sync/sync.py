@@ -1,0 +1,576 @@
+"""One pass over the sheet: look, decide, record, exchange, settle. (A channel's pass is `channel_sync.py`.)
+
+Every decision here is a call to a pure module: `edits.find` says which rows to exchange, `exchange.compose` makes the
+batch, `exchange.settle` says what people typed. This file carries things between the ledger and the sheet, in an order
+that no crash can spoil: the intention is recorded before the batch is sent, and the image decides afterwards, whenever
+that is. No transaction is open during a call.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import structlog
+
+from sheets_sync import edits, exchange, guard, views
+from sheets_sync.desk import (
+    LEDGER_SHOWN,
+    PRIMARY,
+    ROWS,
+    START_WANTED,
+    Books,
+    Desk,
+    channel_state,
+    reconcile_questions,
+)
+from sheets_sync.errors import ExchangeRefused, OutcomeUnknown, SheetNotReady
+from sheets_sync.exchange import Image, Intent, Place, Request
+from sheets_sync.ledger import Tx, View
+from sheets_sync.model import (
+    MAIN,
+    Cell,
+    Event,
+    Fact,
+    Layout,
+    Lease,
+    Listing,
+    Look,
+    Mark,
+    Origin,
+    Question,
+    Stock,
+    StockKey,
+)
+from sheets_sync.sheet import tabs
+from sheets_sync.sheet.workbook import Workbook
+
+log = structlog.get_logger()
+
+SHEET_KINDS = frozenset(
+    "text below_zero other_tag used_tag untagged reason undo duplicate sku_number rename vanished".split()
+)
+_LAYOUT_AGE = timedelta(minutes=5)
+_ADDED_AT_ONCE = 500
+_EVENTS_AT_ONCE = 1_000
+
+
+@dataclass
+class Memory:
+    """What one driver of a sheet keeps between two passes. Losing it costs a pass, never a figure."""
+
+    before: edits.Before = field(default_factory=edits.Before)
+    books: Books = field(default_factory=Books)
+    layout: Layout | None = None
+    layout_at: datetime | None = None
+    stale_looks: int = 0
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a pass did. `again`: there is more to do at once."""
+
+    again: bool = False
+    events: tuple[Event, ...] = ()
+    rows: int = 0
+    problems: tuple[str, ...] = ()
+    writes: tuple[edits.RowWrite, ...] = ()
+    would_record: tuple[Fact, ...] = ()
+    questions: tuple[Question, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Facts:
+    """What the ledger said when the pass began, in one snapshot."""
+
+    head: str
+    started: bool
+    known: edits.Known
+    wanted: edits.Wanted
+    rows: frozenset[str]
+    listings: tuple[Listing, ...]
+    shown: int
+    channels: tuple[views.ChannelState, ...]
+
+
+def sheet_pass(desk: Desk, workbook: Workbook, memory: Memory, lease: Lease | None) -> Report:
+    """One pass. Raises SheetNotReady where a person must act; what it could not finish, the next pass does."""
+    return _Pass(desk, workbook, memory, lease).run()
+
+
+def rehearse(desk: Desk, workbook: Workbook, memory: Memory) -> Report:
+    """What a pass would record and write, without doing either."""
+    return _Pass(desk, workbook, memory, None).rehearse()
+
+
+class _Pass:
+    def __init__(self, desk: Desk, workbook: Workbook, memory: Memory, lease: Lease | None) -> None:
+        self.desk, self.workbook, self.memory, self.lease = desk, workbook, memory, lease
+        self.events: list[Event] = []
+
+    # the three steps ------------------------------------------------------------------------------------------
+
+    def run(self) -> Report:
+        look = self._look()
+        if look.problems:
+            return Report(problems=look.problems)
+        if not self._follow(look.mark):
+            return Report(again=True, events=tuple(self.events))
+        facts, found = self._understand(look)
+        self._note(look, facts, found)
+        self.memory.before = found.before
+        try:
+            rows = self._exchange_all(look, facts, found)
+        except (ExchangeRefused, OutcomeUnknown) as error:
+            log.info("sheet.exchange", outcome=type(error).__name__, detail=str(error)[:200])
+            self.memory.layout = None
+            return Report(again=True, events=tuple(self.events), questions=found.questions)
+        if self.events:
+            self.desk.wake_others("sheet")
+        return Report(bool(rows), tuple(self.events), rows, writes=found.writes, questions=found.questions)
+
+    def rehearse(self) -> Report:
+        look = self._look()
+        if look.problems:
+            return Report(problems=look.problems)
+        facts, found = self._understand(look)
+        rows = sorted(found.writes, key=lambda w: w.row)
+        intent = exchange.plan("0", facts.head, look.header, rows, found.skus, look.began_at)
+        would = exchange.settle(_image_of(look, intent), intent, facts.known, look.began_at)
+        return Report(rows=len(rows), writes=tuple(rows), would_record=would.facts, questions=found.questions)
+
+    # looking --------------------------------------------------------------------------------------------------
+
+    def _look(self) -> Look:
+        with self.desk.ledger.read() as view:
+            restore = {str(item["column"]) for _, item in view.put_backs()}
+        service = ("Committed", "Damaged", "Available", *self.desk.titles.values(), edits.STATUS, edits.UPDATED)
+        needed = dict.fromkeys((*edits.NEEDED, *service))
+        look = self.workbook.look(tuple(needed))
+        extra = [column for column in restore if column not in needed and column in look.header]
+        return self.workbook.look((*needed, *extra)) if extra else look
+
+    def _follow(self, mark: Mark) -> bool:
+        """Whether the look shows our last settled exchange; another one of ours is settled first."""
+        with self.desk.ledger.read() as view:
+            head, ours = view.head(), view.issued(mark.exchange)
+            waiting = {exchange_id for exchange_id, _, _ in view.open_intents()}
+        if not head and mark.exchange not in waiting:
+            raise SheetNotReady("This spreadsheet has not been set up from this ledger yet: run `sheets-sync init`.")
+        if mark.ledger and mark.ledger != self.desk.ledger.id:
+            raise SheetNotReady(
+                f"This spreadsheet belongs to another ledger ({mark.ledger}), ours is {self.desk.ledger.id}. "
+                "Nothing was taken or written. Use the database it was set up with, or a new spreadsheet."
+            )
+        if mark.spreadsheet and mark.spreadsheet != self.workbook.spreadsheet_id:
+            raise SheetNotReady(
+                "This spreadsheet is a copy of another one that we drive. Nothing was taken or written. "
+                "Put the original's id into [sheet] spreadsheet_id, or run `sheets-sync init` on a new one."
+            )
+        if mark.exchange == head:
+            self.memory.stale_looks = 0
+            return True
+        if mark.exchange in waiting:
+            return self._settle_late(mark.exchange)
+        return self._behind(mark, ours)
+
+    def _settle_late(self, exchange_id: str) -> bool:
+        """An exchange whose answer was lost has landed: its image still stands."""
+        with self.desk.ledger.read() as view:
+            payload = view.intent(exchange_id)
+        if payload is None:
+            return False
+        intent = exchange.load(payload)
+        self.events += self._settle(intent, self._image(intent))
+        return False  # the look was made before this was settled
+
+    def _behind(self, mark: Mark, ours: bool) -> bool:
+        if not ours:
+            raise SheetNotReady(
+                f"The spreadsheet's last exchange ({mark.exchange or 'none'}) is unknown to this ledger, "
+                "so the ledger is older than the sheet (a backup?) or `_exchange` was changed. "
+                "Nothing was taken or written."
+            )
+        self.memory.stale_looks += 1  # a look may be older than our last write; a workbook that was restored stays so
+        if self.memory.stale_looks > 5:
+            raise SheetNotReady(
+                "The spreadsheet shows an exchange from before the last one: an old version was restored. Nothing was "
+                "taken or written. Restore the newest version in File > Version history."
+            )
+        return False
+
+    # deciding -------------------------------------------------------------------------------------------------
+
+    def _understand(self, look: Look) -> tuple[_Facts, edits.Found]:
+        with self.desk.ledger.read() as view:
+            facts = self._facts(view, look)
+        found = edits.find(look, facts.known, facts.wanted, self.memory.before, started=facts.started)
+        return facts, found
+
+    def _facts(self, view: View, look: Look) -> _Facts:
+        books, desk = self.memory.books, self.desk
+        books.refresh(view)
+        listings = tuple(view.listings())
+        stock = {k.sku: b.stock for k, b in books.balances.items() if b.counted and k.location == MAIN}
+        asked = [q for q in view.questions() if q.kind in SHEET_KINDS or q.origin is Origin.IMAGE]
+        gone = {q.sku: q for q in asked if q.origin is Origin.IMAGE}
+        service = views.stock_cells(books.balances, listings, desk.titles, books.last, gone)
+        typed = _typed_skus(look)
+        edited = last_edits(view.last_edits(typed), books.last)
+        put_backs = [edits.PutBack(id=n, **item) for n, item in view.put_backs()]
+        rows = frozenset(view.get(ROWS, ()))
+        zone = _zone(self._layout())
+        return _Facts(
+            head=view.head(),
+            started=desk.started_at(view) is not None,
+            known=edits.Known(stock, {}, frozenset(q.sku for q in asked), edited),
+            wanted=edits.Wanted(service, views.serial(desk.clock(), zone), rows, put_backs),
+            rows=rows,
+            listings=listings,
+            shown=view.get(LEDGER_SHOWN, 0),
+            channels=channel_states(desk, view, listings, stock),
+        )
+
+    def _note(self, look: Look, facts: _Facts, found: edits.Found) -> None:
+        """Record what the look alone tells: questions, rows seen, ticks, put-backs that are done. Nothing of stock."""
+        ticks = _ticks(look, self.desk.titles)
+        new_rows = found.skus - facts.rows
+        with self.desk.ledger.read() as view:
+            open_keys = {q.key for q in view.questions() if _in_cell(q)}
+            changed = open_keys != {q.key for q in found.questions}
+        if not (changed or new_rows or found.done or ticks.start or ticks.primary):
+            return
+        with self.desk.ledger.begin(self.lease) as tx:
+            reconcile_questions(tx, found.questions, _in_cell, "what was typed has been put right")
+            tx.close_put_backs(found.done)
+            if new_rows:
+                tx.put(ROWS, sorted(set(tx.get(ROWS, ())) | found.skus))
+            self._take_ticks(tx, ticks, facts)
+        if ticks.start and not facts.started:
+            self.desk.wake("start")
+
+    def _take_ticks(self, tx: Tx, ticks: _Ticks, facts: _Facts) -> None:
+        if facts.started:
+            return
+        if ticks.primary and tx.get(PRIMARY) != ticks.primary:
+            tx.put(PRIMARY, ticks.primary)
+        if ticks.start and not tx.get(START_WANTED):
+            tx.put(START_WANTED, {"at": self.desk.clock().isoformat(), "row": ticks.start})
+
+    # acting ---------------------------------------------------------------------------------------------------
+
+    def _exchange_all(self, look: Look, facts: _Facts, found: edits.Found) -> int:
+        """Every row that needs it, in batches of bounded size, then what is left to show. Returns the rows written."""
+        rows = sorted(found.writes, key=lambda w: w.row)
+        written, previous = len(rows), facts.head
+        while rows:
+            fit = exchange.fitting(rows, self.desk.limits)
+            previous = self._one(look, found, rows[:fit], previous, (), {})
+            rows = rows[fit:]
+        added = self._added(look, facts, found)
+        more, extra = self._more(look, added)
+        if more:
+            self._one(look, found, (), previous, more, extra)
+        return written + len(added)
+
+    def _one(
+        self, look: Look, found: edits.Found, rows: Sequence[edits.RowWrite], previous: str, more: Sequence[Request],
+        extra: Mapping[str, Any],
+    ) -> str:  # fmt: skip
+        """One exchange, from intention to settlement. Returns its id."""
+        place = place_of(self._layout(), self.desk.ledger.id)
+        with self.desk.ledger.begin(self.lease) as tx:
+            intent = exchange.plan(
+                fresh_id(tx), previous, look.header, rows, found.skus, look.began_at, gap=self.desk.limits.image_gap,
+                extra=extra,
+            )  # fmt: skip
+            tx.intend(intent.exchange, previous, exchange.dump(intent))
+        try:
+            self.workbook.send(exchange.compose(intent, place, more))
+        except ExchangeRefused:
+            with self.desk.ledger.begin(self.lease) as tx:
+                tx.set_intent_state(intent.exchange, "refused")
+            raise
+        image = self._image(intent) if rows else Image(intent.exchange, previous, (), ())
+        self.events += self._settle(intent, image)
+        return intent.exchange
+
+    def _image(self, intent: Intent) -> Image:
+        values = self.workbook.read_image(intent.exchange, intent.width)
+        image = exchange.read_image(values, intent.exchange) if values else None
+        if image is None:
+            raise OutcomeUnknown(f"the image of exchange {intent.exchange} is not to be seen yet")
+        return image
+
+    def _settle(self, intent: Intent, image: Image) -> list[Event]:
+        """One transaction: what the image says is recorded, once, and the chain's head moves."""
+        now = self.desk.clock()
+        with self.desk.ledger.begin(self.lease) as tx:
+            if not tx.settle_once(intent.exchange, exchange.digest(image)):
+                return []
+            settlement = exchange.settle(image, intent, known_of(tx, *exchange.named(image, intent)), now)
+            events = tx.append(settlement.facts)
+            tx.take(settlement.taken)
+            tx.ask(settlement.questions)
+            tx.add_put_backs(settlement.put_back)
+            tx.close_put_backs(settlement.restored)
+            if "shown" in intent.extra:
+                tx.put(LEDGER_SHOWN, max(tx.get(LEDGER_SHOWN, 0), intent.extra["shown"]))
+            if intent.extra.get("added"):
+                tx.put(ROWS, sorted(set(tx.get(ROWS, ())) | set(intent.extra["added"])))
+            tx.set_head(intent.exchange)
+        for event in events:
+            log.info("event", id=event.id, kind=event.fact.kind, sku=event.fact.sku, change=event.change.on_hand)
+        return events
+
+    # what else the sheet shows --------------------------------------------------------------------------------
+
+    def _added(self, look: Look, facts: _Facts, found: edits.Found) -> list[str]:
+        """SKUs that should have a row and never had one: what the primary marketplace brought, and what is counted."""
+        with self.desk.ledger.read() as view:
+            primary = self.desk.primary(view)
+        wanted = dict.fromkeys(item.sku for item in facts.listings if item.sku and item.channel == primary)
+        wanted |= dict.fromkeys(facts.known.stock)
+        return [sku for sku in wanted if sku not in facts.rows and sku not in found.skus][:_ADDED_AT_ONCE]
+
+    def _more(self, look: Look, added: Sequence[str]) -> tuple[list[Request], dict[str, Any]]:
+        """Ledger rows, cells of the Channels tab and rows added, as requests of the closing batch."""
+        desk, layout = self.desk, self._layout()
+        with desk.ledger.read() as view:
+            facts = self._facts(view, look)
+            events = self._unshown(view, facts.shown)
+        titles = {item.sku: item.title for item in facts.listings if item.sku}
+        requests: list[Request] = []
+        extra: dict[str, Any] = {}
+        channels = self._channel_requests(look, facts, layout)
+        if events or channels:
+            header = self.workbook.values([f"{tabs.LEDGER}!1:1", f"{tabs.CHANNELS}!1:1"])
+            ledger_header, channel_header = ((rows[0] if rows else []) for rows in header)
+            if events and ledger_header:
+                cells = [views.ledger_cells(e, _zone(layout)) | {"Title": titles.get(e.fact.sku)} for e in events]
+                requests += _ledger_requests(
+                    cells, ledger_header, layout.tabs[tabs.LEDGER], desk.settings.limits.events_in_sheet
+                )
+                extra["shown"] = events[-1].id
+            requests += _placed(channels, channel_header, layout.tabs[tabs.CHANNELS].id)
+        if added:
+            requests.append(_append_rows(added, look.header, facts, titles, layout.tabs[tabs.STOCK].id))
+            extra["added"] = list(added)
+        return requests, extra
+
+    def _unshown(self, view: View, shown: int) -> list[Event]:
+        most = self.desk.settings.limits.events_in_sheet
+        newest = view.events(after=shown, limit=most, newest_first=True)
+        return list(reversed(newest))[:_EVENTS_AT_ONCE]
+
+    def _channel_requests(self, look: Look, facts: _Facts, layout: Layout) -> list[tuple[int, dict[str, Cell]]]:
+        """(row, cells that differ) of the Channels tab; a channel without a row gets the next free one."""
+        by_title = {str(row.get("Channel")): row for row in look.channels}
+        free = max((int(str(row["_row"])) for row in look.channels), default=1)
+        out: list[tuple[int, dict[str, Cell]]] = []
+        for channel in facts.channels:
+            wanted = views.channel_cells(channel, _zone(layout))
+            row = by_title.get(channel.title)
+            if row is None:
+                free += 1
+                named: dict[str, Cell] = {
+                    "Channel": channel.title,
+                    "Kind": channel.kind,
+                    "Primary": channel.primary,
+                    "Start": False,
+                }
+                out.append((free, named | wanted))
+                continue
+            if row.get("Start") is True and (facts.started or self._start_noted()):
+                wanted["Start"] = False
+            cells = {h: v for h, v in wanted.items() if h in row and not _same(row[h], v)}
+            if cells:
+                out.append((int(str(row["_row"])), cells))
+        return out
+
+    def _start_noted(self) -> bool:
+        with self.desk.ledger.read() as view:
+            return bool(view.get(START_WANTED))
+
+    def _layout(self) -> Layout:
+        now, memory = self.desk.clock(), self.memory
+        if memory.layout is None or memory.layout_at is None or now - memory.layout_at > _LAYOUT_AGE:
+            memory.layout, memory.layout_at = self.workbook.layout(), now
+        return memory.layout
+
+
+# small pieces ---------------------------------------------------------------------------------------------------
+
+
+def fresh_id(view: View, draw: Callable[[int], int] = secrets.randbelow) -> str:
+    """An id for an exchange: of the form that Google gives named ranges, and never used before."""
+    while True:
+        exchange_id = str(1_000_000_000 + draw(1_147_483_647))
+        if not view.issued(exchange_id):
+            return exchange_id
+
+
+def place_of(layout: Layout, ledger: str) -> Place:
+    """Where exchanges happen. Raises SheetNotReady where a tab is gone."""
+    for title in (tabs.STOCK, tabs.EXCHANGE, tabs.LEDGER, tabs.CHANNELS):
+        if title not in layout.tabs:
+            raise SheetNotReady(f"The tab {title!r} is gone. Bring it back with `sheets-sync init`; nothing is lost.")
+    return Place(layout.tabs[tabs.STOCK].id, layout.tabs[tabs.EXCHANGE].id, ledger, layout.spreadsheet_id)
+
+
+def known_of(view: View, skus: frozenset[str], pairs: frozenset[tuple[str, str]]) -> edits.Known:
+    """What settling must know of these SKUs, read in the transaction that records."""
+    balances = view.balances(skus)
+    stock = {k.sku: b.stock for k, b in balances.items() if b.counted and k.location == MAIN}
+    edited = {sku: e for sku, e in view.last_edits(skus).items() if _moved_since(e, balances[StockKey(sku)].event_id)}
+    return edits.Known(stock, view.taken(pairs), frozenset(), _figures(edited))
+
+
+def last_edits(edited: Mapping[str, Event], last: Mapping[str, Event]) -> dict[str, tuple[int, int]]:
+    """S4: of SKUs that others have moved since their last edit, the figure before that edit and its change."""
+    return _figures({sku: e for sku, e in edited.items() if sku in last and _moved_since(e, last[sku].id)})
+
+
+def _moved_since(edit: Event, last_event: int) -> bool:
+    return last_event > edit.id
+
+
+def _figures(edited: Mapping[str, Event]) -> dict[str, tuple[int, int]]:
+    out = {}
+    for sku, event in edited.items():
+        typed = guard.typed_in(event.fact.reference)
+        if typed is not None:
+            out[sku] = (typed - event.change.on_hand, event.change.on_hand)
+    return out
+
+
+def channel_states(
+    desk: Desk, view: View, listings: Sequence[Listing], stock: Mapping[str, Stock]
+) -> tuple[views.ChannelState, ...]:
+    """How each channel stands, for the Channels tab and for `sheets-sync stock`."""
+    primary, started = desk.primary(view), desk.started_at(view) is not None
+    counts: dict[str, int] = {}
+    for item in listings:
+        counts[item.channel] = counts.get(item.channel, 0) + 1
+    states = []
+    for name, channel in desk.settings.channels.items():
+        kept = view.get(channel_state(name), {})
+        moments = {k: datetime.fromisoformat(kept[k]) if kept.get(k) else None for k in ("last_push", "last_order")}
+        states.append(
+            views.ChannelState(
+                name=name,
+                title=channel.title,
+                kind=channel.kind,
+                primary=name == primary,
+                state=_state_words(channel.enabled, started, name == primary),
+                listings=counts.get(name, 0),
+                out_of_step=kept.get("out_of_step", 0),
+                last_error=kept.get("last_error", ""),
+                progress=kept.get("progress", ""),
+                **moments,
+            )
+        )
+    return tuple(states)
+
+
+def _state_words(enabled: bool, started: bool, primary: bool) -> str:
+    if not enabled:
+        return "disabled: orders are read, nothing is pushed"
+    if not started:
+        return "imported; tick Start to begin" if primary else "imported"
+    return "in step, retired as primary" if primary else "in step"
+
+
+@dataclass(frozen=True)
+class _Ticks:
+    start: str = ""
+    primary: str = ""
+
+
+def _ticks(look: Look, titles: Mapping[str, str]) -> _Ticks:
+    """Which channel's Start is ticked, and which one is ticked as primary where it is just one."""
+    names = {title: name for name, title in titles.items()}
+    rows = {names[str(r.get("Channel"))]: r for r in look.channels if str(r.get("Channel")) in names}
+    primary = [name for name, row in rows.items() if row.get("Primary") is True]
+    start = [name for name, row in rows.items() if row.get("Start") is True]
+    return _Ticks(start[0] if start else "", primary[0] if len(primary) == 1 else "")
+
+
+def _in_cell(question: Question) -> bool:
+    return question.kind in SHEET_KINDS and question.origin is Origin.CELL
+
+
+def _typed_skus(look: Look) -> list[str]:
+    columns = look.columns
+    rows = zip(columns[edits.SKU], columns[edits.ON_HAND], columns[edits.TAG_FIGURE], strict=True)
+    return [sku for sku, figure, tag in rows if isinstance(sku, str) and figure != tag]
+
+
+def _zone(layout: Layout) -> ZoneInfo:
+    try:
+        return ZoneInfo(layout.time_zone)
+    except (ZoneInfoNotFoundError, ValueError):
+        return ZoneInfo("UTC")
+
+
+def _same(cell: Cell, wanted: Cell) -> bool:
+    if isinstance(cell, int | float) and isinstance(wanted, float):
+        return abs(cell - wanted) < 1e-6
+    return cell == wanted
+
+
+def _image_of(look: Look, intent: Intent) -> Image:
+    """The image that an exchange would take, were the look true."""
+    names = {position: str(name) for position, name in enumerate(look.header) if name is not None}
+    span = range(intent.first, intent.last)
+
+    def cell(row: int, position: int) -> Cell:
+        column = look.columns.get(names.get(position, ""))
+        return column[row - 2] if column is not None and row - 2 < len(column) else None
+
+    rows = tuple(tuple(cell(row, position) for position in span) for row in intent.image)
+    return Image(intent.exchange, intent.previous, tuple(look.header[intent.first : intent.last]), rows)
+
+
+def _ledger_requests(cells: Sequence[Mapping[str, Cell]], header: Sequence[Cell], tab: Any, most: int) -> list[Request]:
+    """New rows at the top, the newest first; as many leave at the bottom once the tab is full."""
+    rows = [views.picked(row, header) for row in reversed(cells)]
+    span = {"sheetId": tab.id, "dimension": "ROWS", "startIndex": 1, "endIndex": 1 + len(rows)}
+    where = exchange.grid_range(tab.id, 1, 1 + len(rows), 0, len(header))
+    out: list[Request] = [
+        {"insertDimension": {"range": span, "inheritFromBefore": False}},
+        {"updateCells": {"range": where, "fields": "userEnteredValue", "rows": [exchange.cells_of(r) for r in rows]}},
+    ]
+    have = tab.rows + len(rows)
+    if have > most + 1:
+        gone = {"sheetId": tab.id, "dimension": "ROWS", "startIndex": most + 1, "endIndex": have}
+        out.append({"deleteDimension": {"range": gone}})
+    return out
+
+
+def _placed(rows: Sequence[tuple[int, Mapping[str, Cell]]], header: Sequence[Cell], sheet: int) -> list[Request]:
+    at = {str(name): position for position, name in enumerate(header) if name is not None}
+    out: list[Request] = []
+    for row, cells in rows:
+        for name, value in cells.items():
+            if name in at:
+                where = exchange.grid_range(sheet, row - 1, row, at[name], at[name] + 1)
+                written = [exchange.cells_of([value])]
+                out.append({"updateCells": {"range": where, "fields": "userEnteredValue", "rows": written}})
+    return out
+
+
+def _append_rows(
+    skus: Sequence[str], header: Sequence[Cell], facts: _Facts, titles: Mapping[str, str], sheet: int
+) -> Request:
+    """Whole rows that the service adds: SKU and Title as text, service cells; figures come with the next exchange."""
+    rows = []
+    for sku in skus:
+        cells = {name: by_sku.get(sku) for name, by_sku in facts.wanted.service.items()}
+        named = {edits.SKU: sku, edits.TITLE: titles.get(sku) or None, edits.UPDATED: facts.wanted.updated}
+        rows.append(exchange.cells_of(views.picked(cells | named, header)))
+    return {"appendCells": {"sheetId": sheet, "rows": rows, "fields": "userEnteredValue"}}
