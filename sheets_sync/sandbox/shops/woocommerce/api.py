@@ -598,7 +598,7 @@ class Rest:
         for kind, items in rows.items():
             for item in items:
                 done = self._batch_row(kind, item, create, update, delete)
-                answer.setdefault(kind, []).append(only_fields(done, request.args.get("_fields")))
+                answer.setdefault(kind, []).append(done)
         return _json(answer)
 
     def _batch_row(
