@@ -1,8 +1,8 @@
 """`load(path)`: config.toml -> frozen settings, or every problem in it at once, each with the way out.
 
 The models below are the whole schema: a key is known because a model has it, and what a key means stands beside it.
-A secret never stands in the file. A field marked OUTSIDE, `token` say, is given as `token_env` (the name of an
-environment variable) or `token_file` (a file that holds nothing else), and no message or repr shows its value.
+A secret never stands in the file. A field marked OUTSIDE, `hint_token` say, is given as `hint_token_env` (the name
+of an environment variable) or `hint_token_file` (a file that holds nothing else), and no message or repr shows it.
 """
 
 from __future__ import annotations
@@ -208,6 +208,11 @@ class ChannelSettings(Section):
     webhook_secret: Secret = Field(default=None, description="what the shop signs its webhooks with")
     old_webhook_secret: Secret = Field(default=None, description="the one before, still taken while it is changed")
 
+    @property
+    def signed_with(self) -> SecretStr | None:
+        """The secret that its webhooks are signed with."""
+        return self.webhook_secret
+
     def ways_out(self) -> Iterable[str]:
         given = [one for one in self.needs if all(getattr(self, secret) is not None for secret in one)]
         if self.needs and not given:
@@ -218,7 +223,7 @@ class ChannelSettings(Section):
 class ShopifySettings(ChannelSettings):
     """A shop on Shopify: its address, and a token or the app's id and secret (docs/channels/shopify.md)."""
 
-    needs = (("token",), ("client_id", "client_secret"))
+    needs = (("access_token",), ("client_id", "client_secret"))
 
     kind: Literal["shopify"] = Field(default="shopify", description="which vendor")
     shop: str = Field(
@@ -227,7 +232,7 @@ class ShopifySettings(ChannelSettings):
     base_url: SecureAddress | None = Field(
         default=None, description="a local shop's address; left out for Shopify's own"
     )
-    token: Secret = Field(default=None, description="an access token")
+    access_token: Secret = Field(default=None, description="an access token")
     client_id: Secret = Field(default=None, description="the app's client id")
     client_secret: Secret = Field(default=None, description="the app's client secret; also signs its webhooks")
 
@@ -235,6 +240,11 @@ class ShopifySettings(ChannelSettings):
     def address(self) -> str:
         """Where its API is."""
         return self.base_url or f"https://{self.shop}"
+
+    @property
+    def signed_with(self) -> SecretStr | None:
+        """The app's secret, unless another one is given."""
+        return self.webhook_secret or self.client_secret
 
 
 class WooCommerceSettings(ChannelSettings):
@@ -294,6 +304,8 @@ def load(path: Path, environ: Mapping[str, str] | None = None) -> Settings:
     web = reader.section(WebSettings, "web", raw.pop("web", {}))
     limits = reader.section(LimitSettings, "limits", raw.pop("limits", {}))
     channels = reader.channels(raw.pop("channels", {}))
+    if web is not None and web.public_url is not None:
+        reader.can_be_verified(channels)
     for unknown in raw:
         reader.say(f"[{unknown}] is unknown{_did_you_mean(unknown, (*SECTIONS, 'channels'), '[{}]')}")
     if reader.problems or sheet is None or ledger is None or web is None or limits is None:
@@ -381,6 +393,15 @@ class _Reader:
                 self.say(
                     f"[channels.{name}] title {channel.title!r} is {other}'s already: two columns of one name cannot "
                     "be told apart; give it another"
+                )
+
+    def can_be_verified(self, channels: Mapping[str, ChannelSettings]) -> None:
+        """Webhooks are only asked for where their signature can be checked."""
+        for name, channel in channels.items():
+            if channel.hooks and channel.signed_with is None:
+                self.say(
+                    f"[channels.{name}] webhook_secret is missing, so its webhooks could not be checked: make one up, "
+                    "long and random, and give webhook_secret_env (or webhook_secret_file); or set hooks = false"
                 )
 
     def beside(self, ledger: LedgerSettings) -> LedgerSettings:

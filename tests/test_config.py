@@ -145,7 +145,7 @@ kind = "shoppify"
 [channels.b]
 kind = "shopify"
 primary = "yes"
-token_env = "NOT_SET"
+access_token_env = "NOT_SET"
 [channels."My Shop"]
 kind = "shopify"
 """
@@ -159,7 +159,7 @@ kind = "shopify"
         '[channels.a] kind is \'shoppify\', which we cannot talk to: write kind = "shopify" or "woocommerce"',
         "[channels.b] shop is missing (the shop's own address",
         "[channels.b] primary must be true or false, without quotes",
-        "[channels.b] token_env names NOT_SET, which is not set: export NOT_SET=...",
+        "[channels.b] access_token_env names NOT_SET, which is not set: export NOT_SET=...",
         "[channels.My Shop] cannot be called so",
     ):
         assert expected in said, said
@@ -195,6 +195,14 @@ def test_each_problem_names_its_key_and_the_way_out(tmp_path: Path, text: str, e
 def test_only_one_primary(tmp_path: Path) -> None:
     text = f"{LOCAL}[channels.a]\nprimary = true\n{WOO}[channels.b]\nprimary = true\n{WOO}"
     assert "a and b are all primary = true" in problems(write(tmp_path, text))[0]
+
+
+def test_webhooks_are_not_asked_for_where_they_could_not_be_checked(tmp_path: Path) -> None:
+    text = f'{LOCAL}[web]\npublic_url = "https://us.example"\n[channels.a]\n{WOO}'
+    assert "webhook_secret is missing" in problems(write(tmp_path, text))[0]
+    assert load(write(tmp_path, text + "hooks = false\n"), KEYS).channels["a"].signed_with is None
+    signed = load(write(tmp_path, text + "webhook_secret_env = 'S'\n"), KEYS).channels["a"].signed_with
+    assert signed is not None and signed.get_secret_value() == "cs_hidden"
 
 
 def test_titles_differ(tmp_path: Path) -> None:

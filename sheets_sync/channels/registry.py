@@ -1,0 +1,53 @@
+"""`build(settings)`: a section of config.toml -> the channel that it describes.
+
+One line a kind. An adapter is imported when a shop of its kind is configured, and not before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from types import MappingProxyType
+from typing import Any
+
+from pydantic import SecretStr
+
+from sheets_sync.channels import Channel, Clock
+from sheets_sync.config import ChannelSettings
+
+
+def utcnow() -> datetime:
+    """The present, aware."""
+    return datetime.now(UTC)
+
+
+def _woocommerce(settings: Any, clock: Clock) -> Channel:
+    from sheets_sync.channels.woocommerce import WooCommerce
+
+    return WooCommerce(
+        settings.name,
+        settings.address,
+        _plain(settings.consumer_key),
+        _plain(settings.consumer_secret),
+        webhook_secret=_plain(settings.signed_with),
+        old_webhook_secret=_plain(settings.old_webhook_secret),
+        clock=clock,
+    )
+
+
+BUILDERS: Mapping[str, Callable[[Any, Clock], Channel]] = MappingProxyType({"woocommerce": _woocommerce})
+"""Kind -> builder; each takes the settings class that `sheets_sync.config.KINDS` has for the kind."""
+
+
+def build(settings: ChannelSettings, *, clock: Clock = utcnow) -> Channel:
+    """The channel that a section describes. Nothing is called yet; `check()` finds out whether it can be reached."""
+    return BUILDERS[settings.kind](settings, clock)
+
+
+def build_all(settings: Mapping[str, ChannelSettings], *, clock: Clock = utcnow) -> dict[str, Channel]:
+    """Every configured channel by name, in the order of the config."""
+    return {name: build(channel, clock=clock) for name, channel in settings.items()}
+
+
+def _plain(secret: SecretStr | None) -> str:
+    return secret.get_secret_value() if secret is not None else ""
