@@ -5,8 +5,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-import itertools
 import json
+import re
 import shutil
 import socket
 import threading
@@ -20,9 +20,12 @@ from urllib.parse import urlsplit
 
 import pytest
 import requests
+from pydantic import SecretStr
 from structlog.testing import capture_logs
 
-from sheets_sync.channels import Delivery, RawRequest, Reply, Signal
+from sheets_sync.channels import Channel, Delivery, RawRequest, Reply, Signal, SignalKind
+from sheets_sync.channels.registry import build
+from sheets_sync.config import WooCommerceSettings
 from sheets_sync.errors import ConfigError, Malformed, NextPass, TooOld, Unsigned
 from sheets_sync.ledger import Ledger
 from sheets_sync.model import StoredDelivery
@@ -90,11 +93,15 @@ class Service:
 
 @pytest.fixture
 def service(tmp_path: Path) -> Iterator[Service]:
-    ledger = Ledger.open(f"sqlite:///{tmp_path}/ledger.db")
+    yield from running_service(tmp_path, TestShop())  # type: ignore[arg-type]
+
+
+def running_service(folder: Path, *channels: Channel) -> Iterator[Service]:
+    ledger = Ledger.open(f"sqlite:///{folder}/ledger.db")
     made = Service(ledger)
     app = create_app(
         ledger,
-        {"shop": TestShop()},  # type: ignore[dict-item]
+        {channel.name: channel for channel in channels},
         apply=made.apply,
         wake=made.woken.append,
         hint_token=TOKEN,
@@ -167,10 +174,9 @@ def test_the_same_delivery_many_times_at_one_instant_is_one(service: Service) ->
 
 
 def test_many_deliveries_at_once_are_all_kept(service: Service) -> None:
-    numbers = itertools.count()
     with ThreadPoolExecutor(16) as pool:
         answers = list(pool.map(lambda n: service.post(b"{}", X_Delivery=f"d-{n}").status_code, range(100)))
-    assert answers == [200] * 100 and next(numbers) == 0
+    assert answers == [200] * 100
     assert len(service.stored()) == len({d.id for _, d in service.applied}) == 100
 
 
@@ -273,6 +279,84 @@ def test_while_the_ledger_is_away_the_vendor_is_asked_to_send_again(service: Ser
         shutil.move(file, tmp_path / file.name.removeprefix("away-"))
     assert service.post(b"{}").status_code == 200
     assert len(service.stored()) == len(service.applied) == 1
+
+
+# what real shops sent -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def web_shop(tmp_path: Path) -> Iterator[tuple[Service, Channel]]:
+    channel = build(
+        WooCommerceSettings(
+            name="web",
+            title="Web",
+            base_url="http://127.0.0.1:9",
+            consumer_key=SecretStr("ck"),
+            consumer_secret=SecretStr("cs"),
+            webhook_secret=SecretStr("hook-secret"),
+        )
+    )
+    for service in running_service(tmp_path, channel):
+        yield service, channel
+    channel.close()
+
+
+def recorded_by_woocommerce(shared: Path, pattern: str = "*") -> list[bytes]:
+    """Requests byte by byte as a real WooCommerce made them, to our address of the channel."""
+    folder = shared / "conformance" / "channels" / "woocommerce" / "recorded" / "webhooks"
+    found = [path.read_bytes() for path in sorted(folder.glob(f"{pattern}.http"))]
+    if not found:
+        pytest.skip(f"no recorded deliveries in {folder}")
+    return [re.sub(rb"^POST \S+", b"POST /webhooks/web", one, count=1) for one in found]
+
+
+def test_what_a_real_woocommerce_sent_is_verified_and_stored_once(
+    web_shop: tuple[Service, Channel], shared: Path
+) -> None:
+    service, channel = web_shop
+    sent = recorded_by_woocommerce(shared)
+    for _ in range(2):
+        assert {raw(service, one)[:12] for one in sent} == {b"HTTP/1.1 200"}
+    signed = {one.partition(b"\r\n\r\n")[2] for one in sent if b"X-WC-Webhook-Signature" in one}
+    stored = service.stored()
+    assert {d.body for d in stored} == signed
+    assert len({d.id for d in stored}) == len(stored) == len(service.applied)
+    for delivery in stored:
+        again = RawRequest("POST", "", delivery.headers, delivery.body)
+        assert channel.verify(again).id == delivery.id
+        kinds = {signal.kind for signal in channel.signals(again)}
+        assert (SignalKind.ORDER in kinds) == (delivery.topic.startswith("order.") and b'"id"' in delivery.body)
+
+
+def test_a_real_unsigned_ping_is_answered_and_not_stored(web_shop: tuple[Service, Channel], shared: Path) -> None:
+    service, _ = web_shop
+    for ping in recorded_by_woocommerce(shared, "ping*"):
+        assert raw(service, ping).startswith(b"HTTP/1.1 200")
+    assert service.stored() == []
+
+
+def test_a_real_error_body_as_order_created_is_survived(web_shop: tuple[Service, Channel], shared: Path) -> None:
+    service, channel = web_shop
+    for one in recorded_by_woocommerce(shared, "order_created*"):
+        assert raw(service, one).startswith(b"HTTP/1.1 200")
+    [stored] = service.stored()
+    assert b"woocommerce_rest_shop_order_invalid_id" in stored.body
+    signals = channel.signals(RawRequest("POST", "", stored.headers, stored.body))
+    assert [s for s in signals if s.kind is not SignalKind.OTHER] == []
+
+
+def test_a_real_delivery_changed_by_one_byte_is_refused(web_shop: tuple[Service, Channel], shared: Path) -> None:
+    service, _ = web_shop
+    for one in recorded_by_woocommerce(shared, "order_*"):
+        assert raw(service, one[:-2] + b" }").startswith(b"HTTP/1.1 401")
+    assert service.stored() == []
+
+
+@pytest.mark.parametrize("said", ["", "not base64!", "ü".encode().decode("latin-1"), "AAAA"])
+def test_no_signature_makes_a_real_adapter_stumble(web_shop: tuple[Service, Channel], said: str) -> None:
+    service, _ = web_shop
+    assert service.post(b"{}", "/webhooks/web", X_WC_Webhook_Signature=said).status_code == 401
+    assert service.stored() == []
 
 
 # edit notifications ---------------------------------------------------------------------------------------------
