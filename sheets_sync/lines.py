@@ -50,8 +50,8 @@ _SORT_ORDER = {Kind.ORDER: 0, Kind.SHIPMENT: 1, Kind.CANCELLATION: 2, Kind.RETUR
 class Taken:
     """Packs that a channel took off its own figure (+) or gave back (-) since the last level; for `offers.note_taken`.
 
-    `at` is the channel's time for it (None: not known). `edited`: it went on from an earlier amount, by an edit, a
-    cancellation or a refund, so that what the channel made of its figure is not certain (P2); then `change` may be 0.
+    `at` is the channel's time for it (None: not known). `edited`: by a cancellation, an edit or a refund, at `at` or
+    before: what the channel made of its figure is not certain then (P2), even where `change` is 0.
     """
 
     ref: Ref | None
@@ -470,19 +470,17 @@ def _facts(line: LineState, moves: Moves, location: str, actor: str) -> tuple[Fa
 
 def _taken(before: LineState | None, after: LineState, line: OrderLine) -> tuple[Taken, ...]:
     """What the channel did to its own figure between two levels; where the line changed its listing, on both."""
-    if before is None:
-        changes = [Taken(line.ref, after.sku, line.taken, line.taken_at)]
-    elif _names_another(before.level, line):
-        changes = [
-            Taken(before.level.ref, before.sku, -before.level.taken, line.taken_at, edited=True),
-            Taken(line.ref, after.sku, line.taken, line.taken_at, edited=True),
-        ]
-    else:
-        edited = before.level.taken > 0
-        # The time of the first taking says nothing about an edit since.
-        at = None if edited and line.taken_at == before.level.taken_at else line.taken_at
-        changes = [Taken(line.ref or before.level.ref, after.sku, line.taken - before.level.taken, at, edited)]
-    return tuple(t for t in changes if t.change)
+    previous, sku, version = before.level if before else NOTHING, after.sku, after.version
+    if before is not None and _names_another(previous, line):
+        moved_over = ((previous.ref, before.sku, -previous.taken), (line.ref, sku, line.taken))
+        return tuple(Taken(ref, sku, n, version, edited=True) for ref, sku, n in moved_over if n)
+    # Units cancelled since may have been taken off and given back between two readings: a change of 0 that is none.
+    gave_back = line.cancelled > previous.cancelled or line.restocked > previous.restocked
+    edited, change = gave_back or previous.taken > 0, line.taken - previous.taken
+    if not change and not gave_back:
+        return ()
+    at = line.taken_at if line.taken_at != previous.taken_at else None  # the time of an earlier taking says nothing
+    return (Taken(line.ref or previous.ref, sku, change, at or (version if edited else None), edited),)
 
 
 # questions ------------------------------------------------------------------------------------------------------

@@ -9,13 +9,13 @@ units that are gone.
 A channel's pass goes in two steps:
 
 1. `plan`, and its `lower` is written at once.
-2. For what is in `look`: read the figures; `decide` with `sees` (a lower goes out now, a sale that we have not seen is
-   promised); read the channel's orders, by a read begun after that look; book them; `decide` again with `explained`
-   and `fresh`; write against the figure looked at. Without compare-and-set look once more, and write
-   `take_off_missing`. A stale answer starts this step again, through `decide_again`.
+2. For what is in `look`: read the figures and store `seen`; `decide` with `sees`, over the listing as it was *before*
+   the look: its expectation shows the sale that we have not seen, and a lower goes out now. Then read the channel's
+   orders, by a read begun after that look, book them, and `decide` again with `explained` and `fresh`; write against
+   the figure looked at. Without compare-and-set look once more, and write `take_off_missing`. A stale answer starts
+   this step again, through `decide_again`; so does `look_again`, a few times.
 
-Keep the listing as it was *before* the look in the `View` (its expectation shows the unseen sale), and store `seen`
-afterwards. All figures are the listing's packs in its channel's own basis; `available` is in units.
+All figures are the listing's packs in its channel's own basis; `available` is in units.
 
 What is unsatisfying: without compare-and-set a sale between the last look and the write is overwritten. Nobody can
 close that gap from outside; the next look finds it as a sale not seen.
@@ -130,12 +130,22 @@ def take_off_missing(target: int, first_look: int, second_look: int) -> int:
     return max(0, target - max(0, first_look - second_look))
 
 
+def look_again(looked_at: datetime, raised_at: datetime | None) -> bool:
+    """Whether a raise needs another look: something that raises was recorded since the last one.
+
+    A cancellation that the channel put back after the look, and a sale of as many units after the orders read, leave
+    just the figure that was looked at. `raised_at` as for `gate_open`, but with all that is recorded by now. Give up
+    after a few looks, or a channel with many cancellations would starve.
+    """
+    return raised_at is not None and raised_at >= looked_at
+
+
 def gate_open(read_begun: datetime | None, raised_at: datetime | None, lag: timedelta = timedelta(0)) -> bool:
     """Whether a read of a channel's orders begun at `read_begun` knows all up to the reason to raise (P4).
 
-    `raised_at` is when the last event that raises the SKU was recorded (a kit: the last of its components'), *without*
-    those that this very read booked: a busy channel must not starve. None: no event is the reason (a setting, a lost
-    answer); any read of this pass will do. `lag` is how late the channel's order list runs.
+    `raised_at` is when the last event with a change of available above 0 was recorded for the SKU (a kit: the last of
+    its components'), *without* those that this very read booked: a busy channel must not starve. None: no event is the
+    reason (a setting, a lost answer); any read of this pass will do. `lag` is how late the channel's order list runs.
     """
     if read_begun is None:
         return False
@@ -292,9 +302,12 @@ def sending(listing: Listing) -> Listing:
 def acknowledge(listing: Listing, figure: int, at: datetime, *, sent: Listing | None = None) -> Listing:
     """The channel says that it shows `figure` now. `at` is when the answer came.
 
-    `sent` is the listing as it was when the write was sent: a sale noted since may lie on either side of the write.
+    `sent` is the listing as it was stored when the write was sent. A sale noted since may lie on either side of the
+    write, and where `taken` was unknown then nobody can tell whether one was: the next look will. None: a channel that
+    can't be read, or one that is told of no sale between.
     """
-    return _known(listing, figure, at, sent)
+    certain = sent is None or (sent.taken is not None and sent.taken == listing.taken)
+    return replace(_settled(listing, figure, at, certain), error="", retry_at=None, pending_job="")
 
 
 def seen(
@@ -302,23 +315,15 @@ def seen(
 ) -> Listing:
     """The listing after a look begun at `at` that read `figure` (None: there is none) and `reserved`.
 
-    `before` is the listing as it was when the look began. An error stays until a write succeeds.
+    `before` is the listing as it was when the look began: a sale noted during the look may lie on either side of it.
+    Errors stay until a write succeeds.
     """
-    now = replace(_known(listing, figure, at, before), error=listing.error, retry_at=listing.retry_at)
-    return replace(now, reserved=reserved, pending_job=listing.pending_job)
+    certain = before is None or before.taken == listing.taken
+    return replace(_settled(listing, figure, at, certain), reserved=reserved)
 
 
-def _known(listing: Listing, figure: int | None, at: datetime, before: Listing | None) -> Listing:
-    touched = before is not None and before.taken != listing.taken
-    return replace(
-        listing,
-        shown=figure,
-        shown_at=at,
-        taken=None if touched or figure is None else 0,
-        error="",
-        retry_at=None,
-        pending_job="",
-    )
+def _settled(listing: Listing, figure: int | None, at: datetime, certain: bool) -> Listing:
+    return replace(listing, shown=figure, shown_at=at, taken=0 if certain and figure is not None else None)
 
 
 def accepted(listing: Listing, job: str) -> Listing:
