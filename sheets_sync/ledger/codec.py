@@ -15,7 +15,6 @@ from pydantic import TypeAdapter
 
 from sheets_sync.model import (
     Balance,
-    Cell,
     Event,
     Fact,
     Kind,
@@ -183,6 +182,7 @@ def question_values(question: Question) -> Values:
         "contents": _QUESTION.dump_json(question, exclude={"asked_at"}).decode(),
         "asked_at": question.asked_at,
         "open": True,
+        "why": "",
     }
 
 
@@ -208,7 +208,3 @@ def delivery_of(row: sa.Row[Any]) -> StoredDelivery:
     return StoredDelivery(
         row.channel, row.id, row.topic, headers, bytes(row.body), row.received_at, row.state, row.note
     )
-
-
-def cell_text(cell: Cell) -> str:
-    return dump_json(cell)

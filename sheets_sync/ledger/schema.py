@@ -39,8 +39,8 @@ def _figures(prefix: str = "") -> list[sa.Column[int]]:
     return [sa.Column(prefix + name, sa.BigInteger, nullable=False) for name in ("on_hand", "committed", "damaged")]
 
 
-def _text(name: str, *, default: str | None = None) -> sa.Column[str]:
-    return sa.Column(name, sa.Text, nullable=False, server_default=default)
+def _text(name: str) -> sa.Column[str]:
+    return sa.Column(name, sa.Text, nullable=False)
 
 
 events = sa.Table(
@@ -134,7 +134,7 @@ questions = sa.Table(
     sa.Column("asked_at", Instant, nullable=False),
     sa.Column("open", sa.Boolean, nullable=False),
     sa.Column("closed_at", Instant),
-    _text("why", default=""),
+    _text("why"),
     sa.Index("questions_key", "key"),
 )
 sa.Index(

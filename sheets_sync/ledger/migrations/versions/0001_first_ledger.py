@@ -96,7 +96,7 @@ def _questions() -> None:
         *_whole("asked_at"),
         sa.Column("open", sa.Boolean, nullable=False),
         sa.Column("closed_at", sa.BigInteger),
-        sa.Column("why", sa.Text, nullable=False, server_default=""),
+        *_text("why"),
     )
     op.create_index("questions_key", "questions", ["key"])
     _partial("questions_open", "questions", "key", "open", unique=True)
