@@ -12,6 +12,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -26,10 +27,11 @@ from structlog.testing import capture_logs
 from sheets_sync.channels import Channel, Delivery, RawRequest, Reply, Signal, SignalKind
 from sheets_sync.channels.registry import build
 from sheets_sync.config import WooCommerceSettings
-from sheets_sync.errors import ConfigError, Malformed, NextPass, TooOld, Unsigned
+from sheets_sync.errors import ConfigError, Malformed, NextPass, TooOld, Unavailable, Unsigned
 from sheets_sync.ledger import Ledger
 from sheets_sync.model import StoredDelivery
 from webhook import create_app, serve
+from webhook.shelf import Shelf
 
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 KEY = b"the shop's secret"
@@ -196,6 +198,75 @@ def test_what_cannot_be_applied_waits_for_the_next_pass(service: Service, error:
     assert answer.status_code == 200
     assert [stored.state for stored in service.stored()] == ["waiting"]
     assert len(logs) == 1 and event in logs[0]["event"]
+
+
+# stored together -----------------------------------------------------------------------------------------------
+
+
+def test_what_waits_is_stored_in_one_transaction(tmp_path: Path) -> None:
+    """While one is being stored ten more come: two transactions, and everyone is told the truth about theirs."""
+    ledger = Counting(Ledger.open(f"sqlite:///{tmp_path}/ledger.db"))
+    shelf = Shelf(ledger)  # type: ignore[arg-type]
+    with ThreadPoolExecutor(12) as pool:
+        first = pool.submit(shelf.store, delivery("a"))
+        assert ledger.storing.wait(10)
+        others = [pool.submit(shelf.store, delivery(id)) for id in "abcdefghij"]
+        wait_until(lambda: len(shelf._waiting) == 10)
+        ledger.go_on.set()
+        assert first.result(10) is True
+        assert [other.result(10) for other in others] == [False] + [True] * 9
+    assert ledger.begun == 2
+    ledger.real.close()
+
+
+def test_one_that_cannot_be_stored_does_not_spoil_the_others(tmp_path: Path) -> None:
+    ledger = Counting(Ledger.open(f"sqlite:///{tmp_path}/ledger.db"), refuses="bad")
+    shelf = Shelf(ledger)  # type: ignore[arg-type]
+    with ThreadPoolExecutor(12) as pool:
+        first = pool.submit(shelf.store, delivery("a"))
+        assert ledger.storing.wait(10)
+        others = {id: pool.submit(shelf.store, delivery(id)) for id in ("b", "bad", "c")}
+        wait_until(lambda: len(shelf._waiting) == 3)
+        ledger.go_on.set()
+        assert first.result(10) and others["b"].result(10) and others["c"].result(10)
+        with pytest.raises(Unavailable):
+            others["bad"].result(10)
+    with ledger.real.read() as view:
+        assert {d.id for d in view.deliveries()} == {"a", "b", "c"}
+    ledger.real.close()
+
+
+def delivery(id: str) -> StoredDelivery:
+    return StoredDelivery("shop", id, "order.created", {}, b"{}", NOW)
+
+
+def wait_until(true: Callable[[], bool]) -> None:
+    for _ in range(1000):
+        if true():
+            return
+        threading.Event().wait(0.01)
+    raise AssertionError("it never came true")
+
+
+class Counting:
+    """A real ledger whose first transaction waits to be told to go on."""
+
+    def __init__(self, real: Ledger, refuses: str = "") -> None:
+        self.real, self.refuses, self.begun = real, refuses, 0
+        self.storing, self.go_on = threading.Event(), threading.Event()
+
+    @contextmanager
+    def begin(self) -> Iterator[Counting]:
+        self.begun += 1
+        self.storing.set()
+        assert self.go_on.wait(10)
+        with self.real.begin() as self._tx:
+            yield self
+
+    def store_delivery(self, delivery: StoredDelivery) -> bool:
+        if delivery.id == self.refuses:
+            raise Unavailable("not this one")
+        return self._tx.store_delivery(delivery)
 
 
 # refused: the right status, one clear line, nothing changed -----------------------------------------------------

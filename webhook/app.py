@@ -26,6 +26,7 @@ from sheets_sync import __version__
 from sheets_sync.channels import Channel, RawRequest
 from sheets_sync.errors import DeliveryRefused, Malformed, SheetsSyncError, TooOld, Unavailable, Unsigned
 from sheets_sync.model import StoredDelivery
+from webhook.shelf import Shelf
 
 if TYPE_CHECKING:
     from sheets_sync.ledger import Ledger
@@ -88,7 +89,7 @@ class Inbox:
     `apply` marks the delivery applied in its own transaction; where it raises, the delivery stays waiting.
     """
 
-    ledger: Ledger
+    shelf: Shelf
     channels: Mapping[str, Channel]
     apply: Apply
     clock: Clock = utcnow
@@ -108,8 +109,7 @@ class Inbox:
         except DeliveryRefused as error:
             return self._refuse(name, raw, error)
         try:
-            with self.ledger.begin() as tx:
-                new = tx.store_delivery(delivery)
+            new = self.shelf.store(delivery)
         except AWAY as error:
             log.error("delivery: the ledger is away, so it must come again", channel=name, error=type(error).__name__)
             return Answer(503, "ledger away", b"not now; send it again\n", retry_after=RETRY_AFTER)
@@ -159,10 +159,10 @@ def create_app(
     """
     app = Flask(__name__)
     app.config["MAX_CONTENT_LENGTH"] = max_body + 1  # a body without a length is cut there, and nothing is said of it
-    inbox = Inbox(ledger, channels, apply, clock)
+    inbox = Inbox(Shelf(ledger), channels, apply, clock)
     _webhooks(app, inbox, max_body)
     _edits(app, wake, hint_token)
-    _pages(app, inbox)
+    _pages(app, ledger, channels)
     _errors(app, max_body)
     return app
 
@@ -210,11 +210,11 @@ def _edits(app: Flask, wake: Wake, hint_token: str | None) -> None:
         return Response(status=204)
 
 
-def _pages(app: Flask, inbox: Inbox) -> None:
+def _pages(app: Flask, ledger: Ledger, channels: Mapping[str, Channel]) -> None:
     @app.get("/healthz")
     def health() -> Response:
         try:
-            with inbox.ledger.read() as view:
+            with ledger.read() as view:
                 view.last_event_id()
         except AWAY as error:
             log.error("health: the ledger is away", error=type(error).__name__)
@@ -229,12 +229,10 @@ def _pages(app: Flask, inbox: Inbox) -> None:
     @app.get("/")
     def status() -> str:
         _not_through_a_proxy()
-        with inbox.ledger.read() as view:
-            waiting = {name: len(view.deliveries(name, state="waiting", limit=20)) for name in inbox.channels}
+        with ledger.read() as view:
+            waiting = {name: len(view.deliveries(name, state="waiting", limit=20)) for name in channels}
             events = view.last_event_id()
-        return render_template(
-            "status.html", version=__version__, channels=inbox.channels, waiting=waiting, events=events
-        )
+        return render_template("status.html", version=__version__, channels=channels, waiting=waiting, events=events)
 
 
 def _not_through_a_proxy() -> None:
