@@ -201,6 +201,8 @@ class Engine:
             return self._level_by_gid(id)
         if kind == "FulfillmentOrder":
             return self._fulfillment_order_by_gid(id)
+        if kind in ("Fulfillment", "Refund"):
+            return self._part_by_gid(kind, id)
         if kind not in readers:
             return None
         doc = self.shop.docs.get(readers[kind][0], number(id, kind))
@@ -276,6 +278,7 @@ class Engine:
             "name": doc["name"],
             "isActive": doc["active"],
             "fulfillsOnlineOrders": doc["online"],
+            "isFulfillmentService": doc.get("service", False),
             "shipsInventory": doc["online"],
             "createdAt": doc["created_at"],
             "updatedAt": doc["updated_at"],
@@ -486,9 +489,20 @@ class Engine:
         found = self._find_fulfillment_order(id)
         return None if found is None else self._fulfillment_order(*found)
 
+    def _part_by_gid(self, kind: str, id: str) -> Fields | None:
+        wanted = number(id, kind)
+        for order in self._orders_naming(wanted):
+            for doc in order["fulfillments" if kind == "Fulfillment" else "refunds"]:
+                if doc["id"] == wanted:
+                    return self._fulfillment(order, doc) if kind == "Fulfillment" else self._refund(order, doc)
+        return None
+
+    def _orders_naming(self, id: int) -> list[Doc]:
+        return self.shop.docs.select("order", "AND instr(body, ?) > 0", (str(id),))
+
     def _find_fulfillment_order(self, id: str) -> tuple[Doc, Doc] | None:
         wanted = number(id, "FulfillmentOrder")
-        for order in self.shop.docs.select("order", "AND instr(body, ?) > 0", (str(wanted),)):
+        for order in self._orders_naming(wanted):
             for doc in order["fulfillment_orders"]:
                 if doc["id"] == wanted:
                     return order, doc
@@ -825,7 +839,7 @@ class Engine:
     def _fulfillment_cancel(self, info: Info, id: str) -> Fields:
         wanted = number(id, "Fulfillment")
         try:
-            for order in self.shop.docs.select("order", "AND instr(body, ?) > 0", (str(wanted),)):
+            for order in self._orders_naming(wanted):
                 if any(f["id"] == wanted for f in order["fulfillments"]):
                     doc = self.shop.cancel_fulfillment(order["id"], wanted)
                     made = next(f for f in doc["fulfillments"] if f["id"] == wanted)

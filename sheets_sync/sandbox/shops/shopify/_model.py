@@ -136,8 +136,8 @@ class Shop:
 
     # places and products --------------------------------------------------------------------------------------------
 
-    def add_location(self, name: str, *, online: bool = True) -> int:
-        """A place that keeps stock; its id."""
+    def add_location(self, name: str, *, online: bool = True, service: bool = False) -> int:
+        """A place that keeps stock; its id. `service`: a fulfilment service's, which sets its own figures."""
         with self.store.transaction():
             doc = self.docs.put(
                 "location",
@@ -146,6 +146,7 @@ class Shop:
                     "name": name,
                     "active": True,
                     "online": online,
+                    "service": service,
                     "created_at": self.now(),
                     "updated_at": self.now(),
                 },

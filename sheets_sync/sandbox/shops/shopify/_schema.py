@@ -154,7 +154,7 @@ type AccessScope { description: String! handle: String! }
 
 type Location implements Node {
   id: ID! legacyResourceId: UnsignedInt64! name: String! isActive: Boolean! fulfillsOnlineOrders: Boolean!
-  shipsInventory: Boolean! createdAt: DateTime! updatedAt: DateTime!
+  isFulfillmentService: Boolean! shipsInventory: Boolean! createdAt: DateTime! updatedAt: DateTime!
   inventoryLevel(inventoryItemId: ID!, includeInactive: Boolean = false): InventoryLevel
 }
 
