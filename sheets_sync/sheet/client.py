@@ -216,7 +216,6 @@ def credentials(access: SheetAccess, *, creates: bool = False) -> Credentials:
         if access.base_url:
             return AnonymousCredentials()  # type: ignore[no-untyped-call]  # google-auth leaves it untyped
         raise CredentialsRefused("Google wants credentials; set credentials_file (docs/google.md), or a local base_url")
-    scopes = [SHEETS_SCOPE, *([CREATE_SCOPE] if creates else [])]
     readers: dict[str, Callable[..., Credentials]] = {
         "service_account": service_account.Credentials.from_service_account_file,
         "oauth_user": user_credentials.Credentials.from_authorized_user_file,
@@ -224,26 +223,38 @@ def credentials(access: SheetAccess, *, creates: bool = False) -> Credentials:
     if access.kind not in readers:
         raise CredentialsRefused(f"unknown kind of credentials {access.kind!r}; known: {', '.join(readers)}")
     try:
-        return readers[access.kind](str(access.credentials_file), scopes=scopes)
+        return readers[access.kind](str(access.credentials_file), scopes=_scopes(creates))
     except (OSError, ValueError, KeyError) as error:
         raise CredentialsRefused(
             f"{access.credentials_file} is no readable {access.kind} file ({error}); docs/google.md says how to get one"
         ) from error
 
 
-def authorize(client_file: Path, token_file: Path, *, creates: bool = False, open_browser: bool = True) -> None:
+def authorize(client_file: Path, token_file: Path, *, creates: bool = False) -> None:
     """Ask a person, in their browser, to let us in; keeps the answer in `token_file`, readable by its owner alone.
 
-    `client_file` is the OAuth client ("Desktop app") from the Google Cloud console.
+    `client_file` is the OAuth client ("Desktop app") from the Google Cloud console. Blocks until the person answered.
+    Raises CredentialsRefused where the file is another one or less was granted than asked for.
     """
-    scopes = [SHEETS_SCOPE, *([CREATE_SCOPE] if creates else [])]
     try:
-        flow = InstalledAppFlow.from_client_secrets_file(str(client_file), scopes=scopes)
+        flow = InstalledAppFlow.from_client_secrets_file(str(client_file), scopes=_scopes(creates))
     except (OSError, ValueError) as error:
         raise CredentialsRefused(f"{client_file} is no OAuth client file of a desktop app: {error}") from error
-    granted = flow.run_local_server(port=0, open_browser=open_browser)
+    try:
+        granted = flow.run_local_server(port=0, access_type="offline", prompt="consent")
+    except Warning as error:  # oauthlib raises one where fewer scopes are granted than asked for
+        raise CredentialsRefused(f"we were not let in: {error}") from error
+    if not granted.refresh_token:
+        raise CredentialsRefused(
+            "Google gave no lasting permission (no refresh token); withdraw it there and try again"
+        )
     token_file.touch(mode=0o600)
+    token_file.chmod(0o600)
     token_file.write_text(granted.to_json(), encoding="utf-8")
+
+
+def _scopes(creates: bool) -> list[str]:
+    return [SHEETS_SCOPE, *([CREATE_SCOPE] if creates else [])]
 
 
 def _read_again(error: Exception) -> bool | float:

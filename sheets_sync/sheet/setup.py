@@ -193,7 +193,7 @@ def _repair(tab: Tab, found: Found, plain: bool) -> Iterator[tuple[str, Request]
     for column in tab.columns:
         if column.header in found.header:
             yield from _mend(tab, found, column, plain)
-    if tab.served and not any(_covers(p, None) for p in found.protections):
+    if tab.served and not any(_covers(p, None, found.info) for p in found.protections):
         yield "protected the tab", _protect(sheet, None, tab.title)
     yield from _mend_rules(tab, found, header)
 
@@ -235,7 +235,11 @@ def _mend(tab: Tab, found: Found, column: Column, plain: bool) -> Iterator[tuple
         yield f"hid {name}", _hide(sheet, at)
     if (column.choices or column.format is Format.TICK) and not _validated(tab, found, at, column):
         yield f"gave {name} its choices again", _validate(tab, sheet, at, column)
-    if column.writer is Writer.SERVICE and not tab.served and not any(_covers(p, at) for p in found.protections):
+    if (
+        column.writer is Writer.SERVICE
+        and not tab.served
+        and not any(_covers(p, at, found.info) for p in found.protections)
+    ):
         yield f"protected {name} (a warning only)", _protect(sheet, at, column.header)
 
 
@@ -348,15 +352,17 @@ def _protect(sheet: int, at: int | None, what: str) -> Request:
     return {"addProtectedRange": {"protectedRange": {"range": area, "description": said, "warningOnly": True}}}
 
 
-def _covers(protection: Mapping[str, Any], at: int | None) -> bool:
-    """Whether the column (or, for None, the whole tab) is protected, by us or more strictly by a person."""
+def _covers(protection: Mapping[str, Any], at: int | None, tab: TabInfo) -> bool:
+    """Whether the column (or, for None, the whole tab) is protected, by us or more strictly by a person.
+
+    An open end may come back as it was given or as the tab's size then, so of ours only the columns count.
+    """
     area = protection.get("range", {})
-    if any(name in area for name in ("endRowIndex", "startRowIndex")):
-        return False
-    whole = "endColumnIndex" not in area and "startColumnIndex" not in area
-    if at is None or whole:
-        return whole
-    return bool(area.get("startColumnIndex", 0) <= at < area.get("endColumnIndex", at + 1))
+    ours = str(protection.get("description", "")).startswith(_OURS)
+    tall = not area.get("startRowIndex") and area.get("endRowIndex", tab.rows) >= tab.rows
+    left, right = area.get("startColumnIndex", 0), area.get("endColumnIndex", tab.columns)
+    inside = (left == 0 and right >= tab.columns) if at is None else left <= at < right
+    return bool(inside and (tall or ours))
 
 
 # colours that depend on what a cell says ------------------------------------------------------------------------

@@ -172,6 +172,14 @@ class Workbook:
         formats = self._grids(below, _FORMAT_FIELDS)
         return Survey(layout, found, {title: _all_text(s, layout.tabs[title].rows - 1) for title, s in formats.items()})
 
+    def rows_behind_filter(self, title: str) -> list[int]:
+        """The rows of a tab, counted from 1, that its basic filter hides."""
+        sheet = self._grids({title: "A:A"}, "sheets(properties(title),data(rowMetadata(hiddenByFilter)))").get(
+            title, {}
+        )
+        rows = [row for block in sheet.get("data", ()) for row in block.get("rowMetadata", ())]
+        return [number for number, row in enumerate(rows, start=1) if row.get("hiddenByFilter")]
+
     def _grids(self, areas: Mapping[str, str], fields: str) -> dict[str, dict[str, Any]]:
         """Sheet resources by title, each with the cells of its area (like "A2:A")."""
         if not areas:
