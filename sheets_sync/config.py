@@ -232,6 +232,9 @@ class ShopifySettings(ChannelSettings):
     base_url: SecureAddress | None = Field(
         default=None, description="a local shop's address; left out for Shopify's own"
     )
+    location: str = Field(
+        default="", pattern=r"^\d*$", description="the number of the one location to set, where it has several"
+    )
     access_token: Secret = Field(default=None, description="an access token")
     client_id: Secret = Field(default=None, description="the app's client id")
     client_secret: Secret = Field(default=None, description="the app's client secret; also signs its webhooks")

@@ -26,7 +26,7 @@ from structlog.testing import capture_logs
 
 from sheets_sync.channels import Channel, Delivery, RawRequest, Reply, Signal, SignalKind
 from sheets_sync.channels.registry import build
-from sheets_sync.config import WooCommerceSettings
+from sheets_sync.config import ShopifySettings, WooCommerceSettings
 from sheets_sync.errors import ConfigError, Malformed, NextPass, TooOld, Unavailable, Unsigned
 from sheets_sync.ledger import Ledger
 from sheets_sync.model import StoredDelivery
@@ -428,6 +428,39 @@ def test_no_signature_makes_a_real_adapter_stumble(web_shop: tuple[Service, Chan
     service, _ = web_shop
     assert service.post(b"{}", "/webhooks/web", X_WC_Webhook_Signature=said).status_code == 401
     assert service.stored() == []
+
+
+def shopify(key: str, at: datetime) -> Channel:
+    settings = ShopifySettings(name="shop", title="Shop", shop="shop1.myshopify.com", client_secret=SecretStr(key))
+    return build(settings, clock=lambda: at)
+
+
+@pytest.mark.parametrize("style", ["headers_2023_style", "headers_events_style"])
+def test_shopifys_own_vectors(tmp_path: Path, shared: Path, style: str) -> None:
+    vectors = json.loads((shared / "conformance/channels/shopify/hmac_vectors.json").read_text())["vectors"]
+    headers = next(v[style] for v in vectors if style in v)
+    at = datetime.fromisoformat(headers.get("shopify-triggered-at", NOW.isoformat()))
+    signed_by = "shopify-hmac-sha256" if style == "headers_events_style" else "X-Shopify-Hmac-Sha256"
+    channel = shopify(vectors[0]["secret"], at)
+    for service in running_service(tmp_path, channel):
+        for vector in vectors:
+            sent = headers | {signed_by: vector["signature"]}
+            status = requests.post(f"{service.url}/webhooks/shop", vector["body"], headers=sent, timeout=10).status_code
+            assert status == (200 if vector["valid"] else 401)
+        [stored] = service.stored()
+        assert (stored.body, stored.id) == (b'{"foo": "bar"}', "123456789")
+    channel.close()
+
+
+def test_a_shopify_delivery_from_last_week_is_refused(tmp_path: Path, shared: Path) -> None:
+    vector = json.loads((shared / "conformance/channels/shopify/hmac_vectors.json").read_text())["vectors"][0]
+    headers = vector["headers_events_style"] | {"shopify-hmac-sha256": vector["signature"]}
+    late = datetime.fromisoformat(headers["shopify-triggered-at"]) + timedelta(days=7)
+    channel = shopify(vector["secret"], late)
+    for service in running_service(tmp_path, channel):
+        answer = requests.post(f"{service.url}/webhooks/shop", vector["body"], headers=headers, timeout=10)
+        assert answer.status_code == 400 and service.stored() == []
+    channel.close()
 
 
 # edit notifications ---------------------------------------------------------------------------------------------

@@ -35,7 +35,26 @@ def _woocommerce(settings: Any, clock: Clock) -> Channel:
     )
 
 
-BUILDERS: Mapping[str, Callable[[Any, Clock], Channel]] = MappingProxyType({"woocommerce": _woocommerce})
+def _shopify(settings: Any, clock: Clock) -> Channel:
+    from sheets_sync.channels.shopify import Shopify
+
+    return Shopify(
+        settings.name,
+        settings.shop,
+        settings.address,
+        access_token=_plain(settings.access_token),
+        client_id=_plain(settings.client_id),
+        client_secret=_plain(settings.client_secret),
+        webhook_secret=_plain(settings.signed_with),
+        old_webhook_secret=_plain(settings.old_webhook_secret),
+        location=settings.location,
+        clock=clock,
+    )
+
+
+BUILDERS: Mapping[str, Callable[[Any, Clock], Channel]] = MappingProxyType(
+    {"shopify": _shopify, "woocommerce": _woocommerce}
+)
 """Kind -> builder; each takes the settings class that `sheets_sync.config.KINDS` has for the kind."""
 
 
