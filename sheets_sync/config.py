@@ -110,7 +110,7 @@ Secret = Annotated[SecretStr | None, OUTSIDE]
 class Section(BaseModel):
     """One table of config.toml."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, str_strip_whitespace=True)
 
     def ways_out(self) -> Iterable[str]:
         """Problems that no single key shows, each with the way out."""

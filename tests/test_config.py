@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sheets_sync import config
+from sheets_sync.channels.registry import BUILDERS, build_all
 from sheets_sync.config import KINDS, ShopifySettings, WooCommerceSettings, load
 from sheets_sync.errors import ConfigError
 
@@ -119,6 +120,18 @@ def test_a_byte_order_mark_is_no_problem(tmp_path: Path) -> None:
 
 def test_a_channel_without_a_title_is_called_by_its_name(tmp_path: Path) -> None:
     assert load(write(tmp_path, LOCAL + "[channels.outlet]\n" + WOO), KEYS).channels["outlet"].title == "Outlet"
+
+
+def test_the_registry_builds_every_kind_of_the_example() -> None:
+    channels = build_all(load(EXAMPLE, ENVIRON).channels)
+    assert set(BUILDERS) == set(KINDS)
+    assert {name: (c.name, c.kind) for name, c in channels.items()} == {
+        "web": ("web", "woocommerce"),
+        "outlet": ("outlet", "shopify"),
+    }
+    for channel in channels.values():
+        assert "hidden" not in repr(channel)
+        channel.close()
 
 
 def test_settings_are_frozen(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from sheets_sync.errors import ConfigError
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
-THREADS = 16
+THREADS = 32
 TIMEOUT = 10
 """Seconds that a connection may keep a thread waiting for its next bytes."""
 
