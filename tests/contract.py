@@ -3,5 +3,7 @@
 from __future__ import annotations
 
 from tests.contract_channel import ChannelContract, Counter, Receiver
+from tests.contract_ledger import LedgerContract
+from tests.contract_sheet import SheetContract
 
-__all__ = ["ChannelContract", "Counter", "Receiver"]
+__all__ = ["ChannelContract", "Counter", "LedgerContract", "Receiver", "SheetContract"]

@@ -3,12 +3,13 @@
 The idea: what an adapter may assume depends on whether its call could have changed something. A read that got no good
 answer is made again, a few times, with jitter, and then raises Unavailable. A write is sent once; when its answer is
 lost (or is a 5xx, which a proxy may give after the shop has done the work) it raises OutcomeUnknown, and only a look
-can tell. Errors are sorted by who must act (`sheets_sync.errors`), and no message, log line or traceback carries a secret.
+can tell. Errors are sorted by who must act (`sheets_sync.errors`); no message, log line or traceback carries a secret.
 """
 
 from __future__ import annotations
 
 import email.utils
+import ipaddress
 import re
 import threading
 import time
@@ -391,7 +392,12 @@ class Session:
 def is_loopback(url: str) -> bool:
     """Whether `url` stays on this machine."""
     host = urlsplit(url).hostname or ""
-    return host in ("localhost", "::1") or host.startswith("127.")
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def retry_after(headers: Mapping[str, str], now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> float | None:

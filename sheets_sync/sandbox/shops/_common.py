@@ -191,6 +191,7 @@ class HttpServer:
 
     def __init__(self, app: WSGIApplication, port: int = 0, host: str = "127.0.0.1", threads: int = 8) -> None:
         self._server = CherootServer((host, port), app, numthreads=threads, shutdown_timeout=1)
+        self._server.expiration_interval = 0.1  # how soon `close` is noticed
         self._server.prepare()
         address = self._server.bind_addr
         self.port = int(address[1])

@@ -31,6 +31,9 @@ from sheets_sync.sandbox.shops.woocommerce.shapes import Shapes
 
 __all__ = ["LocalShop", "serve"]
 
+MOST_BODY = 8 * 1024 * 1024
+"""Bytes of a request, as WordPress hosts commonly have it."""
+
 
 class LocalShop(Shop):
     """The model, and the switches that a test or a rehearsal needs besides."""
@@ -85,6 +88,7 @@ def serve(
     shop.seed(seed or ())
     key = shop.keys.first(**(credentials or {}))
     app = Flask("local-woocommerce")
+    app.config["MAX_CONTENT_LENGTH"] = MOST_BODY
     faults = Faults(app.wsgi_app)
     server = HttpServer(faults, port, host)
     shapes = Shapes(shop, server.base_url, utc_offset)
