@@ -246,6 +246,7 @@ class LedgerContract:
             assert len(statements) < 12, statements
         with ledger.read() as view:
             balances = view.balances(f"S{i}" for i in range(10_000))
+            assert [event.id for event in view.iter_events()] == list(range(1, 20_001))
         assert len(balances) == 10_000
         assert not any(b.counted or b.stock.on_hand for b in balances.values())
 
@@ -408,6 +409,8 @@ class LedgerContract:
             assert tx.open_intents() == []
             tx.set_head("not ours")
             assert tx.head() == "not ours"
+        with pytest.raises(KeyConflict, match="e2: intended already"), ledger.begin() as tx:
+            tx.intend("e2", "", b"")
         with pytest.raises(ValueError, match="never 'lost'"), ledger.begin() as tx:
             tx.set_intent_state("e2", "lost")
 
@@ -639,7 +642,7 @@ class LedgerContract:
     def test_a_ledger_of_a_newer_version_is_left_alone(self, url: str) -> None:
         Ledger.open(url).close()
         with database(url).begin() as connection:
-            connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
+            connection.execute(sa.text("UPDATE ledger_version SET version_num = '9999'"))
         with pytest.raises(ConfigError, match="newer sheets-sync"):
             Ledger.open(url)
 
@@ -649,12 +652,12 @@ class LedgerContract:
         from alembic.script import ScriptDirectory
 
         from sheets_sync.ledger.engine import MIGRATIONS
-        from sheets_sync.ledger.schema import HEAD, metadata
+        from sheets_sync.ledger.schema import HEAD, VERSION_TABLE, metadata
 
         assert ScriptDirectory(str(MIGRATIONS)).get_current_head() == HEAD
         with database(url).connect() as connection:
             context = MigrationContext.configure(
-                connection, opts={"compare_type": True, "compare_server_default": True}
+                connection, opts={"compare_type": True, "compare_server_default": True, "version_table": VERSION_TABLE}
             )
             assert compare_metadata(context, metadata) == []
             assert partial_indexes(connection) == partial_indexes_of(metadata)
@@ -667,6 +670,7 @@ class LedgerContract:
             for busy in (other, ledger):
                 with pytest.raises(Unavailable, match="busy"), busy.begin():
                     pass
+            Ledger.open(url).close()  # to open it and to read, nobody waits
         with other.begin() as tx:
             assert len(tx.append([opening("A", 1), opening("B", 1)])) == 1
         ledger.close()

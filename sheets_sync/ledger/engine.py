@@ -23,7 +23,7 @@ from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.exc import ArgumentError, OperationalError
 
 from sheets_sync.errors import ConfigError, Unavailable
-from sheets_sync.ledger.schema import HEAD
+from sheets_sync.ledger.schema import HEAD, VERSION_TABLE
 
 BUSY_SECONDS = 30
 """How long a transaction waits for the one that is writing."""
@@ -67,6 +67,9 @@ class Database:
 
     def migrate(self) -> None:
         """This version's schema, made or brought up to date in one transaction; safe when several start at once."""
+        with self.reading() as connection:
+            if _version(connection) == HEAD:
+                return
         with _migrating, self.writing() as connection:
             found = _version(connection)
             if found == HEAD:
@@ -127,9 +130,9 @@ def _parsed(url: str) -> URL:
 
 
 def _version(connection: Connection) -> str | None:
-    if not sa.inspect(connection).has_table("alembic_version"):
+    if not sa.inspect(connection).has_table(VERSION_TABLE):
         return None
-    found: str | None = connection.scalar(sa.text("SELECT version_num FROM alembic_version"))
+    found: str | None = connection.scalar(sa.text(f"SELECT version_num FROM {VERSION_TABLE}"))
     return found
 
 
@@ -179,10 +182,12 @@ def _begin(connection: Connection) -> None:
 
 
 def _postgresql(url: URL) -> Engine:
+    given = url.query.get("options", "")
+    options = f"{given if isinstance(given, str) else ' '.join(given)} -c lock_timeout={BUSY_SECONDS}s"
     return sa.create_engine(
         url,
         pool_size=8,
         max_overflow=32,
-        pool_pre_ping=True,
-        connect_args={"connect_timeout": 10, "options": f"-c lock_timeout={BUSY_SECONDS}s"},
+        pool_pre_ping=True,  # a server that was started again is not a failed pass
+        connect_args={"connect_timeout": 10, "options": options},
     )

@@ -15,6 +15,9 @@ from sqlalchemy.engine import Dialect
 HEAD = "0001"
 """The newest migration; the schema below is what it leads to."""
 
+VERSION_TABLE = "ledger_version"
+"""Where Alembic notes the migration that was last made; not its usual name, since others may share the database."""
+
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 

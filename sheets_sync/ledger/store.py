@@ -16,7 +16,7 @@ from sheets_sync.errors import LeaseLost
 from sheets_sync.ledger import codec
 from sheets_sync.ledger.engine import Database
 from sheets_sync.ledger.schema import leases, state
-from sheets_sync.ledger.tx import Tx
+from sheets_sync.ledger.tx import Tx, upserting
 from sheets_sync.ledger.verify import problems
 from sheets_sync.ledger.view import ID_NAME, View
 from sheets_sync.model import Lease
@@ -46,9 +46,7 @@ class Ledger:
         """
         database = Database(url)
         database.migrate()
-        with database.writing() as connection:
-            id = _identity(connection)
-        return cls(database, id, clock)
+        return cls(database, _identity(database), clock)
 
     @contextmanager
     def begin(self, lease: Lease | None = None) -> Iterator[Tx]:
@@ -116,13 +114,16 @@ class Ledger:
         self._database.close()
 
 
-def _identity(connection: Connection) -> str:
-    known = connection.scalar(sa.select(state.c.value).where(state.c.name == ID_NAME))
-    if known is not None:
-        return str(codec.load_json(known))
-    id = f"led-{secrets.token_hex(8)}"
-    connection.execute(sa.insert(state).values(name=ID_NAME, value=codec.dump_json(id)))
-    return id
+def _identity(database: Database) -> str:
+    """The ledger's id, made by the first who asks."""
+    with database.reading() as connection:
+        known = View(connection).get(ID_NAME)
+    if known is None:
+        with database.writing() as connection:
+            known = View(connection).get(ID_NAME) or f"led-{secrets.token_hex(8)}"
+            row = {"name": ID_NAME, "value": codec.dump_json(known)}
+            connection.execute(upserting(state, connection.dialect.name), [row])
+    return str(known)
 
 
 def _hold(connection: Connection, lease: Lease, now: datetime) -> None:

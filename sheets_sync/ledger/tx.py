@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -29,6 +30,11 @@ from sheets_sync.ledger.schema import (
 )
 from sheets_sync.ledger.view import HEAD_NAME, View, chunks
 from sheets_sync.model import Balance, Cell, Event, Fact, LineState, Listing, Question, Ref, StockKey, StoredDelivery
+
+# built once: `append` is the busiest road, and to build a statement costs as much as to run it
+_WITH_KEYS = sa.select(events).where(events.c.key.in_(sa.bindparam("keys", expanding=True)))
+_BALANCES_OF = sa.select(balances).where(balances.c.sku.in_(sa.bindparam("skus", expanding=True)))
+_INSERT_EVENTS = sa.insert(events)
 
 INTENT_STATES = frozenset({"sent", "landed", "refused", "dead"})
 DELIVERY_STATES = frozenset({"waiting", "applied", "failed"})
@@ -72,14 +78,14 @@ class Tx(View):
             appended += made
             if history is not None:
                 history += made
-        self._connection.execute(sa.insert(events), [codec.event_values(event) for event in appended])
+        self._connection.execute(_INSERT_EVENTS, [codec.event_values(event) for event in appended])
         self._upsert(balances, [codec.balance_values(balance) for balance in standing.values()])
         return appended
 
     def _not_recorded(self, facts: Sequence[Fact]) -> list[Fact]:
         known: dict[str, Fact] = {}
         for keys in chunks(fact.key for fact in facts):
-            rows = self._connection.execute(sa.select(events).where(events.c.key.in_(keys)))
+            rows = self._connection.execute(_WITH_KEYS, {"keys": keys})
             known |= {row.key: codec.event_of(row).fact for row in rows}
         fresh = []
         for fact in facts:
@@ -92,7 +98,10 @@ class Tx(View):
 
     def _balances_of(self, facts: Iterable[Fact]) -> dict[StockKey, Balance]:
         keys = dict.fromkeys(StockKey(fact.sku, fact.location) for fact in facts)
-        found = self.balances(key.sku for key in keys)
+        found: dict[StockKey, Balance] = {}
+        for skus in chunks(key.sku for key in keys):
+            rows = self._connection.execute(_BALANCES_OF, {"skus": skus})
+            found |= {balance.key: balance for balance in map(codec.balance_of, rows)}
         return {key: found.get(key) or Balance(key) for key in keys}
 
     def _histories(self, facts: Iterable[Fact], standing: Mapping[StockKey, Balance]) -> dict[StockKey, list[Event]]:
@@ -169,7 +178,12 @@ class Tx(View):
     # exchanges --------------------------------------------------------------------------------------------------
 
     def intend(self, exchange: str, previous: str, payload: bytes) -> None:
-        """What an exchange will do, recorded before it is sent. Its state is "sent"."""
+        """What an exchange will do, recorded before it is sent; its state is "sent".
+
+        Raises KeyConflict for an id that was used before: an exchange's id is made anew for each.
+        """
+        if self.issued(exchange):
+            raise KeyConflict(f"exchange {exchange}: intended already; every exchange has an id of its own")
         self._connection.execute(
             sa.insert(exchanges).values(
                 id=exchange, previous=previous, payload=payload, state="sent", made_at=self._clock()
@@ -206,7 +220,7 @@ class Tx(View):
         self._connection.execute(sa.update(exchanges).where(exchanges.c.id == exchange).values(state=state))
 
     def take(self, cells: Mapping[tuple[str, str], Cell]) -> None:
-        """Tags used: (exchange, SKU) -> the figure that was typed over them."""
+        """Tags used: (exchange, SKU) -> the figure that was typed over them; the last word stands."""
         rows = [
             {"exchange": exchange, "sku": sku, "cell": codec.dump_json(cell)} for (exchange, sku), cell in cells.items()
         ]
@@ -272,14 +286,17 @@ class Tx(View):
             self._upsert(state, [{"name": name, "value": codec.dump_json(value)}])
 
     def _upsert(self, table: sa.Table, rows: Sequence[codec.Values]) -> None:
-        """Insert, or replace the row of the same primary key."""
-        if not rows:
-            return
-        insert = sqlite.insert if self._connection.dialect.name == "sqlite" else postgresql.insert
-        statement = insert(table)
-        keys = {column.name for column in table.primary_key}
-        changed = {c.name: statement.excluded[c.name] for c in table.columns if c.name not in keys}
-        self._connection.execute(statement.on_conflict_do_update(index_elements=sorted(keys), set_=changed), rows)
+        if rows:
+            self._connection.execute(upserting(table, self._connection.dialect.name), rows)
+
+
+@cache
+def upserting(table: sa.Table, dialect: str) -> sa.Insert:
+    """Insert, or replace the row of the same primary key, in the words of the database."""
+    statement = sqlite.insert(table) if dialect == "sqlite" else postgresql.insert(table)
+    keys = {column.name for column in table.primary_key}
+    changed = {c.name: statement.excluded[c.name] for c in table.columns if c.name not in keys}
+    return statement.on_conflict_do_update(index_elements=sorted(keys), set_=changed)
 
 
 def _conflict(known: Fact, fact: Fact, differ: Sequence[str]) -> str:

@@ -40,6 +40,8 @@ ID_NAME = "_id"
 CHUNK = 5_000
 """Values of one IN list: PostgreSQL takes 65,535 parameters a statement, SQLite 32,766."""
 
+_LAST_ID = sa.select(sa.func.max(events.c.id))
+
 T = TypeVar("T")
 Rows = Iterable[sa.Row[Any]]
 
@@ -76,7 +78,7 @@ class View:
 
     def last_event_id(self) -> int:
         """The id of the newest event, 0 in an empty ledger. Ids count up from 1 without gaps."""
-        return self._connection.scalar(sa.select(sa.func.max(events.c.id))) or 0
+        return self._connection.scalar(_LAST_ID) or 0
 
     def events(
         self,
