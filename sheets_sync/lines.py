@@ -259,8 +259,8 @@ def _vanished(level: OrderLine, order: Order) -> OrderLine:
     rest = max(0, level.ordered - level.sent)
     if level.cancelled == rest and level.freely:
         return level
-    at = order.updated_at
-    return replace(level, cancelled=rest, freely=True, cancelled_at=at, taken=min(level.taken, level.sent), taken_at=at)
+    taken = min(level.taken, level.sent)
+    return replace(level, cancelled=rest, freely=True, cancelled_at=order.updated_at, taken=taken)
 
 
 # booking --------------------------------------------------------------------------------------------------------

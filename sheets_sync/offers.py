@@ -323,7 +323,7 @@ def seen(
 
 
 def _settled(listing: Listing, figure: int | None, at: datetime, certain: bool) -> Listing:
-    return replace(listing, shown=figure, shown_at=at, taken=0 if certain and figure is not None else None)
+    return replace(listing, shown=figure, shown_at=at, taken=0 if certain else None)
 
 
 def accepted(listing: Listing, job: str) -> Listing:

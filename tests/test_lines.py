@@ -202,6 +202,13 @@ def test_O1_a_line_for_an_unknown_sku_gives_back_the_one_and_waits() -> None:
     assert shop.figures() == "10/0/10"
 
 
+def test_O1_a_line_for_another_sku_is_no_line_from_before_its_opening() -> None:
+    shop = booked(an_order(a_line(2), **old(version=-100)))
+    shop.sku, cup = "CUP", a_line(2, sku="CUP", ref=Ref("item-2"), shipped=left((4, 1)))
+    assert not shop.read(an_order(cup, **old(version=5)), opened_at=opened_at).questions
+    assert shop.figures("CUP") == "-1/1/-2"
+
+
 def test_O1_a_sku_renamed_or_mapped_anew_later_changes_no_open_line() -> None:
     shop = booked(an_order(a_line(2)))
     shop.sku, shop.pack_size = "CUP", 6
@@ -260,6 +267,11 @@ def test_O1_cancelled_before_create_is_one_commitment_and_one_release() -> None:
 def test_O1_a_cancellation_without_a_time_has_that_of_the_version_that_showed_it() -> None:
     shop = booked(an_order(a_line(2, cancelled=2), version=2), an_order(a_line(2, cancelled=2), version=7))
     assert [f.occurred_at for f in shop.facts if f.kind is Kind.CANCELLATION] == [at(2)]
+
+
+def test_O1_a_reading_without_a_number_keeps_it() -> None:
+    shop = booked(an_order(a_line(2)), an_order(a_line(3), version=2, number=""))
+    assert shop.facts[-1].reference == "#77"
 
 
 def test_O1_facts_say_where_they_come_from() -> None:
@@ -509,6 +521,17 @@ def test_O9_an_order_that_comes_back_is_read_on() -> None:
     assert shop.figures() == "8/0/8"
 
 
+def test_O9_a_read_that_began_before_it_was_gone_does_not_bring_it_back() -> None:
+    shop = booked(an_order(a_line(2), read_at=at(1)), an_order(state=OrderState.GONE, version=5))
+    shop.read(an_order(a_line(2), read_at=at(4)))
+    assert shop.lines["1"].state is OrderState.GONE
+
+
+def test_O9_lines_of_an_order_that_is_gone_are_not_read() -> None:
+    shop = booked(an_order(a_line(2)), an_order(a_line(5), state=OrderState.GONE, version=5))
+    assert shop.figures() == "10/2/8"
+
+
 def test_O9_a_look_that_missed_a_newer_delivery_is_not_believed() -> None:
     shop = booked(an_order(a_line(2), version=6, read_at=None), an_order(state=OrderState.GONE, version=5))
     assert shop.lines["1"].state is OrderState.OPEN
@@ -521,6 +544,7 @@ def test_O9_an_order_that_is_gone_and_unknown_adds_nothing() -> None:
 def test_O10_copies_are_read_and_not_counted() -> None:
     shop = Book()
     assert not shop.read(an_order(a_line(2)), counted=False).questions
+    assert not shop.read(an_order(a_line(2, **LATE), version=8)).questions
     shop.read(an_order(a_line(2, shipped=left((9, 2))), version=9))
     assert shop.figures() == "10/0/10"
 
@@ -602,6 +626,15 @@ def test_B2_a_line_mapped_after_its_sku_was_opened() -> None:
     assert shop.figures() == "10/2/8"
 
 
+def test_B2_a_line_unknown_at_the_opening_keeps_its_level_of_then() -> None:
+    shop = Book(sku=None, opened_at=opened_at)
+    shop.read(an_order(a_line(3), **old(version=-80)), at_opening=True)
+    shop.read(an_order(a_line(3, shipped=left((4, 1))), **old(version=4)))
+    shop.sku = "MUG"
+    shop.read(an_order(a_line(3, shipped=left((4, 1), (5, 1))), **old(version=5)))
+    assert shop.figures() == "8/1/7"
+
+
 def test_B5_open_orders_of_a_channel_added_later_are_committed() -> None:
     shop = Book(opened_at=opened_at)
     shop.read(an_order(a_line(4), **old(version=-80)), at_opening=True)
@@ -614,6 +647,12 @@ def test_K6_a_pack_of_six_commits_six_and_stays_so() -> None:
     shop.pack_size = 12
     shop.read(an_order(a_line(2, shipped=left((2, 1))), version=2))
     assert shop.figures() == "4/6/-2"
+
+
+def test_K6_a_pack_returned_is_six_units() -> None:
+    order = an_order(a_line(1, shipped=left((2, 1)), returned=1, restocked=1), version=3)
+    assert booked(order, pack_size=6, trust_restock=True).figures() == "10/0/10"
+    assert "6 of MUG" in Book(pack_size=6).read(order).questions[0].text
 
 
 # what a channel took off its own figure -------------------------------------------------------------------------

@@ -253,7 +253,7 @@ def test_P5_what_the_orders_explain_is_no_drift() -> None:
 
 def test_P5_packs_unseen_are_units_promised() -> None:
     assert pushed(a_listing(3, pack_size=6), 18, sees=2) is None
-    assert pushed(a_listing(3, pack_size=6), 12, sees=2) == 1
+    assert pushed(a_listing(3, pack_size=6), 11, sees=2) == 0
 
 
 def test_P6_stale_is_sent_again_with_the_figure_just_read_and_never_looped() -> None:
@@ -311,13 +311,15 @@ def test_what_is_in_step_is_in_no_list() -> None:
 
 def test_looks_come_lowers_first_then_the_unknown_then_raises() -> None:
     listings = [
-        a_listing(1, sku="up", ref=Ref("1")),
-        a_listing(9, None, sku="unknown", ref=Ref("2")),
-        a_listing(9, sku="down", ref=Ref("3")),
+        a_listing(1, sku="a raise", ref=Ref("1")),
+        a_listing(9, None, sku="b unknown", ref=Ref("2")),
+        a_listing(9, sku="c lower", ref=Ref("3")),
+        a_listing(9, sku="d lower", ref=Ref("4")),
     ]
-    planned = plan(listings, {"up": 5, "unknown": 5, "down": 5}, WOO, now=NOW)
-    assert [s.listing.sku for s in planned.look] == ["down", "unknown", "up"]
-    assert planned.out_of_step == 3
+    available: dict[str, int | None] = {"a raise": 5, "b unknown": 4, "c lower": 7, "d lower": 6}
+    planned = plan(listings, available, WOO, now=NOW)
+    assert [s.listing.sku for s in planned.look] == ["d lower", "c lower", "b unknown", "a raise"]
+    assert planned.out_of_step == 4
 
 
 def test_a_refused_listing_waits_and_is_tried_again() -> None:
