@@ -316,7 +316,7 @@ def test_looks_come_lowers_first_then_the_unknown_then_raises() -> None:
         a_listing(9, sku="c lower", ref=Ref("3")),
         a_listing(9, sku="d lower", ref=Ref("4")),
     ]
-    available: dict[str, int | None] = {"a raise": 5, "b unknown": 4, "c lower": 7, "d lower": 6}
+    available: dict[str, int | None] = {"a raise": 5, "b unknown": 6, "c lower": 7, "d lower": 6}
     planned = plan(listings, available, WOO, now=NOW)
     assert [s.listing.sku for s in planned.look] == ["d lower", "c lower", "b unknown", "a raise"]
     assert planned.out_of_step == 4
