@@ -368,7 +368,7 @@ class LedgerContract:
             tx.drop_listing("shop", one.ref)
             assert tx.listings("shop") == [two]
 
-    def test_the_same_question_is_asked_once(self, ledger: Ledger) -> None:
+    def test_an_open_question_is_asked_once(self, ledger: Ledger) -> None:
         one = Question("q1", "jump", "A", "1000?", typed=1000, tag=10, asked_at=at(1))
         two = Question("q2", "rename", "B", "renamed?", Origin.IMAGE, typed="12 pcs", tag=None, reference="row 5")
         with ledger.begin() as tx:
@@ -376,15 +376,27 @@ class LedgerContract:
             assert tx.ask([replace(one, asked_at=at(2)), replace(two, text="really?")]) == []
             assert tx.questions() == [one, two]
             assert tx.questions(sku="B") == [two]
-            tx.close_questions(["q1", "nobody's"], "put back")
-            assert tx.questions() == [two]
+
+    def test_a_question_whose_cause_comes_back_is_asked_again(self, ledger: Ledger) -> None:
+        one = Question("q1", "jump", "A", "1000?", typed=1000, tag=10, asked_at=at(1))
+        again = replace(one, asked_at=at(3))
         with ledger.begin() as tx:
+            tx.ask([one])
+            tx.close_questions(["q1", "nobody's"], "put back")
+            assert tx.questions() == []
+            assert tx.ask([again]) == [again] == tx.questions()
+
+    def test_a_question_that_was_answered_is_never_asked_again(self, ledger: Ledger) -> None:
+        one = Question("q1", "jump", "A", "1000?", typed=1000, tag=10, asked_at=at(1))
+        other = replace(one, text="2000?", typed=2000)
+        with ledger.begin() as tx:
+            tx.ask([one])
+            tx.close_questions(["q1"], "Ana: yes", answered=True)
             assert tx.ask([replace(one, asked_at=at(9))]) == []
-            again = replace(one, text="2000?", typed=2000)
-            assert tx.ask([again]) == [again]
-            assert tx.questions() == [two, again]
-            tx.close_questions(["q1", "q2"], "done")
-            assert tx.ask([one, again]) == []
+            assert tx.ask([other]) == [other]
+            tx.close_questions(["q1"], "put back")
+            assert tx.ask([one]) == []
+            assert tx.ask([other]) == [other]
 
     # exchanges --------------------------------------------------------------------------------------------------
 

@@ -182,6 +182,7 @@ def question_values(question: Question) -> Values:
         "contents": _QUESTION.dump_json(question, exclude={"asked_at"}).decode(),
         "asked_at": question.asked_at,
         "open": True,
+        "answered": False,
         "why": "",
     }
 

@@ -137,6 +137,7 @@ questions = sa.Table(
     sa.Column("asked_at", Instant, nullable=False),
     sa.Column("open", sa.Boolean, nullable=False),
     sa.Column("closed_at", Instant),
+    sa.Column("answered", sa.Boolean, nullable=False),
     _text("why"),
     sa.Index("questions_key", "key"),
 )

@@ -149,30 +149,34 @@ class Tx(View):
     # questions --------------------------------------------------------------------------------------------------
 
     def ask(self, asked: Iterable[Question]) -> list[Question]:
-        """Questions that are not open yet and were not answered in just these words; gives those newly asked."""
+        """Ask what is not open yet and was never answered with just these contents; gives what was newly asked."""
         rows = {question.key: (question, codec.question_values(question)) for question in asked}
         was_open: set[str] = set()
-        was_asked: dict[str, set[str]] = defaultdict(set)
+        answered: dict[str, set[str]] = defaultdict(set)
         for row in self._among(sa.select(questions), questions.c.key, rows):
-            was_asked[row.key].add(row.contents)
+            if row.answered:
+                answered[row.key].add(row.contents)
             if row.open:
                 was_open.add(row.key)
         new = [
             (question, values)
             for key, (question, values) in rows.items()
-            if key not in was_open and values["contents"] not in was_asked[key]
+            if key not in was_open and values["contents"] not in answered[key]
         ]
         if new:
             self._connection.execute(sa.insert(questions), [values for _, values in new])
         return [question for question, _ in new]
 
-    def close_questions(self, keys: Iterable[str], why: str) -> None:
-        """Answered, or not to be asked any more; `why` in words."""
+    def close_questions(self, keys: Iterable[str], why: str, *, answered: bool = False) -> None:
+        """Close what is open of these; `why` in words.
+
+        A question whose cause went away is asked again when that comes back; one that a person `answered` never is.
+        """
         for some in chunks(keys):
             self._connection.execute(
                 sa.update(questions)
                 .where(questions.c.key.in_(some), questions.c.open)
-                .values(open=False, closed_at=self._clock(), why=why)
+                .values(open=False, closed_at=self._clock(), answered=answered, why=why)
             )
 
     # exchanges --------------------------------------------------------------------------------------------------

@@ -96,6 +96,7 @@ def _questions() -> None:
         *_whole("asked_at"),
         sa.Column("open", sa.Boolean, nullable=False),
         sa.Column("closed_at", sa.BigInteger),
+        sa.Column("answered", sa.Boolean, nullable=False),
         *_text("why"),
     )
     op.create_index("questions_key", "questions", ["key"])
