@@ -20,7 +20,8 @@ import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
 from sqlalchemy.engine import URL, Connection, Engine
-from sqlalchemy.exc import ArgumentError, OperationalError
+from sqlalchemy.exc import ArgumentError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from sheets_sync.errors import ConfigError, Unavailable
 from sheets_sync.ledger.schema import HEAD, VERSION_TABLE
@@ -111,8 +112,9 @@ class Database:
         """
         try:
             yield
-        except OperationalError as problem:
-            raise Unavailable(f"the ledger {self.name} is busy or away: {problem.orig}") from problem
+        except (OperationalError, InterfaceError, PoolTimeout) as problem:
+            said = getattr(problem, "orig", None) or problem
+            raise Unavailable(f"the ledger {self.name} is busy or away: {said}") from problem
 
 
 def _parsed(url: str) -> URL:
