@@ -141,6 +141,10 @@ NOT_THERE = "INVENTORY"
 RESTOCKED = frozenset({"CANCEL", "RETURN", "LEGACY_RESTOCK"})
 """Restock types that put units back on `available`; NO_RESTOCK does not."""
 
+OWN_CHECKOUTS = frozenset({"web", "pos", "shopify_draft_order", "iphone", "android"})
+"""Sources whose orders surely lowered the figure. An app's order need not: the API's default, BYPASS, claims nothing,
+and no field tells. When such an order took its units is then not known, so that the figure is looked at (P2)."""
+
 GONE_FROM_US = frozenset({"SUCCESS"})
 """Fulfilment statuses that mean the units left. PENDING and OPEN wait at a service; the others never left."""
 
@@ -439,7 +443,7 @@ def _line(seen: Seen, line: Line, *, pending: bool) -> OrderLine:
         returned=min(sent, returned),
         restocked=min(sent, sum(b.units for b in put_back if b.type == "RETURN")),
         taken=max(0, line.units - sum(b.units for b in put_back)),
-        taken_at=max([seen.placed_at, *(b.at for b in put_back)]),
+        taken_at=max([seen.placed_at, *(b.at for b in put_back)]) if seen.source in OWN_CHECKOUTS else None,
     )
 
 

@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from graphql import (
@@ -63,7 +64,7 @@ class Engine:
         self.domain = domain
         self.scopes = tuple(scopes)
         self.bucket = Bucket()
-        self.schema = build_schema(SDL)
+        self.schema = _schema()
         self._idempotent = next(d for d in self.schema.directives if d.name == "idempotent")
         self._parsed: dict[str, DocumentNode] = {}
 
@@ -653,7 +654,7 @@ class Engine:
         for index, entry in enumerate(input["quantities"]):
             problems += self._place_problems("quantities", index, entry)
             problems += _bounds(index, entry["quantity"], input["name"])
-        return problems or self._stale("quantities", input)
+        return problems + self._stale("quantities", input, problems)
 
     def _adjust_problems(self, input: Fields) -> list[Problem]:
         if input["name"] != "available":
@@ -662,7 +663,7 @@ class Engine:
         problems = _reason_problems(input)
         for index, entry in enumerate(input["changes"]):
             problems += self._place_problems("changes", index, entry)
-        return problems or self._stale("changes", input)
+        return problems + self._stale("changes", input, problems)
 
     def _place_problems(self, entries: str, index: int, entry: Fields) -> list[Problem]:
         item = self.shop.docs.get("item", number(entry["inventoryItemId"], "InventoryItem"))
@@ -685,9 +686,13 @@ class Engine:
             return [problem("ITEM_NOT_STOCKED_AT_LOCATION", text, entries, str(index), "locationId")]
         return []
 
-    def _stale(self, entries: str, input: Fields) -> list[Problem]:
+    def _stale(self, entries: str, input: Fields, known: Sequence[Problem]) -> list[Problem]:
+        """Entries, otherwise good, whose figure is not the expected one."""
+        wrong = {problem["field"][2] for problem in known if len(problem["field"]) > 2}
         problems = []
         for index, entry in enumerate(input[entries]):
+            if str(index) in wrong:
+                continue
             item = self._must("item", number(entry["inventoryItemId"], "InventoryItem"))
             now = _state(item["levels"][str(number(entry["locationId"], "Location"))], input["name"])
             if entry["changeFromQuantity"] is not None and entry["changeFromQuantity"] != now:
@@ -901,6 +906,11 @@ class Engine:
             return {"deletedWebhookSubscriptionId": id, "userErrors": []}
         said = {"field": ["id"], "message": "Webhook subscription does not exist"}
         return {"deletedWebhookSubscriptionId": None, "userErrors": [said]}
+
+
+@cache
+def _schema() -> GraphQLSchema:
+    return build_schema(SDL)
 
 
 # ids, pages, small pure parts ---------------------------------------------------------------------------------------
