@@ -17,7 +17,9 @@ from google.auth.credentials import AnonymousCredentials
 from gspread.http_client import HTTPClient
 
 from sheets_sync.sandbox.sheet.server import DROPPED, Answer, Call, Proceed, Running, serve
+from tests.discovery import answer_problems, request_problems
 
+CHECKED = 300_000  # bytes of a body up to which it is held against the discovery document
 DEADLINE = 20.0  # seconds that a test waits for what must come
 Fault = Callable[[Call, Proceed], Any]
 Match = Callable[[Call], bool]
@@ -42,10 +44,15 @@ UNAVAILABLE = refusal(503, "UNAVAILABLE", "The service is currently unavailable.
 
 
 class Faults:
-    """A middleware: the next matching call meets the fault that was ordered for it. Every call is kept in `calls`."""
+    """A middleware: the next matching call meets the fault that was ordered for it. Every call is kept in `calls`.
+
+    Every request and answer is held against the discovery document; what is wrong is kept in `problems`, and the
+    `local_sheet` fixture fails on it.
+    """
 
     def __init__(self) -> None:
         self.calls: list[Call] = []
+        self.problems: list[str] = []
         self._orders: list[tuple[Match, Fault]] = []
         self._lock = threading.Lock()
 
@@ -55,7 +62,19 @@ class Faults:
             order = next((o for o in self._orders if o[0](call)), None)
             if order:
                 self._orders.remove(order)
-        return order[1](call, proceed) if order else proceed()
+        checked = self._checked(call, proceed)
+        return order[1](call, checked) if order else checked()
+
+    def _checked(self, call: Call, proceed: Proceed) -> Proceed:
+        def run() -> Answer:
+            answer = proceed()
+            if call.path != "/token" and len(answer.body) < CHECKED:
+                self.problems += answer_problems(call.method, call.path, answer.status, answer.body)
+            if answer.status == 200 and len(call.body) < CHECKED and call.path.startswith("/v4/"):
+                self.problems += request_problems(call.method, call.path, call.body)
+            return answer
+
+        return run
 
     def order(self, fault: Fault, match: Match = is_batch_update) -> None:
         """The next matching call meets this fault."""
@@ -139,6 +158,7 @@ def faults() -> Faults:
 def local_sheet(faults: Faults) -> Iterator[Running]:
     with serve(middleware=faults) as running:
         yield running
+    assert not faults.problems, "\n".join(faults.problems)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from sheets_sync.sandbox.sheet import a1, mask
 from sheets_sync.sandbox.sheet.a1 import Box
 from sheets_sync.sandbox.sheet.display import show
 from sheets_sync.sandbox.sheet.grid import DEFAULT_HEIGHT, DEFAULT_WIDTH, Book, ErrorValue, Json, Style, Tab, Value
-from sheets_sync.sandbox.sheet.kinds import sheet_properties
+from sheets_sync.sandbox.sheet.tabs import sheet_properties
 
 _WHITE, _BLACK = {"red": 1, "green": 1, "blue": 1}, {}  # type: tuple[Json, Json]
 DEFAULT_FORMAT: Json = {

@@ -14,16 +14,20 @@ from typing import Any
 
 import orjson
 from flask import Blueprint, Response, request
+from werkzeug.exceptions import InternalServerError, RequestEntityTooLarge
 
 from sheets_sync.sandbox.sheet import a1, answers, mask
 from sheets_sync.sandbox.sheet.a1 import Box
+from sheets_sync.sandbox.sheet.draft import Refused
 from sheets_sync.sandbox.sheet.grid import Book, Json, Tab
-from sheets_sync.sandbox.sheet.kinds import INTERNAL, Refused, metadata_matches
+from sheets_sync.sandbox.sheet.kinds import INTERNAL
+from sheets_sync.sandbox.sheet.metadata import matches
 from sheets_sync.sandbox.sheet.store import BadRange, Store, Unknown, area_in
 
 SPREADSHEET = "application/vnd.google-apps.spreadsheet"
 RENDER = ("FORMATTED_VALUE", "UNFORMATTED_VALUE", "FORMULA")
 INPUT = ("RAW", "USER_ENTERED")
+_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 _GOOGLE_ID = re.compile(r"^1[A-Za-z0-9_-]{43}$")
 
 
@@ -61,6 +65,19 @@ def blueprint(store: Store) -> Blueprint:
     @api.errorhandler(BadRange)
     def refused(error: ValueError) -> Response:
         return error_reply(invalid(str(error)))
+
+    @api.route("/v4/<path:_>", methods=_METHODS)
+    @api.route("/drive/<path:_>", methods=_METHODS)
+    def no_method(_: str) -> Response:
+        raise Problem(404, "NOT_FOUND", "Method not found.")
+
+    @api.errorhandler(InternalServerError)
+    def broken(error: InternalServerError) -> Response:
+        return error_reply(Problem(500, "INTERNAL", "Internal error encountered."))
+
+    @api.errorhandler(RequestEntityTooLarge)
+    def too_large(error: RequestEntityTooLarge) -> Response:
+        return error_reply(Problem(413, "INVALID_ARGUMENT", "Request payload size exceeds the limit."))
 
     return api
 
@@ -334,7 +351,7 @@ class _Sheets:
         filters = [f for f in _body().get("dataFilters") or () if "developerMetadataLookup" in f]
         matched = []
         for item in self.store.book(key).metadata.values():
-            hits = [f for f in filters if metadata_matches(item, f["developerMetadataLookup"])]
+            hits = [f for f in filters if matches(item, f["developerMetadataLookup"])]
             if hits:
                 matched.append({"developerMetadata": item, "dataFilters": hits})
         return masked({"matchedDeveloperMetadata": matched} if matched else {})
@@ -486,6 +503,7 @@ class _Drive:
             (f"{root}/<key>", "PATCH", self.rename),
             (f"{root}/<key>", "DELETE", self.delete),
             (f"{root}/<key>/copy", "POST", self.copy),
+            (f"{root}/<key>/comments", "GET", self.comments),
             (f"{root}/<key>/permissions", "GET", self.permissions),
             (f"{root}/<key>/permissions", "POST", self.permit),
             (f"{root}/<key>/permissions/<permission>", "DELETE", self.withdraw),
@@ -550,6 +568,11 @@ class _Drive:
 
     def copy(self, key: str) -> Response:
         return reply(self._file(self.store.copy(key, _body().get("name"))))
+
+    def comments(self, key: str) -> Response:
+        """There are none; gspread asks for them when it copies."""
+        self.store.book(key)
+        return masked({"kind": "drive#commentList", "comments": []})
 
     def permissions(self, key: str) -> Response:
         self.store.book(key)

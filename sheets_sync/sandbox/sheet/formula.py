@@ -25,7 +25,7 @@ _REFERENCE = (
 )
 _TOKEN = re.compile(
     rf'\s*(?:(?P<text>"(?:[^"]|"")*")|(?P<ref>{_REFERENCE})|(?P<number>(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)'
-    r"|(?P<name>[A-Za-z_][\w.]*)|(?P<op><=|>=|<>|[-+*/^&=<>(),;%]))"
+    r"|(?P<error>#(?:REF!|NAME\?|VALUE!|DIV/0!|NUM!|ERROR!|N/A))|(?P<name>[A-Za-z_][\w.]*)|(?P<op><=|>=|<>|[-+*/^&=<>(),;%]))"
 )
 _TEXT_OR_REF = re.compile(rf'"(?:[^"]|"")*"|{_REFERENCE}')
 _CORNER = re.compile(r"(\$?)([A-Za-z]{1,3})(\$?)([0-9]+)")
@@ -148,6 +148,8 @@ class _Parser:
             return tidy(float(text))
         if kind == "text":
             return text[1:-1].replace('""', '"')
+        if kind == "error":
+            raise Failed(ErrorValue(text))
         if kind == "ref":
             return self.reckoner.area(self.tab, text)
         if kind == "name":

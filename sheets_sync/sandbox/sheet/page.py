@@ -1,7 +1,7 @@
 """The page: a person sees and edits a workbook in the browser. A Flask blueprint.
 
 The page posts edits and follows a stream of events with ids `<epoch>:<revision>`; whatever changed, it fetches the rows
-it shows again. Streams are bounded and end by themselves, so that however many pages are open, threads are left to answer.
+it shows again. Streams are bounded and end by themselves: however many pages are open, threads are left to answer.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import Any
 import orjson
 from flask import Blueprint, Response, redirect, render_template, request
 
+from sheets_sync.sandbox.sheet.draft import Refused
 from sheets_sync.sandbox.sheet.grid import Json
-from sheets_sync.sandbox.sheet.kinds import Refused
 from sheets_sync.sandbox.sheet.store import Store, Unknown
 from sheets_sync.sandbox.sheet.view import book_view
 

@@ -181,6 +181,7 @@ def serve(
         )
         server.max_request_body_size = LARGEST_BODY
         server.shutdown_timeout = 2
+        server.expiration_interval = 0.1  # seconds; how long stopping waits for the selector
         server.prepare()
     except BaseException:
         store.close()

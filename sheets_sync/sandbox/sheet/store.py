@@ -19,8 +19,9 @@ from typing import Any, Literal
 
 from sheets_sync.sandbox.sheet import a1, journal
 from sheets_sync.sandbox.sheet.a1 import Box
+from sheets_sync.sandbox.sheet.draft import Draft, Refused
 from sheets_sync.sandbox.sheet.grid import Book, Json, Tab, Value
-from sheets_sync.sandbox.sheet.kinds import Draft, Refused
+from sheets_sync.sandbox.sheet.kinds import run
 
 Who = Literal["api", "person"]
 DEFAULT_OWNER = "you@localhost"
@@ -102,7 +103,7 @@ class Store:
         elif "requests" in entry:
             at = datetime.fromisoformat(entry["at"])
             draft = Draft(self._books[entry["id"]], iter(entry["ids"]), at.date(), self.owner)
-            draft.run(entry["requests"])
+            run(draft, entry["requests"])
             self._books[entry["id"]] = _stamped(draft.finish(), at)
         else:
             for key in map(str, entry.get("deleted", ())):
@@ -147,7 +148,7 @@ class Store:
             wanted[0]["sheetId"] = 0
         empty = Book(key, {**(properties or {}), "title": title}, created=now.isoformat(), modified=now.isoformat())
         draft = Draft(empty, _fresh_ids(), now.date(), self.owner)
-        draft.run([{"addSheet": {"properties": tab}} for tab in wanted])
+        run(draft, [{"addSheet": {"properties": tab}} for tab in wanted])
         return self._add(draft.finish())
 
     def copy(self, spreadsheet_id: str, title: str | None = None) -> Book:
@@ -184,7 +185,7 @@ class Store:
             before = self.book(spreadsheet_id)
             now, ids = datetime.now(UTC), _Recorded(_fresh_ids())
             draft = Draft(before, ids, now.date(), self.owner)
-            replies = draft.run(requests)
+            replies = run(draft, requests)
             book = _stamped(draft.finish(), now)
             self._record({"at": now.isoformat(), "id": spreadsheet_id, "requests": requests, "ids": ids.drawn})
             self._books[spreadsheet_id] = book
