@@ -134,6 +134,7 @@ class SheetSettings(Section):
     hint_token: Secret = Field(default=None, description="what the sheet's add-on says to be heard at /sheet/edited")
 
     def ways_out(self) -> Iterable[str]:
+        """A key for Google, where it is Google."""
         if self.base_url is None and self.credentials_file is None:
             yield (
                 "credentials_file is missing: Google wants a key. Make a service account, download its JSON key and "
@@ -152,6 +153,7 @@ class LedgerSettings(Section):
     keep_deliveries: int = Field(default=10_000, ge=100, description="webhook deliveries kept, the newest ones")
 
     def ways_out(self) -> Iterable[str]:
+        """One of the two databases."""
         if not self.url.get_secret_value().startswith(("sqlite:///", "postgresql://", "postgresql+psycopg://")):
             yield (
                 "url is no database we know: write sqlite:///sheets-sync.db for a file beside the config, or "
@@ -214,6 +216,7 @@ class ChannelSettings(Section):
         return self.webhook_secret
 
     def ways_out(self) -> Iterable[str]:
+        """Something to sign in with."""
         given = [one for one in self.needs if all(getattr(self, secret) is not None for secret in one)]
         if self.needs and not given:
             ways = " or ".join(" and ".join(f"{secret}_env (or {secret}_file)" for secret in one) for one in self.needs)

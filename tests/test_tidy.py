@@ -42,7 +42,7 @@ LONGEST = 60
 LONGER: dict[str, int] = {}
 """Functions longer than LONGEST lines, as they are; only to be made shorter."""
 
-UNDOCUMENTED = 80
+UNDOCUMENTED = 70
 """Public functions, methods and classes of sheets_sync (the sandbox apart) without a docstring."""
 
 
@@ -94,8 +94,10 @@ def may_import(own: str) -> set[str] | None:
     nouns = {"model", "errors", ""}
     if own in ("model", "errors"):
         return {""}
-    if own in PURE or own == "ledger":
+    if own in PURE:
         return nouns | PURE
+    if own == "ledger":  # appends by law 2, and proves it
+        return nouns | {"stock"}
     if own in ("sheet", "channels", "config"):
         return nouns
     return {"model", ""} if own == "sandbox" else None
