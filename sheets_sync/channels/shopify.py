@@ -1,6 +1,7 @@
 """Shopify, Admin GraphQL 2026-07: `Shopify` is the channel; everything that reads a body is a pure function above it.
 
-The figure is `available` of an inventory item at one location: what may be sold. Shopify takes units off it when an
+A listing is a variant: `Ref(variant, its inventory item, location)`; the lines of an order name the variant only. The
+figure is `available` of the inventory item at one location: what may be sold. Shopify takes units off it when an
 order is placed, paid or not, and puts them back where a cancellation or a refund restocks. Figures are set in batches
 with a compare-and-set (`changeFromQuantity`, its null spelt out) and an idempotency key for each attempt.
 
@@ -109,12 +110,10 @@ HOOK_TOPICS = (
     "ORDERS_CREATE",
     "ORDERS_UPDATED",
     "ORDERS_CANCELLED",
-    "ORDERS_EDITED",
     "ORDERS_DELETE",
-    "REFUNDS_CREATE",
-    "INVENTORY_LEVELS_UPDATE",
 )
-"""What we subscribe to. Fulfilments come as ORDERS_UPDATED; our own writes come back as INVENTORY_LEVELS_UPDATE."""
+"""What we subscribe to. Fulfilments, refunds and edits come as ORDERS_UPDATED, with the whole order. Not
+INVENTORY_LEVELS_UPDATE: each figure that we write would come back as one."""
 
 # the vendor's words -----------------------------------------------------------------------------------------------
 
@@ -239,7 +238,7 @@ mutation SetFigures($input: InventorySetQuantitiesInput!, $key: String!) {
 """
 
 _LINES = """
-  nodes { id sku title variantTitle quantity currentQuantity unfulfilledQuantity variant { id inventoryItem { id } } }
+  nodes { id sku title variantTitle quantity currentQuantity unfulfilledQuantity variant { id } }
   pageInfo { hasNextPage endCursor }
 """
 _SENT_LINES = "nodes { quantity lineItem { id } } pageInfo { hasNextPage endCursor }"
@@ -471,8 +470,8 @@ def _cancelled_at(seen: Seen, back: Sequence[Back]) -> datetime | None:
     return seen.cancelled_at or max((b.at for b in back if b.type != "RETURN"), default=None)
 
 
-def read_node(node: Mapping[str, Any], place: str = "", read_at: datetime | None = None) -> Order:
-    """An order as GraphQL gives it, its connections whole. `place`: the one location whose listings lines belong to."""
+def read_node(node: Mapping[str, Any], read_at: datetime | None = None) -> Order:
+    """An order as GraphQL gives it, its connections whole."""
     left = tuple(
         Left(bare(part["lineItem"]["id"]), Shipment(_time(f["createdAt"]), int(part["quantity"] or 0), _place(f)))
         for f in node["fulfillments"]
@@ -500,16 +499,15 @@ def read_node(node: Mapping[str, Any], place: str = "", read_at: datetime | None
         reason=node["cancelReason"] or "",
         payment=node["displayFinancialStatus"] or "",
         source=node["sourceName"] or "",
-        lines=tuple(_node_line(line, place) for line in node["lineItems"]["nodes"]),
+        lines=tuple(_node_line(line) for line in node["lineItems"]["nodes"]),
         left=left,
         back=back,
     )
     return meaning(seen, read_at)
 
 
-def _node_line(line: Mapping[str, Any], place: str) -> Line:
+def _node_line(line: Mapping[str, Any]) -> Line:
     variant = line["variant"]
-    ref = None if variant is None else Ref(bare(variant["inventoryItem"]["id"]), bare(variant["id"]), place)
     return Line(
         id=bare(line["id"]),
         units=int(line["quantity"]),
@@ -517,18 +515,14 @@ def _node_line(line: Mapping[str, Any], place: str) -> Line:
         open=int(line["unfulfilledQuantity"]),
         sku=_sku(line["sku"]),
         title=_title(line["title"], line["variantTitle"]),
-        ref=ref,
+        ref=None if variant is None else Ref(bare(variant["id"])),
     )
 
 
 def read_body(body: Mapping[str, Any]) -> Order | None:
-    """The order in a webhook body (REST shape, no wrapper); None where it does not carry the order whole.
-
-    Such a body names the variant, not its inventory item, so lines have no `ref` and are known by SKU. One with a line
-    that has none must be read.
-    """
+    """The order in a webhook body (REST shape, no wrapper); None where it does not carry the order whole."""
     lines = body["line_items"]
-    if not all("fulfillable_quantity" in line and _sku(line.get("sku")) for line in lines) or "updated_at" not in body:
+    if any("fulfillable_quantity" not in line for line in lines) or "updated_at" not in body:
         return None
     left = tuple(
         Left(
@@ -568,7 +562,7 @@ def read_body(body: Mapping[str, Any]) -> Order | None:
 
 
 def _body_line(line: Mapping[str, Any]) -> Line:
-    current = line.get("current_quantity")
+    current, variant = line.get("current_quantity"), line.get("variant_id")
     return Line(
         id=bare(line["id"]),
         units=int(line["quantity"]),
@@ -576,6 +570,7 @@ def _body_line(line: Mapping[str, Any]) -> Line:
         open=int(line["fulfillable_quantity"]),
         sku=_sku(line.get("sku")),
         title=_title(str(line.get("title") or ""), line.get("variant_title")),
+        ref=None if variant is None else Ref(bare(variant)),
     )
 
 
@@ -611,7 +606,7 @@ def read_variant(node: Mapping[str, Any], location: str = "") -> RemoteListing:
     place = next(iter(levels)) if len(levels) == 1 else ""
     why_not = _why_not(item, levels)
     return RemoteListing(
-        ref=Ref(bare(item["id"]), bare(node["id"]), place),
+        ref=Ref(bare(node["id"]), bare(item["id"]), place),
         sku=_sku(node["sku"]),
         title=_title(node["product"]["title"], node["title"]),
         shows=_available(levels.values()) if item["tracked"] else None,
@@ -656,7 +651,7 @@ def read_figure(ref: Ref, node: Mapping[str, Any] | None) -> Figure:
 def batch_key(targets: Sequence[Target], attempt: int) -> str:
     """An idempotency key: the same for the same targets in the same attempt, another one for every other attempt."""
     text = "\n".join(
-        [str(attempt), *(f"{t.key} {t.ref.listing} {t.ref.place} {t.figure} {t.expected}" for t in targets)]
+        [str(attempt), *(f"{t.key} {t.ref.parent} {t.ref.place} {t.figure} {t.expected}" for t in targets)]
     )
     return hashlib.sha256(text.encode()).hexdigest()[:40]
 
@@ -688,7 +683,7 @@ def read_set(targets: Sequence[Target], payload: Mapping[str, Any]) -> Verdict:
     group = payload["inventoryAdjustmentGroup"] or {"changes": []}
     changed = {(bare(c["item"]["id"]), bare(c["location"]["id"])) for c in group["changes"] if _named(c)}
     for target in targets:
-        if (target.ref.listing, target.ref.place) in changed:
+        if (target.ref.parent, target.ref.place) in changed:
             settled.setdefault(target.ref, PushResult(target.ref, Outcome.APPLIED, actual=target.figure))
     left = tuple(target for target in targets if target.ref not in settled)
     if whole and whole[0]["code"] not in KEY_CODES:
@@ -809,11 +804,11 @@ def read_signals(topic: str, body: Mapping[str, Any]) -> tuple[Signal, ...]:
     if kind in ("refunds", "fulfillments"):
         return (Signal(SignalKind.ORDER, bare(body["order_id"])),)
     if kind == "inventory_levels":
-        return (Signal(SignalKind.LISTING, bare(body["inventory_item_id"])),)
+        return (Signal(SignalKind.LISTING),)  # it names an inventory item, which is no listing's id
     return (Signal(SignalKind.OTHER),)
 
 
-_RESOURCES = MappingProxyType({"Order": SignalKind.ORDER, "InventoryItem": SignalKind.LISTING})
+_RESOURCES = MappingProxyType({"Order": SignalKind.ORDER, "ProductVariant": SignalKind.LISTING})
 
 
 def resource_signal(id: str) -> tuple[Signal, ...]:
@@ -974,7 +969,7 @@ class Shopify:
         return [figures[ref] for ref in refs]
 
     def _figures(self, place: str, refs: Sequence[Ref]) -> dict[Ref, Figure]:
-        ids = [gid("InventoryItem", ref.listing) for ref in refs]
+        ids = [gid("InventoryItem", ref.parent) for ref in refs]
         if place:
             answer = self._ask(FIGURES, {"ids": ids, "place": gid("Location", place)})
         else:
@@ -986,11 +981,12 @@ class Shopify:
     def push(self, targets: Sequence[Target]) -> Sequence[PushResult]:
         """Set figures, 250 a call, each only from the figure expected. A bad entry costs a call, not the batch."""
         results: dict[int, PushResult] = {}
-        good: dict[Ref, int] = {}
+        good: dict[tuple[str, str], int] = {}
         for position, target in enumerate(targets):
-            why = _unfit(target, target.ref in good)
+            entry = (target.ref.parent, target.ref.place)
+            why = _unfit(target, entry in good)
             if why is None:
-                good[target.ref] = position
+                good[entry] = position
             else:
                 results[position] = why
         for chunk in _chunks(list(good.values()), BATCH):
@@ -1059,7 +1055,7 @@ class Shopify:
             self._complete(fulfilment, "fulfillmentLineItems", MORE_SENT)
         for refund in node["refunds"]:
             self._complete(refund, "refundLineItems", MORE_BACK)
-        return read_node(node, self._location, read_at)
+        return read_node(node, read_at)
 
     def _complete(self, owner: dict[str, Any], name: str, document: str) -> None:
         """Read on where a long order has more lines than came with it."""
@@ -1184,7 +1180,7 @@ class _Check:
 def _set_variables(targets: Sequence[Target], key: str) -> dict[str, Any]:
     entries = [
         {
-            "inventoryItemId": gid("InventoryItem", target.ref.listing),
+            "inventoryItemId": gid("InventoryItem", target.ref.parent),
             "locationId": gid("Location", target.ref.place),
             "quantity": target.figure,
             "changeFromQuantity": target.expected,
@@ -1203,7 +1199,7 @@ def _unfit(target: Target, twice: bool) -> PushResult | None:
     if abs(target.figure) > MOST_FIGURE:
         return PushResult(target.ref, Outcome.REFUSED, why=WHY["INVALID_QUANTITY_TOO_HIGH"])
     if twice:
-        why = "the listing stands twice in one push; only the first figure was sent"
+        why = "its inventory item stands twice in one push; only the first figure was sent"
         return PushResult(target.ref, Outcome.RETRY, why=why, retry_after=0.0)
     return None
 
