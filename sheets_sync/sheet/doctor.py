@@ -22,6 +22,7 @@ SCRATCH = "sheets-sync doctor"
 _NAME = "sheets_sync_doctor"
 _SKUS = ("00123", "1-2", "MAR1", "1E5", "=1+1", "plain")
 _HIDDEN = "hide"
+_BEHIND_FILTER = [row for row in range(2, 2 + len(_SKUS)) if row % 2]
 
 
 @dataclass(frozen=True)
@@ -52,9 +53,10 @@ def examine(workbook: Workbook) -> Report:
     _clean(workbook)
     try:
         bench = _Bench.set_up(workbook)
-        return Report(tuple(_check(name, proof, bench) for name, proof in _PROOFS))
+        checks = [_check(name, proof, bench) for name, proof in _PROOFS]
     finally:
-        _clean(workbook)
+        left = _clean(workbook)
+    return Report((*checks, Check("nothing is left behind", not left, left or "the scratch tabs are gone again")))
 
 
 @dataclass
@@ -104,12 +106,7 @@ class _Bench:
         return [self.update_range(old), {"deleteNamedRange": {"namedRangeId": old}}, self.add_range(new)]
 
     def refused(self, requests: Requests) -> str:
-        """The words of the refusal; "" where the batch was taken."""
-        try:
-            self.workbook.send(requests)
-        except (ExchangeRefused, BadInput) as error:
-            return str(error)
-        return ""
+        return _refusal(self.workbook, requests)
 
 
 Proof = Callable[[_Bench], tuple[bool, str]]
@@ -166,23 +163,20 @@ def _text_stays(bench: _Bench) -> tuple[bool, str]:
 
 def _image_under_filter(bench: _Bench) -> tuple[bool, str]:
     rows = len(_SKUS)
-    area = _area(bench.data, 0, 1 + rows, 0, 4)
     criteria = {"columnIndex": 3, "filterCriteria": {"hiddenValues": [_HIDDEN]}}
+    area = _area(bench.data, 0, 1 + rows, 0, 4)
+    bench.workbook.send([{"setBasicFilter": {"filter": {"range": area, "filterSpecs": [criteria]}}}])
+    hidden = bench.workbook.rows_behind_filter(f"{SCRATCH} data")
+    if hidden != _BEHIND_FILTER:
+        return False, f"rows {_BEHIND_FILTER} should be behind the filter, the sheet says {hidden}: nothing is proven"
     whole, sku, tag = (_area(bench.data, 1, 1 + rows, a, b) for a, b in ((0, 2), (0, 1), (2, 3)))
-    bench.workbook.send(
-        [
-            {"setBasicFilter": {"filter": {"range": area, "filterSpecs": [criteria]}}},
-            _copy(whole, _area(bench.image, 0, rows, 0, 2)),
-            _copy(sku, tag),
-        ]
-    )
-    wanted = [[sku, 10 + i] for i, sku in enumerate(_SKUS)]
+    bench.workbook.send([_copy(whole, _area(bench.image, 0, rows, 0, 2)), _copy(sku, tag)])
     image, tags = bench.read("image", f"A1:B{rows}"), [_corner([row]) for row in bench.read("data", f"C2:C{1 + rows}")]
-    if image != wanted:
-        return False, f"with rows hidden by a filter the image lacks rows: {len(image)} of {rows} came, {image}"
+    if image != [[sku, 10 + i] for i, sku in enumerate(_SKUS)]:
+        return False, f"with rows hidden by a filter the image is not whole: {image}"
     if tags != list(_SKUS):
         return False, f"with rows hidden by a filter SKUs were copied into other rows: {tags}"
-    return True, f"{rows} rows, {rows // 2} of them behind a filter, were copied whole and in place"
+    return True, f"{rows} rows, {len(hidden)} of them behind a filter, were copied whole and in place"
 
 
 _PROOFS: Sequence[tuple[str, Proof]] = (
@@ -203,14 +197,23 @@ def _check(name: str, proof: Proof, bench: _Bench) -> Check:
         return Check(name, False, f"the sheet refused: {error}")
 
 
-def _clean(workbook: Workbook) -> None:
+def _clean(workbook: Workbook) -> str:
+    """Remove what this doctor or an earlier one made; the words of the sheet where it refuses."""
     layout = workbook.layout()
     ranges = [id for name, id in layout.named_ranges.items() if name.startswith(_NAME)]
     scratch = [tab.id for title, tab in layout.tabs.items() if title.startswith(SCRATCH)]
     requests: Requests = [{"deleteNamedRange": {"namedRangeId": id}} for id in ranges]
     requests += [{"deleteSheet": {"sheetId": id}} for id in scratch]
-    if requests:
+    return "; ".join(filter(None, (_refusal(workbook, [request]) for request in requests)))
+
+
+def _refusal(workbook: Workbook, requests: Requests) -> str:
+    """The words with which a batch is refused; "" where it was taken."""
+    try:
         workbook.send(requests)
+    except (ExchangeRefused, BadInput) as error:
+        return str(error)
+    return ""
 
 
 def _exchange_ids() -> Iterator[str]:
