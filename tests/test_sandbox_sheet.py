@@ -544,6 +544,36 @@ def test_rows_carry_formats_notes_and_validation(book: gspread.Spreadsheet, loca
     assert tab.style(3, 1) == {"dataValidation": {"condition": {"type": "BOOLEAN"}}}
 
 
+def test_looks_move_with_inserted_and_moved_columns(book: gspread.Spreadsheet, local_sheet: Running) -> None:
+    store = local_sheet.store
+    store.type(KEY, "Stock", "A1", [["a", "b", "c"]])
+    cells = [{"note": note} for note in ("of a", "of b", "of c")]
+    batch(book, {"updateCells": {"start": {"sheetId": STOCK}, "rows": [{"values": cells}], "fields": "note"}})
+    store.insert_columns(KEY, "Stock", "B", 2)
+    store.move_columns(KEY, "Stock", "A", before="F")
+    assert rows(store) == [["", "", "b", "c", "a"]]
+    assert book.worksheet("Stock").get_notes() == [["", "", "of b", "of c", "of a"]]
+    store.delete_columns(KEY, "Stock", "B", 2)
+    assert book.worksheet("Stock").get_notes() == [["", "of c", "of a"]]
+
+
+def test_a_filter_hides_rows_and_a_copy_takes_them_along(book: gspread.Spreadsheet, local_sheet: Running) -> None:
+    local_sheet.store.type(KEY, "Stock", "A1", [["n"], ["1"], ["2"], ["3"]])
+    criteria = [{"columnIndex": 0, "filterCriteria": {"hiddenValues": ["2"]}}]
+    batch(book, {"setBasicFilter": {"filter": {"range": span(0, 4, 0, 1), "filterSpecs": criteria}}})
+    fields = {"fields": "sheets.data.rowMetadata.hiddenByFilter", "ranges": "Stock!A1:A4"}
+    shown = book.fetch_sheet_metadata(params=fields)["sheets"][0]["data"][0]["rowMetadata"]
+    assert shown == [{}, {}, {"hiddenByFilter": True}, {}]
+    batch(
+        book, {"copyPaste": {"source": span(0, 4, 0, 1), "destination": span(0, 4, 2, 3), "pasteType": "PASTE_VALUES"}}
+    )
+    assert [row[2] for row in rows(local_sheet.store)] == ["n", 1, 2, 3]
+    view = requests.get(f"{local_sheet.base_url}/spreadsheets/{KEY}/view", timeout=DEADLINE).json()
+    assert [row["i"] for row in view["sheet"]["rows"]][:4] == [0, 1, 3, 4]
+    batch(book, {"clearBasicFilter": {"sheetId": STOCK}})
+    assert book.fetch_sheet_metadata(params=fields)["sheets"][0]["data"][0]["rowMetadata"] == [{}] * 4
+
+
 def test_ranges_move_with_rows_and_columns(book: gspread.Spreadsheet, local_sheet: Running) -> None:
     store = local_sheet.store
     batch(

@@ -79,10 +79,14 @@ def _cell_value(cell: Json) -> tuple[Value, str | None]:
     if kind == "boolValue" and isinstance(value, bool):
         return value, None
     if kind in ("stringValue", "formulaValue") and isinstance(value, str):
-        if len(value) > TEXT_LIMIT:
-            raise Refused(f"Your input contains more than the maximum of {TEXT_LIMIT} characters in a single cell.")
+        _check_length(value)
         return (value, None) if kind == "stringValue" else ("", value if value.startswith("=") else f"={value}")
     raise Refused(f"userEnteredValue.{kind} can not be {value!r}")
+
+
+def _check_length(text: str) -> None:
+    if len(text) > TEXT_LIMIT:
+        raise Refused(f"Your input contains more than the maximum of {TEXT_LIMIT} characters in a single cell.")
 
 
 def _tidy_cell(cell: Json) -> Json:
@@ -380,6 +384,7 @@ def _replace_in(
 
 def enter(draft: Draft, tab: Tab, row: int, column: int, text: str) -> None:
     """Type text into a cell, as a person does."""
+    _check_length(text)
     style = tab.style(row, column) or {}
     shape = style.get("userEnteredFormat") or {}
     kind = (shape.get("numberFormat") or {}).get("type")
@@ -416,7 +421,7 @@ def _raw(value: Any) -> Value:
     if isinstance(value, float):
         return entered.tidy(value)
     if isinstance(value, (str, bool, int)):
-        if isinstance(value, str) and len(value) > TEXT_LIMIT:
-            raise Refused(f"Your input contains more than the maximum of {TEXT_LIMIT} characters in a single cell.")
+        if isinstance(value, str):
+            _check_length(value)
         return value
     raise Refused(f"a cell can not hold {value!r}")

@@ -145,7 +145,7 @@ class Tab:
             if self.styles[row]:
                 shape = self.style(row, like) if like is not None else None
                 fresh = formats_only((shape,))[:1] or (None,)
-                self.styles[row] = trimmed(padded(self.styles[row], at) + fresh * count + self.styles[row][at:])
+                self.styles[row] = trimmed(padded(self.styles[row][:at], at) + fresh * count + self.styles[row][at:])
             if self.formulas[row]:
                 self.formulas[row] = {c + count if c >= at else c: t for c, t in self.formulas[row].items()}
 

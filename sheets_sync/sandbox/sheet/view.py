@@ -11,6 +11,7 @@ from typing import Any
 
 from sheets_sync.sandbox.sheet import a1
 from sheets_sync.sandbox.sheet.a1 import Box
+from sheets_sync.sandbox.sheet.answers import behind_filter
 from sheets_sync.sandbox.sheet.display import show
 from sheets_sync.sandbox.sheet.formula import Reckoner, shifted
 from sheets_sync.sandbox.sheet.grid import DEFAULT_WIDTH, Book, ErrorValue, Json, Tab, Value
@@ -40,12 +41,12 @@ def tab_view(book: Book, tab: Tab, first: int = 0) -> Json:
     used = tab.used_rows()
     last = min(len(tab.values), max(first + PAGE_ROWS, 0), max(used + SPARE_ROWS, 50))
     indexes = [*range(min(frozen, first)), *range(first, max(last, min(first + 1, len(tab.values))))]
-    painter = _Painter(book, tab)
+    painter, filtered = _Painter(book, tab), set(behind_filter(tab))
     columns = [c for c, kept in enumerate(tab.columns) if not (kept or {}).get("hiddenByUser")]
     rows = [
         {"i": row, "c": [painter.cell(row, column) for column in columns]}
         for row in indexes
-        if not (tab.rows[row] or {}).get("hiddenByUser")
+        if row not in filtered and not (tab.rows[row] or {}).get("hiddenByUser")
     ]
     return {
         "id": tab.sheet_id,
