@@ -133,7 +133,8 @@ def compose(intent: Intent, place: Place, more: Sequence[Request] = ()) -> list[
     out.append({"updateSheetProperties": {"properties": sized, "fields": "gridProperties(rowCount,columnCount)"}})
     out.append(_write({"sheetId": place.exchange}, [mark]))
     out.append(_write(grid_range(place.exchange, last, last + 1, 0, 1), [(intent.exchange,)]))
-    out.append(_copy(place, intent, 0, 1, 1))
+    if intent.columns:
+        out.append(_copy(place, intent, 0, 1, 1))
     at = 2
     for start, end in _runs(intent.image):
         out.append(_copy(place, intent, start, end, at))

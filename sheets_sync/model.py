@@ -154,8 +154,8 @@ class Balance:
 class Ref(NamedTuple):
     """One listing as its channel knows it. `listing` is unique within a channel for a `place`."""
 
-    listing: str  # Shopify: inventory item id; WooCommerce: product or variation id
-    parent: str = ""  # WooCommerce: the variation's product; Shopify: variant id
+    listing: str  # Shopify: variant id; WooCommerce: product or variation id
+    parent: str = ""  # WooCommerce: the variation's product; Shopify: inventory item id
     place: str = ""  # the channel's own location id, "" where it has none
 
 

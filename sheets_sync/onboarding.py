@@ -3,6 +3,8 @@
 B1 to B4: a SKU is opened from a look of its own: the primary's figure, its orders, the figure again; equal opens it,
 else it is looked at again. Orders placed before get a baseline (B2). The primary's own open orders are committed, and
 added to on_hand where its figure leaves them out already (B3).
+
+`set_up` comes before all of it: the workbook's tabs, and the first link of its chain.
 """
 
 from __future__ import annotations
@@ -13,12 +15,17 @@ from datetime import datetime, timedelta
 
 import structlog
 
+from sheets_sync import exchange
 from sheets_sync.channel_sync import book_orders, read_catalogue
 from sheets_sync.channels import Basis, all_pages
-from sheets_sync.desk import START_WANTED, STARTED, Desk, orders_cursor, remember
-from sheets_sync.errors import SellerMustAct
+from sheets_sync.desk import PROVEN, START_WANTED, STARTED, Desk, orders_cursor, remember
+from sheets_sync.errors import ExchangeRefused, SellerMustAct, SheetNotReady
+from sheets_sync.exchange import Image, Intent, Place
 from sheets_sync.ledger import Tx
-from sheets_sync.model import Event, Fact, Figure, Kind, Lease, Listing, Order, OrderLine, OrderState, Ref
+from sheets_sync.model import Event, Fact, Figure, Kind, Layout, Lease, Listing, Order, OrderLine, OrderState, Ref
+from sheets_sync.sheet import doctor, setup, tabs
+from sheets_sync.sheet.workbook import Workbook
+from sheets_sync.sync import fresh_id
 
 log = structlog.get_logger()
 
@@ -33,6 +40,96 @@ class Started:
     at: datetime
     opened: tuple[Event, ...]
     moving: tuple[str, ...] = ()
+
+
+# the workbook ---------------------------------------------------------------------------------------------------
+
+
+def set_up(desk: Desk, workbook: Workbook) -> tuple[str, ...]:
+    """Create or repair the workbook without touching what a person wrote; says what was done, nothing the second time.
+
+    Raises SheetNotReady where the spreadsheet belongs to another ledger.
+    """
+    wanted = tabs.wanted(list(desk.titles.values()))
+    survey = workbook.survey(wanted)
+    plan = setup.plan(survey, wanted, setup.fresh_ids(survey.layout))
+    _finish_open(desk, survey.layout.named_ranges)
+    with desk.ledger.begin() as tx:
+        head = tx.head()
+        if head and not plan.requests:
+            return ()
+        intent = Intent(fresh_id(tx), head, desk.clock(), (), {}, 0, 1, (), (), frozenset())
+        tx.intend(intent.exchange, head, exchange.dump(intent))
+    requests = _chained(intent, plan, survey.layout, desk.ledger.id)
+    try:
+        workbook.send(requests)
+    except ExchangeRefused as error:
+        with desk.ledger.begin() as tx:
+            tx.set_intent_state(intent.exchange, "refused")
+        raise SheetNotReady(
+            "The spreadsheet refused to be set up: it is driven by another ledger, or something else wrote just now. "
+            f"Try again; if it stays so, use the database it was set up with, or a new spreadsheet. ({error})"
+        ) from error
+    _landed(desk, intent)
+    return plan.says
+
+
+def prove(desk: Desk, workbook: Workbook) -> doctor.Report:
+    """Doctor's proofs on the seller's own spreadsheet; what it saw is kept, and `run` asks for it."""
+    report = doctor.examine(workbook)
+    with desk.ledger.begin() as tx:
+        proven = dict(tx.get(PROVEN, {}))
+        proven[workbook.spreadsheet_id] = desk.clock().isoformat() if report.proven else None
+        tx.put(PROVEN, proven)
+    return report
+
+
+def require_proven(desk: Desk) -> None:
+    """Raises SheetNotReady unless doctor has proven the configured spreadsheet."""
+    with desk.ledger.read() as view:
+        proven = view.get(PROVEN, {})
+    if not proven.get(desk.settings.sheet.spreadsheet_id):
+        raise SheetNotReady(
+            "This spreadsheet has not been proven yet: run `sheets-sync doctor`. It tries, on a scratch tab that it "
+            "removes again, whether Google behaves as your counts' safety needs it to."
+        )
+
+
+def _chained(intent: Intent, plan: setup.Plan, layout: Layout, ledger: str) -> list[exchange.Request]:
+    """The plan behind the chain, which is made with it the first time."""
+    if intent.previous:
+        place = Place(plan.stock_tab_id, layout.tabs[tabs.EXCHANGE].id, ledger, layout.spreadsheet_id)
+        return exchange.compose(intent, place, plan.requests)
+    used = {tab.id for tab in layout.tabs.values()} | set(plan.tab_ids.values())
+    sheet = next(n for n in range(900, 2_000_000) if n not in used)
+    last = {
+        "updateCells": {
+            "range": exchange.grid_range(sheet, 2, 3, 0, 1),
+            "fields": "userEnteredValue",
+            "rows": [exchange.cells_of([intent.exchange])],
+        }
+    }
+    first = setup.first_exchange(intent.exchange, ledger, layout.spreadsheet_id, plan.stock_tab_id, sheet)
+    return [*first, last, *plan.requests]
+
+
+def _finish_open(desk: Desk, named_ranges: Mapping[str, str]) -> None:
+    """A set-up whose answer was lost has landed if the chain names it."""
+    with desk.ledger.read() as view:
+        waiting = {i: payload for i, _, payload in view.open_intents()}
+    payload = waiting.get(named_ranges.get(exchange.CHAIN_NAME, ""))
+    if payload is not None and not exchange.load(payload).rows:
+        _landed(desk, exchange.load(payload))
+
+
+def _landed(desk: Desk, intent: Intent) -> None:
+    image = Image(intent.exchange, intent.previous, (), ())
+    with desk.ledger.begin() as tx:
+        if tx.settle_once(intent.exchange, exchange.digest(image)):
+            tx.set_head(intent.exchange)
+
+
+# the first import -----------------------------------------------------------------------------------------------
 
 
 def import_catalogues(desk: Desk, progress: Progress | None = None) -> dict[str, int]:
@@ -127,9 +224,10 @@ def _open(
                 batch=f"start-{desk.ledger.id}",
             )  # fmt: skip
         )
+    opened = tx.append(facts)
     book_orders(tx, desk, primary, orders, at_opening=True, opened_at=begun)
     tx.put(orders_cursor(primary), begun.isoformat())
-    return tx.append(facts)
+    return opened
 
 
 def _left_out(orders: Iterable[Order]) -> dict[str, int]:
