@@ -36,7 +36,7 @@ from sheets_sync.channels.woocommerce import (
     signature,
     whole,
 )
-from sheets_sync.errors import CredentialsRefused
+from sheets_sync.errors import CredentialsRefused, Unsigned
 from sheets_sync.model import Order, OrderLine, OrderState, Ref
 from sheets_sync.sandbox.shops import Seed
 from sheets_sync.sandbox.shops._common import Answer, Running, Seen, ShopRefuses
@@ -254,6 +254,19 @@ def test_an_edited_quantity_is_another_level(shop: LocalShop, woo: WooCommerce) 
     assert (line(woo, order).ordered, line(woo, order).taken, shop.figure("A")) == (8, 8, 12)
     shop.set_quantity(order, "A", 0)
     assert (woo.order(str(order)).lines, shop.figure("A")) == ((), 20)
+
+
+def test_taken_at_is_told_only_where_it_is_certain(shared_order: dict[str, Any]) -> None:
+    created, paid, later = "2026-11-23T10:00:00", "2026-11-23T10:05:00", "2026-11-23T11:00:00"
+
+    def taken_at(modified: str, method: str) -> datetime | None:
+        dates = {"date_created_gmt": created, "date_paid_gmt": paid, "date_modified_gmt": modified}
+        return read_order({**shared_order, **dates, "payment_method": method}).lines[0].taken_at
+
+    assert taken_at(created, "bacs") == datetime.fromisoformat(created).replace(tzinfo=UTC)
+    assert taken_at(paid, "stripe") == datetime.fromisoformat(paid).replace(tzinfo=UTC)
+    assert taken_at(paid, "bacs") is None  # on-hold before: taken then, when nobody says
+    assert taken_at(later, "stripe") is None  # edited since: what was taken may have changed with it
 
 
 def test_O9_an_order_in_the_trash_is_gone_and_found_by_polling(shop: LocalShop, woo: WooCommerce) -> None:
@@ -704,6 +717,15 @@ def test_a_changed_secret_reaches_the_shop(
     for request in receiver.wait(lambda got: len(got) >= 2):
         changed.verify(request)
     changed.close()
+
+
+def test_an_empty_secret_signs_nothing() -> None:
+    body = b'{"id":1}'
+    empty = base64.b64encode(hmac.new(b"", body, hashlib.sha256).digest()).decode()
+    request = RawRequest("POST", "/", {"X-WC-Webhook-Signature": empty}, body)
+    for woo in (hooked(""), hooked()):
+        with pytest.raises(Unsigned):
+            woo.verify(request)
 
 
 def test_without_a_secret_no_hooks_are_asked_for(counter: WooCounter, api: Api) -> None:

@@ -344,8 +344,9 @@ def test_a_token_that_cannot_be_stored_is_not_used(vendor: Vendor) -> None:
 
     keeper = TokenKeeper(lambda _: Token("t"), store=full)
     session = Session(vendor.server.base_url, who="shop", auth=TokenAuth(keeper))
-    with pytest.raises(OSError, match="disk full"):
-        session.read("GET", "things")
+    for _ in range(2):
+        with pytest.raises(OSError, match="disk full"):
+            session.read("GET", "things")
     assert vendor.asked == []
     session.close()
 
