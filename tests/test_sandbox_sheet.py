@@ -25,7 +25,7 @@ import requests
 from sheets_sync.sandbox.sheet import a1, entered, mask, page
 from sheets_sync.sandbox.sheet.display import show
 from sheets_sync.sandbox.sheet.journal import DataFileError
-from sheets_sync.sandbox.sheet.server import Running, serve
+from sheets_sync.sandbox.sheet.server import Running, run, serve
 from sheets_sync.sandbox.sheet.store import Refused, Store
 from tests.sheet_server import DEADLINE, QUOTA, UNAVAILABLE, Faults, client_class, gspread_for, is_batch_update, is_read
 
@@ -359,6 +359,10 @@ FORMULAS = [
     ("=Nowhere!A1", "#REF!"),
     ("=C1", "#REF!"),
     ("=25%", 0.25),
+    ("=AND(ISNUMBER(A1), A1<A2)", True),
+    ("=OR(ISBLANK(A9), 1/0)", "#DIV/0!"),
+    ("=ISNUMBER(1/0)", False),
+    ("=NOT(ISTEXT(Other!A1))", False),
 ]
 
 
@@ -681,6 +685,23 @@ def test_validation_conditional_formats_protection_and_metadata(
     assert {"protectedRanges", "conditionalFormats"}.isdisjoint(book.fetch_sheet_metadata()["sheets"][0])
 
 
+def test_a_conditional_colour_follows_its_columns_on_the_page(book: gspread.Spreadsheet, local_sheet: Running) -> None:
+    store = local_sheet.store
+    store.type(KEY, "Stock", "A1", [["Available", "Low"], ["2", "5"], ["9", "5"], ["", "5"]])
+    condition = {"type": "CUSTOM_FORMULA", "values": [{"userEnteredValue": "=AND(ISNUMBER($A2),$A2<$B2)"}]}
+    amber = {"backgroundColor": {"red": 1, "green": 0.9}}
+    where = {"sheetId": STOCK, "startRowIndex": 1, "startColumnIndex": 0, "endColumnIndex": 1}
+    rule = {"ranges": [where], "booleanRule": {"condition": condition, "format": amber}}
+    batch(book, {"addConditionalFormatRule": {"rule": rule, "index": 0}})
+    store.insert_columns(KEY, "Stock", "A")
+    kept = book.fetch_sheet_metadata()["sheets"][0]["conditionalFormats"][0]
+    assert kept["booleanRule"]["condition"]["values"] == [{"userEnteredValue": "=AND(ISNUMBER($B2),$B2<$C2)"}]
+    sheet = requests.get(f"{local_sheet.base_url}/spreadsheets/{KEY}/view", timeout=DEADLINE).json()["sheet"]
+    coloured = [[bool(cell and "s" in cell) for cell in row["c"][:3]] for row in sheet["rows"][:4]]
+    assert coloured == [[False] * 3, [False, True, False], [False] * 3, [False] * 3]
+    assert sheet["styles"] == [{"backgroundColor": "#ffe600"}]
+
+
 def test_grid_data_has_what_a_mask_names(book: gspread.Spreadsheet, local_sheet: Running) -> None:
     local_sheet.store.type(KEY, "Stock", "B2", [["7", "=1/0", "TRUE"]])
     batch(
@@ -830,6 +851,34 @@ def test_one_file_has_one_server_and_another_file_is_not_touched(tmp_path: Path)
     with pytest.raises(DataFileError, match="line 1"):
         Store(other)
     assert other.read_text() == "my notes\nmore\n"
+
+
+def test_a_line_that_can_not_be_applied_is_named(tmp_path: Path) -> None:
+    data = tmp_path / "book.jsonl"
+    store = Store(data)
+    store.create("Kept", KEY, tabs=[{"title": "Stock", "sheetId": STOCK}])
+    store.close()
+    line = {"at": "2026-11-25T10:00:00+00:00", "id": KEY, "requests": [{"deleteSheet": {"sheetId": 5}}], "ids": []}
+    data.write_text(data.read_text() + json.dumps(line) + "\n")
+    before = data.read_bytes()
+    for _ in range(2):  # the file is let go, and left as it is
+        with pytest.raises(DataFileError, match="line 4, can not be applied: .*No sheet with id: 5"):
+            Store(data)
+    assert data.read_bytes() == before
+
+
+def test_run_tells_its_address_and_stops_when_told(tmp_path: Path) -> None:
+    stop = threading.Event()
+
+    def ready(running: Running) -> None:
+        running.store.create("Book", KEY)
+        assert requests.get(running.page_url(KEY), timeout=DEADLINE).ok
+        stop.set()
+
+    run(tmp_path / "book.jsonl", 0, ready=ready, stop=stop)
+    store = Store(tmp_path / "book.jsonl")
+    assert [b.spreadsheet_id for b in store.books()] == [KEY]
+    store.close()
 
 
 KILLED = """

@@ -71,6 +71,7 @@ def general(value: int | float) -> str:
     return text
 
 
+@lru_cache(maxsize=65536)  # a sheet shows the same few numbers and moments over and over
 def _number(value: int | float, pattern: str) -> str:
     sections = pattern.split(";")
     if value < 0 and len(sections) > 1 and sections[1]:
@@ -120,6 +121,7 @@ def _parts(pattern: str) -> tuple[str, ...]:
     return tuple(_PART.findall(pattern))
 
 
+@lru_cache(maxsize=65536)
 def _moment(serial: int | float, pattern: str) -> str:
     at = datetime(EPOCH.year, EPOCH.month, EPOCH.day, tzinfo=UTC) + timedelta(seconds=round(serial * 86400, 3))
     half = re.search(r"am/pm|a/p", pattern, re.I) is not None

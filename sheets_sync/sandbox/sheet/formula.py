@@ -295,6 +295,18 @@ def _iferror(arguments: list[Operand]) -> Operand:
         return arguments[1] if len(arguments) > 1 else ""
 
 
+def _truths(arguments: list[Operand]) -> list[bool]:
+    return [bool(_number(value)) for value, in_range in _flat(arguments) if not (in_range and isinstance(value, str))]
+
+
+def _kind(arguments: list[Operand]) -> Value:
+    """The value that ISNUMBER and its like look at: an error is one, not a failure."""
+    try:
+        return _single(arguments[0]) if arguments else ""
+    except Failed as failed:
+        return failed.value
+
+
 def _round(arguments: list[Operand]) -> Value:
     places = int(_number(arguments[1])) if len(arguments) > 1 else 0
     scale, number = 10.0**places, float(_number(arguments[0]))
@@ -311,6 +323,13 @@ FUNCTIONS: dict[str, Callable[[list[Operand]], Operand]] = {
     "ABS": lambda a: abs(_number(a[0])) if a else NAME,
     "ROUND": lambda a: _round(a) if a else NAME,
     "IF": _if,
+    "AND": lambda a: all(_truths(a)),
+    "OR": lambda a: any(_truths(a)),
+    "NOT": lambda a: not _number(a[0]) if a else NAME,
+    "ISNUMBER": lambda a: isinstance(_kind(a), (int, float)) and not isinstance(_kind(a), bool),
+    "ISTEXT": lambda a: isinstance(v := _kind(a), str) and not isinstance(v, ErrorValue) and v != "",
+    "ISBLANK": lambda a: _kind(a) == "",
+    "ISERROR": lambda a: isinstance(_kind(a), ErrorValue),
     "IFERROR": lambda a: _iferror(a) if a else NAME,
     "CONCATENATE": lambda a: "".join(show(v) for v, _ in _flat(a)),
     "LEN": lambda a: len(show(_single(a[0]))) if a else NAME,

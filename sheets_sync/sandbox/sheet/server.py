@@ -14,6 +14,7 @@ import io
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -78,7 +79,7 @@ class Doorman:
         answer = self.middleware(call, lambda: _proceed(self.app, environ, call))
         if isinstance(answer, _Dropped):
             raise ConnectionResetError(errno.ECONNRESET, "dropped")  # cheroot closes the connection without a word
-        start_response(f"{answer.status} ", list(answer.headers.items()))
+        start_response(f"{answer.status} {HTTPStatus(answer.status).phrase}", list(answer.headers.items()))
         return [answer.body]
 
     def _welcome(self, environ: dict[str, Any]) -> bool:

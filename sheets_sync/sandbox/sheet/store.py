@@ -75,9 +75,7 @@ class Store:
         self._closed = False
         self._journal = journal.Journal(data) if data else None
         if self._journal:
-            for entry in self._journal.lines():
-                self._replay(entry)
-            self._journal.rewrite(self._entries())
+            self._restore(self._journal)
 
     def close(self) -> None:
         """Ends all waiting, and closes the file."""
@@ -95,6 +93,21 @@ class Store:
         yield {"deleted": sorted(self.deleted)}
         for book in self._books.values():
             yield {"book": journal.packed(book)}
+
+    def _restore(self, kept: journal.Journal) -> None:
+        try:
+            for number, entry in enumerate(kept.lines(), 2):
+                try:
+                    self._replay(entry)
+                except (Refused, LookupError, TypeError, ValueError) as problem:
+                    raise journal.DataFileError(
+                        f"{kept.path}, line {number}, can not be applied: {problem}. The file was changed by hand, "
+                        "or written by another version; name another file, or use the version that wrote it."
+                    ) from problem
+            kept.rewrite(self._entries())
+        except BaseException:
+            kept.close()
+            raise
 
     def _replay(self, entry: Json) -> None:
         if "book" in entry:

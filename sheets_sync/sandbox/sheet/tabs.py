@@ -301,6 +301,7 @@ def _resettle(draft: Draft, tab: Tab, dimension: str, place: Place) -> None:
             draft.book.named[key] = NamedRange(
                 named.named_range_id, named.name, resettled_range(named.range, dimension, place)
             )
+    tab.conditional = [_resettled_rule(rule, tab.title, place, dimension == "ROWS") for rule in tab.conditional]
     metadata.carry(draft, tab.sheet_id, dimension, place)
     for other in draft.tabs_with_formulas():
         other.formulas = [
@@ -309,6 +310,20 @@ def _resettle(draft: Draft, tab: Tab, dimension: str, place: Place) -> None:
             else NO_FORMULAS
             for f in other.formulas
         ]
+
+
+def _resettled_rule(rule: Json, title: str, place: Place, by_rows: bool) -> Json:
+    """A conditional format whose formula reads on from where its cells went."""
+    condition = (rule.get("booleanRule") or {}).get("condition") or {}
+    if condition.get("type") != "CUSTOM_FORMULA":
+        return rule
+    values = [
+        {**v, "userEnteredValue": formula.resettled(v["userEnteredValue"], title, title, place, by_rows)}
+        if v.get("userEnteredValue")
+        else v
+        for v in condition.get("values") or ()
+    ]
+    return {**rule, "booleanRule": {**rule["booleanRule"], "condition": {**condition, "values": values}}}
 
 
 def _resettled_item(item: Json, sheet_id: int, dimension: str, place: Place) -> Json | None:
