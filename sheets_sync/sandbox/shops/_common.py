@@ -190,7 +190,7 @@ class HttpServer:
     """A threaded WSGI server on `host` (loopback unless told otherwise), already listening when built."""
 
     def __init__(self, app: WSGIApplication, port: int = 0, host: str = "127.0.0.1", threads: int = 8) -> None:
-        self._server = CherootServer((host, port), app, numthreads=threads, shutdown_timeout=1)
+        self._server = CherootServer((host, port), app, numthreads=threads, shutdown_timeout=1, request_queue_size=128)
         self._server.expiration_interval = 0.1  # how soon `close` is noticed
         self._server.prepare()
         address = self._server.bind_addr
@@ -312,7 +312,9 @@ class Courier:
                 looked = self._looks
             found = self._outbox.next_parcel()
             if isinstance(found, Parcel):
-                self._outbox.delivered(found, self._send(found))
+                status = self._send(found)
+                if not self._stopping:  # the shop's file may be closed by now
+                    self._outbox.delivered(found, status)
                 continue
             with self._changed:
                 if looked == self._looks and not self._stopping:
