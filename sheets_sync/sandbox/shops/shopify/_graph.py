@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 
 MOST_INPUTS = 250
 MOST_PAGE = 250
+CURRENCY = "EUR"
 KEY_LIFE = timedelta(hours=24)
 ORDERS_REACH = timedelta(days=60)
 STATES = ("available", "committed", "on_hand", "incoming", "reserved", "damaged", "quality_control", "safety_stock")
@@ -153,6 +155,8 @@ class Engine:
             "nodes": self._nodes,
             "location": lambda info, id=None: self._by_gid("Location", id or gid("Location", self.shop.location_id)),
             "locations": self._locations,
+            "product": lambda info, id: self._by_gid("Product", id),
+            "products": lambda info, **a: self._page("product", self._product, a, _catalogue_filter),
             "productVariant": lambda info, id: self._by_gid("ProductVariant", id),
             "productVariants": lambda info, **a: self._page("variant", self._variant, a, _catalogue_filter),
             "inventoryItem": lambda info, id: self._by_gid("InventoryItem", id),
@@ -171,7 +175,7 @@ class Engine:
             "name": self.shop.display_name,
             "myshopifyDomain": self.domain,
             "ianaTimezone": "America/Bogota",
-            "currencyCode": "EUR",
+            "currencyCode": CURRENCY,
             "url": f"https://{self.domain}",
         }
 
@@ -193,6 +197,7 @@ class Engine:
     def _by_gid(self, kind: str, id: str) -> Fields | None:
         readers: dict[str, tuple[str, Callable[[Doc], Fields]]] = {
             "Location": ("location", self._location),
+            "Product": ("product", self._product),
             "ProductVariant": ("variant", self._variant),
             "InventoryItem": ("item", self._item),
             "Order": ("order", self._order),
@@ -297,7 +302,18 @@ class Engine:
             "status": "ACTIVE",
             "createdAt": doc["created_at"],
             "updatedAt": doc["updated_at"],
+            "totalInventory": lambda info: sum(
+                self._total_available(v["item_id"]) for v in self._variants(doc) if self._tracked(v)
+            ),
+            "tracksInventory": lambda info: any(self._tracked(v) for v in self._variants(doc)),
+            "variants": lambda info, **a: listed([self._variant(v) for v in self._variants(doc)], a),
         }
+
+    def _variants(self, product: Doc) -> list[Doc]:
+        return self.shop.docs.select("variant", "AND json_extract(body, '$.product_id') = ?", (product["id"],))
+
+    def _tracked(self, variant: Doc) -> bool:
+        return bool(self._must("item", variant["item_id"])["tracked"])
 
     def _variant(self, doc: Doc) -> Fields:
         product = self.shop.docs.get("product", doc["product_id"])
@@ -394,6 +410,10 @@ class Engine:
             "cancellation": {"staffNote": doc["staff_note"]} if doc["cancelled_at"] else None,
             "displayFinancialStatus": doc["financial"],
             "displayFulfillmentStatus": fulfilment_word(doc),
+            "tags": doc.get("tags", []),
+            "currencyCode": CURRENCY,
+            "totalPriceSet": _money(_total(doc, lambda line: line["quantity"])),
+            "currentTotalPriceSet": _money(_total(doc, current)),
             "sourceName": doc["source"],
             "sourceIdentifier": doc["source_identifier"],
             "lineItems": lambda info, **a: listed([self._line(line) for line in doc["lines"]], a),
@@ -414,6 +434,7 @@ class Engine:
             "title": line["title"],
             "name": name,
             "variantTitle": line["variant_title"],
+            "originalUnitPriceSet": _money(Decimal(line["price"])),
             "quantity": line["quantity"],
             "currentQuantity": current(line),
             "unfulfilledQuantity": unfulfilled(line),
@@ -563,6 +584,7 @@ class Engine:
         return {
             "inventorySetQuantities": self._set_quantities,
             "inventoryAdjustQuantities": self._adjust_quantities,
+            "inventorySetOnHandQuantities": self._set_on_hand,
             "inventoryActivate": self._inventory_activate,
             "orderCreate": self._order_create,
             "orderMarkAsPaid": self._order_pay,
@@ -583,6 +605,10 @@ class Engine:
     def _adjust_quantities(self, info: Info, input: Fields) -> Fields:
         _needs_change_from("InventoryChangeInput", input["changes"], info)
         return self._inventory(info, input, "changes", self._adjust_problems)
+
+    def _set_on_hand(self, info: Info, input: Fields) -> Fields:
+        _needs_change_from("InventorySetQuantityInput", input["setQuantities"], info)
+        return self._inventory(info, input | {"name": "on_hand"}, "setQuantities", self._set_problems)
 
     def _inventory(self, info: Info, input: Fields, entries: str, judge: Callable[[Fields], list[Problem]]) -> Fields:
         """Both stock mutations: the idempotency key first, then all checks, then the writes."""
@@ -648,13 +674,16 @@ class Engine:
         }
 
     def _set_problems(self, input: Fields) -> list[Problem]:
+        name = "setQuantities" if "setQuantities" in input else "quantities"
         if input["name"] not in ("available", "on_hand"):
             return [problem("INVALID_NAME", "The quantity name must be either 'available' or 'on_hand'.", "name")]
-        problems = _reason_problems(input) + _duplicates(input["quantities"])
-        for index, entry in enumerate(input["quantities"]):
-            problems += self._place_problems("quantities", index, entry)
-            problems += _bounds(index, entry["quantity"], input["name"])
-        return problems + self._stale("quantities", input, problems)
+        problems = _reason_problems(input)
+        if name == "quantities":  # the older mutation has no code for it
+            problems += _duplicates(input[name])
+        for index, entry in enumerate(input[name]):
+            problems += self._place_problems(name, index, entry)
+            problems += _bounds((name, str(index), "quantity"), entry["quantity"], input["name"])
+        return problems + self._stale(name, input, problems)
 
     def _adjust_problems(self, input: Fields) -> list[Problem]:
         if input["name"] != "available":
@@ -770,7 +799,13 @@ class Engine:
             )
             for line in lines
         ]
-        known = {"email": "email", "note": "note", "test": "test", "sourceIdentifier": "source_identifier"}
+        known = {
+            "email": "email",
+            "note": "note",
+            "test": "test",
+            "tags": "tags",
+            "sourceIdentifier": "source_identifier",
+        }
         fields = {name: order[key] for key, name in known.items() if key in order}
         fields["financial"] = order.get("financialStatus", "PAID")
         try:
@@ -1026,6 +1061,15 @@ def _quantity(item: Doc, place: int, level: Doc, name: str) -> Fields:
     }
 
 
+def _money(amount: Decimal) -> Fields:
+    one = {"amount": str(amount), "currencyCode": CURRENCY}
+    return {"shopMoney": one, "presentmentMoney": one}
+
+
+def _total(order: Doc, units: Callable[[Doc], int]) -> Decimal:
+    return sum((Decimal(line["price"]) * units(line) for line in order["lines"]), Decimal(0))
+
+
 def _units_of(order: Doc, doc: Doc, parts: Sequence[Fields]) -> dict[int, int]:
     """Line units that a fulfilment names; all that is open of the fulfilment order where it names none."""
     lines = {line["id"]: line for line in order["lines"]}
@@ -1060,8 +1104,7 @@ def _duplicates(entries: Sequence[Fields]) -> list[Problem]:
     ]
 
 
-def _bounds(index: int, units: int, name: str) -> list[Problem]:
-    path = ("quantities", str(index), "quantity")
+def _bounds(path: Sequence[str], units: int, name: str) -> list[Problem]:
     if units > MOST:
         return [problem("INVALID_QUANTITY_TOO_HIGH", f"The quantity can't be higher than {MOST:,}.", *path)]
     if units < -MOST:

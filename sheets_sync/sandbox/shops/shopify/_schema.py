@@ -80,6 +80,7 @@ _CONNECTIONS = "".join(
         "LineItem",
         "Location",
         "Order",
+        "Product",
         "ProductVariant",
         "RefundLineItem",
         "WebhookSubscription",
@@ -99,7 +100,9 @@ scalar UnsignedInt64
 interface Node { id: ID! }
 type PageInfo { endCursor: String hasNextPage: Boolean! hasPreviousPage: Boolean! startCursor: String }
 type UserError { field: [String!] message: String! }
-enum CurrencyCode { EUR USD GBP CHF CAD }
+enum CurrencyCode { EUR USD GBP CHF CAD AUD NZD JPY SEK NOK DKK PLN CZK }
+type MoneyV2 { amount: Decimal! currencyCode: CurrencyCode! }
+type MoneyBag { shopMoney: MoneyV2! presentmentMoney: MoneyV2! }
 enum WebhookSubscriptionTopic { """
     + " ".join(TOPICS)
     + """ }
@@ -111,6 +114,8 @@ type QueryRoot {
   nodes(ids: [ID!]!): [Node]!
   location(id: ID): Location
   locations(PAGING, query: String, includeInactive: Boolean = false): LocationConnection!
+  product(id: ID!): Product
+  products(PAGING, query: String): ProductConnection!
   productVariant(id: ID!): ProductVariant
   productVariants(PAGING, query: String, sortKey: ProductVariantSortKeys = ID): ProductVariantConnection!
   inventoryItem(id: ID!): InventoryItem
@@ -126,6 +131,7 @@ type QueryRoot {
 type Mutation {
   inventorySetQuantities(input: InventorySetQuantitiesInput!): InventorySetQuantitiesPayload
   inventoryAdjustQuantities(input: InventoryAdjustQuantitiesInput!): InventoryAdjustQuantitiesPayload
+  inventorySetOnHandQuantities(input: InventorySetOnHandQuantitiesInput!): InventorySetOnHandQuantitiesPayload
   inventoryActivate(inventoryItemId: ID!, locationId: ID!, available: Int, onHand: Int): InventoryActivatePayload
   orderCreate(order: OrderCreateOrderInput!, options: OrderCreateOptionsInput): OrderCreatePayload
   orderMarkAsPaid(input: OrderMarkAsPaidInput!): OrderMarkAsPaidPayload
@@ -163,7 +169,8 @@ enum ProductVariantInventoryPolicy { DENY CONTINUE }
 enum ProductStatus { ACTIVE ARCHIVED DRAFT UNLISTED }
 type Product implements Node {
   id: ID! legacyResourceId: UnsignedInt64! title: String! status: ProductStatus!
-  createdAt: DateTime! updatedAt: DateTime!
+  createdAt: DateTime! updatedAt: DateTime! totalInventory: Int! tracksInventory: Boolean!
+  variants(PAGING): ProductVariantConnection!
 }
 type ProductVariant implements Node {
   id: ID! legacyResourceId: UnsignedInt64! sku: String title: String! displayName: String! price: Money!
@@ -197,7 +204,8 @@ type Order implements Node {
   confirmed: Boolean! closed: Boolean! closedAt: DateTime createdAt: DateTime! processedAt: DateTime!
   updatedAt: DateTime! cancelledAt: DateTime cancelReason: OrderCancelReason cancellation: OrderCancellation
   displayFinancialStatus: OrderDisplayFinancialStatus displayFulfillmentStatus: OrderDisplayFulfillmentStatus!
-  sourceName: String sourceIdentifier: String
+  sourceName: String sourceIdentifier: String tags: [String!]! currencyCode: CurrencyCode!
+  totalPriceSet: MoneyBag! currentTotalPriceSet: MoneyBag!
   lineItems(PAGING): LineItemConnection!
   fulfillments(first: Int): [Fulfillment!]!
   fulfillmentOrders(PAGING): FulfillmentOrderConnection!
@@ -206,7 +214,7 @@ type Order implements Node {
 type LineItem implements Node {
   id: ID! sku: String title: String! name: String! variantTitle: String quantity: Int! currentQuantity: Int!
   unfulfilledQuantity: Int! fulfillableQuantity: Int! nonFulfillableQuantity: Int! refundableQuantity: Int!
-  requiresShipping: Boolean! variant: ProductVariant product: Product
+  requiresShipping: Boolean! variant: ProductVariant product: Product originalUnitPriceSet: MoneyBag!
 }
 enum FulfillmentStatus { PENDING OPEN SUCCESS CANCELLED ERROR FAILURE }
 type Fulfillment implements Node {
@@ -290,6 +298,21 @@ type InventoryAdjustQuantitiesUserError {
 type InventoryAdjustQuantitiesPayload {
   inventoryAdjustmentGroup: InventoryAdjustmentGroup userErrors: [InventoryAdjustQuantitiesUserError!]!
 }
+input InventorySetOnHandQuantitiesInput {
+  reason: String! referenceDocumentUri: String setQuantities: [InventorySetQuantityInput!]!
+}
+input InventorySetQuantityInput { inventoryItemId: ID! locationId: ID! quantity: Int! changeFromQuantity: Int }
+enum InventorySetOnHandQuantitiesUserErrorCode {
+  INVALID_INVENTORY_ITEM INVALID_LOCATION INVALID_QUANTITY_NEGATIVE INVALID_REASON ITEM_NOT_STOCKED_AT_LOCATION
+  INVALID_QUANTITY_TOO_HIGH CHANGE_FROM_QUANTITY_STALE NON_MUTABLE_INVENTORY_ITEM
+  IDEMPOTENCY_CONCURRENT_REQUEST IDEMPOTENCY_KEY_PARAMETER_MISMATCH IDEMPOTENCY_PREVIOUS_ATTEMPT_FAILED
+}
+type InventorySetOnHandQuantitiesUserError {
+  code: InventorySetOnHandQuantitiesUserErrorCode field: [String!] message: String!
+}
+type InventorySetOnHandQuantitiesPayload {
+  inventoryAdjustmentGroup: InventoryAdjustmentGroup userErrors: [InventorySetOnHandQuantitiesUserError!]!
+}
 type InventoryActivatePayload { inventoryLevel: InventoryLevel userErrors: [UserError!]! }
 
 input MoneyInput { amount: Decimal! currencyCode: CurrencyCode! }
@@ -298,11 +321,28 @@ enum OrderCreateFinancialStatus {
   PENDING AUTHORIZED PARTIALLY_PAID PAID PARTIALLY_REFUNDED REFUNDED VOIDED EXPIRED
 }
 input OrderCreateLineItemInput {
-  variantId: ID sku: String title: String quantity: Int! priceSet: MoneyBagInput requiresShipping: Boolean = false
+  variantId: ID productId: ID sku: String title: String variantTitle: String vendor: String quantity: Int!
+  priceSet: MoneyBagInput requiresShipping: Boolean = false taxable: Boolean = true
 }
+enum OrderTransactionKind {
+  SALE CAPTURE AUTHORIZATION VOID REFUND CHANGE EMV_AUTHORIZATION SUGGESTED_REFUND
+}
+enum OrderTransactionStatus { SUCCESS FAILURE PENDING ERROR AWAITING_RESPONSE UNKNOWN }
+input OrderCreateOrderTransactionInput {
+  amountSet: MoneyBagInput! gateway: String kind: OrderTransactionKind = SALE
+  status: OrderTransactionStatus = SUCCESS processedAt: DateTime test: Boolean = false
+}
+input MailingAddressInput {
+  address1: String address2: String city: String company: String firstName: String lastName: String phone: String
+  zip: String
+}
+input OrderCreateCustomAttributeInput { key: String! value: String! }
 input OrderCreateOrderInput {
   email: String note: String name: String currency: CurrencyCode financialStatus: OrderCreateFinancialStatus
-  processedAt: DateTime sourceName: String sourceIdentifier: String test: Boolean = false
+  processedAt: DateTime sourceName: String sourceIdentifier: String test: Boolean = false phone: String
+  tags: [String!] poNumber: String taxesIncluded: Boolean = false customAttributes: [OrderCreateCustomAttributeInput!]
+  billingAddress: MailingAddressInput shippingAddress: MailingAddressInput
+  transactions: [OrderCreateOrderTransactionInput!]
   lineItems: [OrderCreateLineItemInput!]
 }
 enum OrderCreateInputsInventoryBehavior { BYPASS DECREMENT_IGNORING_POLICY DECREMENT_OBEYING_POLICY }
