@@ -25,6 +25,7 @@ log = structlog.get_logger()
 
 CATALOGUE_EVERY = timedelta(minutes=10)
 REFUSED_FOR = timedelta(minutes=10)
+LOOKS = 3
 RETRY_AFTER = timedelta(seconds=30)
 ORDER_KINDS = frozenset({lines.UNKNOWN_SKU, lines.GONE_ORDER, lines.CANCELLATION, lines.RETURN})
 
@@ -95,6 +96,8 @@ class _OrderBook:
     def __init__(self, tx: Tx, desk: Desk, name: str, opened_at: datetime | None, at_opening: bool) -> None:
         self.tx, self.desk, self.name, self.opened_at, self.at_opening = tx, desk, name, opened_at, at_opening
         self.about = desk.settings.channels[name]
+        self.started, self.opened = desk.started_at(tx), desk.opened_at(tx)
+        self.allowance = desk.settings.limits.clock_allowance
         self.listings = {item.ref.listing: item for item in tx.listings(name)}
         self.known = known_skus(tx)
         self.events: list[Event] = []
@@ -104,12 +107,16 @@ class _OrderBook:
 
     def add(self, order: Order) -> None:
         stored = {line.level.id: line for line in self.tx.lines(self.name, order_id=order.id)}
+        limit = self.opened_at
+        if not self.at_opening and self.started and self.opened:
+            order = lines.since_opening(order, self.started, self.opened, self.allowance)
+            limit = self.started - self.allowance
         booking = lines.book_order(
             stored,
             order,
             self.resolve,
             channel=self.name,
-            opened_at=lambda _: self.opened_at,
+            opened_at=lambda _: limit,
             at_opening=self.at_opening,
             at_once=self.about.ships == "at_once",
             actor=self.about.title,
@@ -136,13 +143,14 @@ class _OrderBook:
         return (line.sku, 1) if line.sku in self.known else (None, 1)
 
     def _note(self, taken: lines.Taken) -> None:
-        listing = self.listings.get(taken.ref.listing) if taken.ref else None
-        if listing is None:
-            return
-        allowance = self.desk.settings.limits.clock_allowance
-        after = offers.note_taken(listing, taken.change, taken.at, allowance, edited=taken.edited)
-        if after != listing:
-            self.listings[after.ref.listing] = self.touched[after.ref.listing] = after
+        """What the channel took off its own figure meanwhile; where it does not say of which listing, of all (P2)."""
+        named = self.listings.get(taken.ref.listing) if taken.ref else None
+        meant = [named] if named else [item for item in self.listings.values() if item.sku and item.sku == taken.sku]
+        for listing in meant:
+            edited = taken.edited or named is None
+            after = offers.note_taken(listing, taken.change, taken.at, self.allowance, edited=edited)
+            if after != listing:
+                self.listings[after.ref.listing] = self.touched[after.ref.listing] = after
 
     def write(self) -> list[Event]:
         self.tx.put_listings(self.touched.values())
@@ -361,18 +369,25 @@ class _ChannelPass:
         plan, upto = self.plan()
         self._write([(s.listing, s.figure, s.expected) for s in (*plan.lower, *plan.raise_) if s.figure is not None])
         looked = [step.listing for step in plan.look]
-        if not looked:
-            return
+        for _ in range(LOOKS):
+            if not looked:
+                return
+            looked = self._one_look(looked, upto)
+        self.again = self.again or bool(looked)
+
+    def _one_look(self, looked: Sequence[Listing], upto: int) -> list[Listing]:
+        """Figures, then orders, then what may be written; returns the listings that need another look."""
         look_at = self.desk.clock()
         sees = {f.ref: f for f in self.channel.figures([item.ref for item in looked])}
+        self._store_seen(looked, sees, look_at)
         lowered = self._lower_now(looked, sees)
         begun, made = self._read_orders()
-        rest = [item for item in looked if item.ref not in lowered]
-        wanted, before = self._decide(rest, sees, begun, made, upto)
-        self._store_seen(rest, sees, look_at)
+        rest = [item.ref for item in looked if item.ref not in lowered]
+        wanted, now, again = self._decide(rest, sees, look_at, begun, made, upto)
         if not self.means.compare_and_set and wanted:
             wanted = self._second_look(wanted, sees)
-        self._write([(before[ref], figure, sees[ref].shows) for ref, figure in wanted.items()])
+        self._write([(now[ref], figure, sees[ref].shows) for ref, figure in wanted.items()])
+        return again
 
     def _lower_now(self, looked: Sequence[Listing], sees: Mapping[Ref, Figure]) -> set[Ref]:
         """P3: what the look shows above its offer is lowered before the orders are read; unseen sales stay promised."""
@@ -388,32 +403,45 @@ class _ChannelPass:
         return {item.ref for item, _, _ in now}
 
     def _decide(
-        self, rest: Sequence[Listing], sees: Mapping[Ref, Figure], begun: datetime, made: set[int], upto: int
-    ) -> tuple[dict[Ref, int], dict[Ref, Listing]]:
-        """What to write now that the orders behind the look are booked. The gate is shut for what was raised since."""
+        self,
+        rest: Sequence[Ref],
+        sees: Mapping[Ref, Figure],
+        look_at: datetime,
+        begun: datetime,
+        made: set[int],
+        upto: int,
+    ) -> tuple[dict[Ref, int], dict[Ref, Listing], list[Listing]]:
+        """What to write now that the orders behind the look are booked, and what has to be looked at once more."""
         with self.desk.ledger.read() as view:
             available = availability(view)
-            late = {e.fact.sku for e in view.events(after=upto) if e.id not in made and e.change.available > 0}
+            raised = [e for e in view.events(after=upto) if e.change.available > 0]
             now = {item.ref: item for item in view.listings(self.name)}
         wanted: dict[Ref, int] = {}
-        for item in rest:
-            listing, figure = now[item.ref], sees[item.ref]
-            fresh = listing.sku not in late
-            view_ = offers.View(
-                listing, available.get(listing.sku or ""), figure.shows, figure.reserved, True, fresh, self.means.gross
-            )
+        again: list[Listing] = []
+        for ref in rest:
+            listing, figure = now[ref], sees[ref]
             if figure.shows is None:
                 continue
-            write = offers.decide_again(view_, self.memory.refused_against.pop(item.ref, None))
-            if write is not None:
-                wanted[item.ref] = write
+            mine = [e for e in raised if e.fact.sku == listing.sku]
+            others = max((e.recorded_at for e in mine if e.id not in made), default=None)
+            fresh = offers.gate_open(begun, others, self.channel.capabilities.orders_lag)
+            units = available.get(listing.sku or "")
+            view_ = offers.View(listing, units, figure.shows, figure.reserved, True, fresh, self.means.gross)
+            write = offers.decide_again(view_, self.memory.refused_against.pop(ref, None))
+            raises = write is not None and write > figure.shows
+            if raises and offers.look_again(look_at, max((e.recorded_at for e in mine), default=None)):
+                again.append(listing)
+            elif write is not None:
+                wanted[ref] = write
             elif not fresh:
                 self.again = True
-        return wanted, now
+        return wanted, now, again
 
     def _decided(self, item: Listing, available: Mapping[str, int | None], figure: Figure) -> int | None:
         units = available.get(item.sku or "")
-        return offers.decide(offers.View(item, units, figure.shows, figure.reserved, gross=self.means.gross))
+        unknown = offers.expected(item) is None  # then what the look shows is no sign of a sale that we missed
+        view = offers.View(item, units, figure.shows, figure.reserved, explained=unknown, gross=self.means.gross)
+        return offers.decide(view)
 
     def _second_look(self, wanted: Mapping[Ref, int], sees: Mapping[Ref, Figure]) -> dict[Ref, int]:
         """P4 without compare-and-set: what was sold between two looks is taken off."""

@@ -17,6 +17,7 @@ from sheets_sync.ledger import Ledger, Tx, View
 from sheets_sync.model import Balance, Event, Question, StockKey
 
 STARTED = "started"  # when Start was, ISO; None before
+OPENED = "opened"  # the time of Start's last opening, ISO
 START_WANTED = "start_wanted"  # the Start tick was seen, and by which row
 PRIMARY = "primary"  # the channel's name, where the sheet says another one than the config
 ROWS = "rows"  # SKUs that have a row in Stock, or had one
@@ -98,6 +99,11 @@ class Desk:
 
     def started_at(self, view: View) -> datetime | None:
         at = view.get(STARTED)
+        return datetime.fromisoformat(at) if at else None
+
+    def opened_at(self, view: View) -> datetime | None:
+        """When the last opening of Start was made: a moment after Start itself."""
+        at = view.get(OPENED) or view.get(STARTED)
         return datetime.fromisoformat(at) if at else None
 
     def wake_others(self, but: str = "") -> None:

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from sheets_sync.model import (
@@ -433,6 +433,29 @@ def _names_another(before: OrderLine, line: OrderLine) -> bool:
     if before.ref is not None and line.ref is not None:
         return before.ref.listing != line.ref.listing
     return before.sku != line.sku
+
+
+def since_opening(order: Order, start: datetime, opened: datetime, allowance: timedelta) -> Order:
+    """The order, with what happened while the counts were opened put after it, as far as clocks may differ.
+
+    The opening's own readings, made from `start` to `opened`, hold all that they could know. So what turns up later
+    with a time up to `allowance` before `start` happened afterwards by our clock: vendors' clocks run behind, and cut
+    off the fraction of a second. Times before that are believed.
+    """
+    after = opened + timedelta(microseconds=1)
+
+    def shift(at: datetime) -> datetime:
+        return after if start - allowance <= at <= opened else at
+
+    lines = tuple(
+        replace(
+            line,
+            shipped=tuple(replace(s, at=shift(s.at)) for s in line.shipped),
+            cancelled_at=shift(line.cancelled_at) if line.cancelled_at else None,
+        )
+        for line in order.lines
+    )
+    return replace(order, lines=lines)
 
 
 def _with_baseline(line: LineState, opened_at: datetime | None, *, ask: bool) -> tuple[LineState, tuple[Question, ...]]:

@@ -18,7 +18,7 @@ import structlog
 from sheets_sync import exchange
 from sheets_sync.channel_sync import book_orders, read_catalogue
 from sheets_sync.channels import Basis, all_pages
-from sheets_sync.desk import PROVEN, START_WANTED, STARTED, Desk, orders_cursor, remember
+from sheets_sync.desk import OPENED, PROVEN, START_WANTED, STARTED, Desk, orders_cursor, remember
 from sheets_sync.errors import ExchangeRefused, SellerMustAct, SheetNotReady
 from sheets_sync.exchange import Image, Intent, Place
 from sheets_sync.ledger import Tx
@@ -167,7 +167,7 @@ def start(desk: Desk, lease: Lease | None = None) -> Started:
         with desk.ledger.begin(lease) as tx:
             opened += _open(tx, desk, primary, still, figures, orders, begun)
             if turn == 0:
-                _begin_counting(tx, desk, others, primary, at)
+                _begin_counting(tx, desk, others, primary, at, begun)
         left = [item for item in left if item not in still]
     desk.wake_others()
     moving = tuple(item.sku for item in left if item.sku)
@@ -175,10 +175,13 @@ def start(desk: Desk, lease: Lease | None = None) -> Started:
     return Started(at, tuple(opened), moving)
 
 
-def _begin_counting(tx: Tx, desk: Desk, others: Mapping[str, Sequence[Order]], primary: str, at: datetime) -> None:
+def _begin_counting(
+    tx: Tx, desk: Desk, others: Mapping[str, Sequence[Order]], primary: str, at: datetime, opened: datetime
+) -> None:
     """From here on orders are booked and figures pushed. Other channels' open orders are committed only (B3)."""
     if not tx.get(STARTED):
         tx.put(STARTED, at.isoformat())
+        tx.put(OPENED, opened.isoformat())
     tx.put(START_WANTED, None)
     for name, orders in others.items():
         book_orders(tx, desk, name, orders, at_opening=True, opened_at=at)
