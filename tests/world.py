@@ -53,7 +53,7 @@ class World:
         self.shops = {}
         for number, vendor in enumerate(vendors):
             name = vendor if vendor not in self.shops else f"{vendor}{number + 1}"
-            self.shops[name] = self.stack.enter_context(shops.serve(vendor, None, seed=list(seeds)))
+            self.shops[name] = self.stack.enter_context(shops.serve(vendor, None, seed=list(seeds), clock=clock))
         self.ledger_url = ledger_url or f"sqlite:///{folder}/ledger.db"
         self.settings = self._settings(folder)
         self.ledger = Ledger.open(self.ledger_url, clock=clock)

@@ -6,16 +6,18 @@ from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 
-from sheets_sync.sandbox.shops._common import Running, Seed
+from sheets_sync.sandbox.shops._common import Clock, Running, Seed, utc_now
 
 VENDORS = ("shopify", "woocommerce")
 """The vendors that have a local shop: the words that `serve` takes."""
 
 
-def serve(vendor: str, data: Path | None, port: int = 0, *, seed: Sequence[Seed] | None = None) -> Running:
+def serve(
+    vendor: str, data: Path | None, port: int = 0, *, seed: Sequence[Seed] | None = None, clock: Clock = utc_now
+) -> Running:
     """Start the local shop of `vendor`; it listens when this returns. `data` is its file (None: in memory)."""
     if vendor not in VENDORS:
         raise ValueError(f"no local shop called '{vendor}'; there are: {', '.join(VENDORS)}")
     module = import_module(f"sheets_sync.sandbox.shops.{vendor}")
-    running: Running = module.serve(data, port, seed=seed)
+    running: Running = module.serve(data, port, seed=seed, clock=clock)
     return running
