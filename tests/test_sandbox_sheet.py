@@ -16,17 +16,20 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import gspread
 import pytest
 import requests
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from sheets_sync.sandbox.sheet import a1, entered, mask, page
 from sheets_sync.sandbox.sheet.display import show
 from sheets_sync.sandbox.sheet.journal import DataFileError
 from sheets_sync.sandbox.sheet.server import Running, run, serve
-from sheets_sync.sandbox.sheet.store import Refused, Store
+from sheets_sync.sandbox.sheet.store import BadRange, Refused, Store
 from tests.sheet_server import DEADLINE, QUOTA, UNAVAILABLE, Faults, client_class, gspread_for, is_batch_update, is_read
 
 KEY = "book"
@@ -170,6 +173,10 @@ REFUSALS = [
         "No NamedRange with id: 77",
     ),
     ({"deleteNamedRange": {"namedRangeId": "77"}}, "No NamedRange with id: 77"),
+    (
+        {"appendDimension": {"sheetId": STOCK, "dimension": "ROWS", "length": 10**9}},
+        "This action would increase the number of cells in the workbook above the limit of 10000000 cells.",
+    ),
     ({"deleteSheet": {"sheetId": 77}}, "No sheet with id: 77"),
     (
         {"addSheet": {"properties": {"title": "Other"}}},
@@ -377,6 +384,18 @@ def test_common_formulas_are_worked_out_and_their_text_kept(
     assert store.cell(KEY, "Stock", "C1") == value
     shown = book.worksheet("Stock").get("C1", value_render_option="FORMULA")
     assert shown == [[text]]
+
+
+def test_what_is_pasted_beyond_the_end_makes_the_sheet_larger(local_sheet: Running, book: gspread.Spreadsheet) -> None:
+    sheet = book.worksheet("Stock")
+    sheet.resize(3, 2)
+    local_sheet.store.type(KEY, "Stock", "B3", [["1", "2"], ["3", "4"]])
+    assert rows(local_sheet.store) == [[], [], ["", 1, 2], ["", 3, 4]]
+    assert [(t.row_count, t.col_count) for t in book.worksheets()][0] == (4, 3)
+    far = {"enterValues": {"sheetId": STOCK, "rowIndex": 10**9, "columnIndex": 0, "rows": [["x"]]}}
+    for wanted in (far, {"enterValues": {**far["enterValues"], "rowIndex": -1}}):
+        with pytest.raises(Refused):
+            local_sheet.store.apply(KEY, [wanted])
 
 
 def test_formulas_follow_what_they_refer_to(local_sheet: Running, book: gspread.Spreadsheet) -> None:
@@ -881,9 +900,69 @@ def test_run_tells_its_address_and_stops_when_told(tmp_path: Path) -> None:
     store.close()
 
 
+ACTS = st.one_of(
+    st.tuples(
+        st.just("type"), st.integers(1, 6), st.sampled_from(["5", "x", "", "=A1+1", "=SUM(A1:B3)", "2026-01-02"])
+    ),
+    st.tuples(st.sampled_from(["insert_rows", "delete_rows"]), st.integers(1, 6), st.integers(1, 2)),
+    st.tuples(st.sampled_from(["insert_columns", "delete_columns"]), st.sampled_from("ABC"), st.integers(1, 2)),
+    st.tuples(st.just("move_rows"), st.integers(1, 6), st.integers(1, 7)),
+    st.tuples(st.just("move_columns"), st.sampled_from("ABCD"), st.sampled_from("ABCD")),
+    st.tuples(st.just("sort"), st.sampled_from("ABC"), st.booleans()),
+    st.tuples(st.just("copy_row"), st.integers(1, 6), st.integers(1, 6)),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(ACTS, max_size=14))
+def test_any_day_of_edits_is_the_same_after_a_restart(acts: list[tuple[Any, ...]]) -> None:
+    with TemporaryDirectory() as folder:
+        data = Path(folder) / "book.jsonl"
+        store = Store(data)
+        grid = {"title": "Stock", "sheetId": STOCK, "gridProperties": {"rowCount": 8, "columnCount": 6}}
+        store.create("Day", KEY, tabs=[grid])
+        named = {"namedRange": {"namedRangeId": "1", "name": "here", "range": span(1, 3, 0, 2)}}
+        bold = {"userEnteredFormat": {"textFormat": {"bold": True}}}
+        store.apply(
+            KEY, [{"addNamedRange": named}, {"repeatCell": {"range": span(1, 2, 0, 2), "cell": bold, "fields": "*"}}]
+        )
+        for act, where, what in acts:
+            before = store.book(KEY)
+            try:
+                perform(store, act, where, what)
+            except (Refused, BadRange):
+                assert store.book(KEY) is before
+            check_shape(store)
+        before, revision = state(store), store.book(KEY).revision
+        store.close()
+        again = Store(data)
+        assert state(again) == before
+        assert again.book(KEY).revision == revision
+        again.close()
+
+
+def perform(store: Store, act: str, where: Any, what: Any) -> None:
+    if act == "type":
+        store.type(KEY, "Stock", f"{'ABCDEF'[where - 1]}{where}", [[what, "7"]])
+    elif act in ("move_rows", "move_columns"):
+        getattr(store, act)(KEY, "Stock", where, before=what)
+    else:
+        getattr(store, act)(KEY, "Stock", where, what)
+
+
+def check_shape(store: Store) -> None:
+    tab = store.book(KEY).tabs[0]
+    assert len(tab.values) == len(tab.styles) == len(tab.formulas) == len(tab.rows)
+    for values, style, formulas in zip(tab.values, tab.styles, tab.formulas, strict=True):
+        assert max(len(values), len(style), *(c + 1 for c in formulas), 0) <= len(tab.columns)
+        assert not values or values[-1] != ""
+        assert not style or style[-1] is not None
+
+
 KILLED = """
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from sheets_sync.sandbox.sheet.store import Store
 store = Store(Path(sys.argv[1]))
 for n in range(100000):

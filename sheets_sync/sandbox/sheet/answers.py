@@ -61,8 +61,11 @@ DEFAULT_PROPERTIES: Json = {
 
 def value_range(tab: Tab, box: Box, render: str, major: str, dates: str = "SERIAL_NUMBER") -> Json:
     """A ValueRange; `values` is left out where all cells are empty."""
-    rows = rendered(tab, box, render, dates)
-    values = _columns(rows, box.width) if major == "COLUMNS" else rows
+    if major == "COLUMNS" and _as_kept(tab, render, dates):
+        values = _columns(tab.values[box.r0 : box.r1], box.c0, box.c1)
+    else:
+        rows = rendered(tab, box, render, dates)
+        values = _columns(rows, 0, box.width) if major == "COLUMNS" else rows
     while values and not values[-1]:
         values.pop()
     answer: Json = {"range": a1.name_of(tab.title, box), "majorDimension": major}
@@ -99,9 +102,16 @@ def _cut(rows: list[list[Value]], c0: int, c1: int, to_the_end: bool) -> list[li
     return cut
 
 
-def _columns(rows: list[list[Value]], width: int) -> list[list[Value]]:
+def _as_kept(tab: Tab, render: str, dates: str) -> bool:
+    """Whether values are answered as the tab keeps them: then nothing needs to be done for each cell."""
+    return (render == "UNFORMATTED_VALUE" and dates == "SERIAL_NUMBER") or (
+        render == "FORMULA" and not tab.has_formulas
+    )
+
+
+def _columns(rows: list[list[Value]], c0: int, c1: int) -> list[list[Value]]:
     columns: list[list[Value]] = []
-    for c in range(width):
+    for c in range(c0, c1):
         column = [row[c] if len(row) > c else "" for row in rows]
         while column and type(column[-1]) is str and not column[-1]:
             column.pop()

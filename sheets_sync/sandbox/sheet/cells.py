@@ -241,12 +241,15 @@ def append_cells(draft: Draft, body: Json) -> None:
         _write_row(tab, r0 + index, 0, row.get("values") or [], tree)
 
 
-def _grow(draft: Draft, tab: Tab, rows: int) -> None:
-    """Make the tab at least that long; new rows look like the last one."""
-    missing = rows - len(tab.values)
-    if missing > 0:
-        tab.insert_rows(len(tab.values), missing, like=last_body_row(tab))
-        draft.check_size()
+def _grow(draft: Draft, tab: Tab, rows: int, columns: int = 0) -> None:
+    """Make the tab at least that large, as pasting beyond its end does; new rows look like the last one."""
+    if rows <= len(tab.values) and columns <= len(tab.columns):
+        return
+    draft.check_room(tab.sheet_id, max(rows, len(tab.values)), max(columns, len(tab.columns)))
+    if rows > len(tab.values):
+        tab.insert_rows(len(tab.values), rows - len(tab.values), like=last_body_row(tab))
+    if columns > len(tab.columns):
+        tab.insert_columns(len(tab.columns), columns - len(tab.columns))
 
 
 def copy_paste(draft: Draft, body: Json) -> None:
@@ -396,25 +399,27 @@ def enter(draft: Draft, tab: Tab, row: int, column: int, text: str) -> None:
         tab.put_style(row, column, [{**style, "userEnteredFormat": {**shape, "numberFormat": read.number_format}}])
 
 
-def enter_values(draft: Draft, body: Json) -> Json:
-    """Ours, not Google's: the `values` methods and the page write through it. None leaves a cell alone."""
+def enter_values(draft: Draft, body: Json) -> None:
+    """Ours, not Google's: the `values` methods and the page write through it. None leaves a cell alone.
+
+    What is typed beyond the end makes the sheet larger; the `values` methods refuse that before they come here.
+    """
     tab = draft.tab(body.get("sheetId") or 0)
     r0, c0, typed = body.get("rowIndex") or 0, body.get("columnIndex") or 0, body.get("typed", True)
-    cells = 0
+    if r0 < 0 or c0 < 0:
+        raise Refused(f"row {r0}, column {c0} is outside of the sheet.")
+    _grow(draft, tab, r0 + len(body["rows"]), c0 + max((len(row) for row in body["rows"]), default=0))
     for row, values in enumerate(body["rows"], r0):
         if not typed and None not in values:
             tab.put_values(row, c0, [_raw(value) for value in values])
-            cells += len(values)
             continue
         for column, value in enumerate(values, c0):
             if value is None:
                 continue
-            cells += 1
             if typed and isinstance(value, str):
                 enter(draft, tab, row, column, value)
             else:
                 tab.put_values(row, column, [_raw(value)])
-    return {}
 
 
 def _raw(value: Any) -> Value:

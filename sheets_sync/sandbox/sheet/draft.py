@@ -9,7 +9,7 @@ from sheets_sync.sandbox.sheet import a1, formula, mask
 from sheets_sync.sandbox.sheet.a1 import Box
 from sheets_sync.sandbox.sheet.grid import Book, Json, Tab
 
-CELL_LIMIT = 10_000_000
+CELL_LIMIT, COLUMN_LIMIT = 10_000_000, 18_278
 BOUNDS = ("startRowIndex", "endRowIndex", "startColumnIndex", "endColumnIndex")
 
 
@@ -92,8 +92,10 @@ class Draft:
         tab = self.tab(grid_range.get("sheetId") or 0)
         return tab, self.box(tab, grid_range)
 
-    def check_size(self) -> None:
-        if sum(len(tab.values) * len(tab.columns) for tab in self.book.tabs) > CELL_LIMIT:
+    def check_room(self, sheet_id: int, rows: int, columns: int) -> None:
+        """Refuse, before it is made, a tab of a size that the workbook has no room for."""
+        others = sum(len(t.values) * len(t.columns) for t in self.book.tabs if t.sheet_id != sheet_id)
+        if others + rows * columns > CELL_LIMIT or columns > COLUMN_LIMIT:
             raise Refused(
                 f"This action would increase the number of cells in the workbook above the limit of {CELL_LIMIT} cells."
             )

@@ -11,8 +11,6 @@ from sheets_sync.sandbox.sheet.draft import BOUNDS, Draft, Refused, last_body_ro
 from sheets_sync.sandbox.sheet.grid import NO_FORMULAS, Book, Json, NamedRange, Tab
 from sheets_sync.sandbox.sheet.metadata import Place
 
-COLUMN_LIMIT = 18_278
-
 
 def add_sheet(draft: Draft, body: Json) -> Json:
     wanted = body.get("properties") or {}
@@ -30,11 +28,11 @@ def add_sheet(draft: Draft, body: Json) -> Json:
     grid = dict(wanted.get("gridProperties") or {})
     rows, columns = grid.pop("rowCount", 1000), grid.pop("columnCount", 26)
     _check_grid(rows, columns, grid)
+    draft.check_room(sheet_id, rows, columns)
     rest = {k: v for k, v in wanted.items() if k in _TAB_PROPERTIES and v not in (None, False)}
     tab = Tab.empty(sheet_id, title, rows, columns, rest | ({"gridProperties": grid} if grid else {}))
     index = wanted.get("index")
     draft.book.tabs.insert(len(draft.book.tabs) if index is None else index, tab)
-    draft.check_size()
     return {"addSheet": {"properties": sheet_properties(draft.book, tab)}}
 
 
@@ -52,8 +50,6 @@ def _check_title(draft: Draft, title: str, but: Tab | None = None) -> None:
 def _check_grid(rows: int, columns: int, grid: Json) -> None:
     if rows < 1 or columns < 1:
         raise Refused("A sheet must have at least one row and one column.")
-    if columns > COLUMN_LIMIT:
-        raise Refused(f"A sheet can not have more than {COLUMN_LIMIT} columns.")
     if (grid.get("frozenRowCount") or 0) >= rows or (grid.get("frozenColumnCount") or 0) >= columns:
         if grid.get("frozenRowCount") or grid.get("frozenColumnCount"):
             raise Refused("You can't freeze all visible rows or columns on the sheet.")
@@ -99,6 +95,7 @@ def duplicate_sheet(draft: Draft, body: Json) -> Json:
         names = (f"Copy of {source.title}" + (f" {n}" if n > 1 else "") for n in range(1, 10**6))
         title = next(name for name in names if not draft.book.tab_named(name))
     _check_title(draft, title)
+    draft.check_room(sheet_id, len(source.values), len(source.columns))
     tab = source.copy()
     tab.sheet_id, tab.title = sheet_id, title
     for part in ("merges", "protected", "conditional"):
@@ -107,7 +104,6 @@ def duplicate_sheet(draft: Draft, body: Json) -> Json:
     tab.basic_filter = _moved_to(tab.basic_filter, sheet_id) if tab.basic_filter else None
     index = body.get("insertSheetIndex")
     draft.book.tabs.insert(draft.book.tabs.index(source) + 1 if index is None else index, tab)
-    draft.check_size()
     return {"duplicateSheet": {"properties": sheet_properties(draft.book, tab)}}
 
 
@@ -158,6 +154,7 @@ def _resize(draft: Draft, tab: Tab, wanted: Json, tree: mask.Mask) -> None:
     rows, columns = grid.pop("rowCount", len(tab.values)), grid.pop("columnCount", len(tab.columns))
     grid = {k: v for k, v in grid.items() if v}
     _check_grid(rows, columns, grid)
+    draft.check_room(tab.sheet_id, rows, columns)
     if rows < len(tab.values):
         _delete_span(draft, tab, "ROWS", rows, len(tab.values))
     elif rows > len(tab.values):
@@ -167,7 +164,6 @@ def _resize(draft: Draft, tab: Tab, wanted: Json, tree: mask.Mask) -> None:
     elif columns > len(tab.columns):
         tab.insert_columns(len(tab.columns), columns - len(tab.columns))
     tab.properties["gridProperties"] = grid
-    draft.check_size()
 
 
 def update_spreadsheet_properties(draft: Draft, body: Json) -> None:
@@ -197,12 +193,13 @@ def insert_dimension(draft: Draft, body: Json) -> None:
 
 
 def _insert_span(draft: Draft, tab: Tab, dimension: str, at: int, count: int, like: int | None) -> None:
+    rows, columns = len(tab.values), len(tab.columns)
     if dimension == "ROWS":
+        draft.check_room(tab.sheet_id, rows + count, columns)
         tab.insert_rows(at, count, like)
     else:
-        _check_grid(1, len(tab.columns) + count, {})
+        draft.check_room(tab.sheet_id, rows, columns + count)
         tab.insert_columns(at, count, like)
-    draft.check_size()
     _resettle(draft, tab, dimension, lambda i: i + count if i >= at else i)
 
 
