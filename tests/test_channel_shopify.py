@@ -904,6 +904,17 @@ def test_hooks_at_an_earlier_address_are_taken_down(counter: ShopifyCounter) -> 
     assert len(counter.shop.docs.select("subscription")) == len(HOOK_TOPICS) + 1
 
 
+def test_hooks_that_shopify_dropped_are_found_and_made_again(counter: ShopifyCounter) -> None:
+    counter.channel.ensure_hooks("https://here.example.com")
+    assert counter.channel.check().ok
+    dropped = counter.shop.docs.select("subscription", "AND sort = 'ORDERS_UPDATED'")[0]
+    counter.shop.hooks.remove(dropped["id"])
+    health = counter.channel.check()
+    assert not health.ok and "ORDERS_UPDATED" in health.problems[0]
+    states = {h.topic: h.state for h in counter.channel.ensure_hooks("https://here.example.com")}
+    assert states.pop("ORDERS_UPDATED") == "made again" and set(states.values()) == {"kept"}
+
+
 def test_an_address_that_shopify_does_not_take_is_said(counter: ShopifyCounter) -> None:
     states = {h.state for h in counter.channel.ensure_hooks("http://shop.example.com")}
     assert states == {"refused: Address protocol http:// is not supported"}

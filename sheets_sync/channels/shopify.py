@@ -473,10 +473,11 @@ def _cancelled_at(seen: Seen, back: Sequence[Back]) -> datetime | None:
 def read_node(node: Mapping[str, Any], read_at: datetime | None = None) -> Order:
     """An order as GraphQL gives it, its connections whole."""
     left = tuple(
-        Left(bare(part["lineItem"]["id"]), Shipment(_time(f["createdAt"]), int(part["quantity"] or 0), _place(f)))
+        Left(bare(part["lineItem"]["id"]), Shipment(_time(f["createdAt"]), int(part["quantity"]), _place(f)))
         for f in node["fulfillments"]
         if f["status"] in GONE_FROM_US
         for part in f["fulfillmentLineItems"]["nodes"]
+        if part["quantity"]
     )
     back = tuple(
         Back(
@@ -885,13 +886,17 @@ class Shopify:
     # is it well?
 
     def check(self) -> Health:
-        """Shop, token, scopes, locations, clock. Changes nothing."""
+        """Shop, token, scopes, locations, clock, and whether our webhooks are alive. Changes nothing."""
         try:
             answer = self._ask(WHO, {})
+            alive = {node["topic"] for node in self._all_hooks() if self._is_ours(node)} & set(HOOK_TOPICS)
         except (OtherSide, CredentialsRefused) as error:
             return Health(ok=False, problems=(str(error),))
         data = answer.data["data"]
         problems = [*self._wrong_shop(data["shop"]), *_missing_scopes(data), *self._wrong_location(data)]
+        if alive and len(alive) < len(HOOK_TOPICS):
+            lost = ", ".join(topic for topic in HOOK_TOPICS if topic not in alive)
+            problems.append(f"Shopify dropped the webhooks {lost}: start sheets-sync again, which makes them anew.")
         if not self._accepted:
             problems.append(
                 "No secret is known to verify webhooks with: give client_secret or webhook_secret in config.toml."
@@ -902,7 +907,11 @@ class Shopify:
             account=f"{data['shop']['name']} ({data['shop']['myshopifyDomain']})",
             problems=tuple(problems),
             clock_skew=None if answer.date is None else answer.date - self._clock(),
-            facts={"locations": places, "older_orders": "yes" if "read_all_orders" in _scopes(data) else "60 days"},
+            facts={
+                "locations": places,
+                "webhooks": str(len(alive)),
+                "older_orders": "yes" if "read_all_orders" in _scopes(data) else "60 days",
+            },
         )
 
     def _wrong_shop(self, shop: Mapping[str, Any]) -> list[str]:
@@ -926,7 +935,7 @@ class Shopify:
         for node in self._all_hooks():
             if node["uri"] == address:
                 ours.add(node["topic"])
-            elif str(node["uri"]).endswith(f"/webhooks/{self.name}"):
+            elif self._is_ours(node):
                 stale.append(node["id"])
         for id in stale:
             self._change(HOOK_DROP, {"id": id})
@@ -935,6 +944,9 @@ class Shopify:
             Hook(topic, address, "kept" if topic in ours else self._make_hook(topic, address, again))
             for topic in HOOK_TOPICS
         ]
+
+    def _is_ours(self, node: Mapping[str, Any]) -> bool:
+        return str(node["uri"]).endswith(f"/webhooks/{self.name}")
 
     def _make_hook(self, topic: str, address: str, again: bool) -> str:
         answer = self._change(HOOK_MAKE, {"topic": topic, "uri": address})
