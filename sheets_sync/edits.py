@@ -21,7 +21,11 @@ from sheets_sync.model import Cell, Look, Question, Stock, Tag
 SKU, TITLE, ON_HAND, REASON, NOTE, STATUS, UPDATED = "SKU", "Title", "On hand", "Reason", "Note", "Status", "Updated"
 TAG_SKU, TAG_FIGURE, TAG_EXCHANGE = "tag SKU", "tag figure", "tag exchange"
 TAG = (TAG_SKU, TAG_FIGURE, TAG_EXCHANGE)
+NEW = "new"  # in place of an exchange: Review said that this SKU is a new one
 NEEDED = (SKU, *TAG, ON_HAND, REASON, NOTE)
+
+
+_NONE = object()
 
 
 class Says(Enum):
@@ -50,6 +54,7 @@ class Known:
 
     stock: Mapping[str, Stock]  # SKUs that have a count
     taken: Mapping[tuple[str, str], Cell] = field(default_factory=dict)  # (exchange, SKU) -> figure, of used tags
+    answered: Mapping[tuple[str, str], Cell] = field(default_factory=dict)  # the same, of figures that Review settled
     held: frozenset[str] = frozenset()  # SKUs that have an open question about what was typed
     last_edit: Mapping[str, tuple[int, int]] = field(default_factory=dict)  # S4: its (figure before, change)
 
@@ -64,6 +69,8 @@ def judge(sku: Cell, figure: Cell, tag: Tag, known: Known) -> Verdict:
         return Verdict(Says.TEXT if cleared else Says.NOTHING)
     if type(figure) is int and figure == tag.figure:
         return Verdict(Says.NOTHING)  # ours, wherever it stands; it opens no SKU
+    if known.answered.get((str(tag.exchange), sku), _NONE) == figure:
+        return Verdict(Says.NOTHING)  # asked about and answered: what stands there has had its effect
     if not guard.is_count(figure):
         return Verdict(Says.TEXT)
     assert isinstance(figure, int)
@@ -275,7 +282,8 @@ class _Rows:
         figure, reason = self.cells[ON_HAND][at], text_of(self.cells[REASON][at])
         held = hold(sku, figure, tag, reason, self.known, self.at)
         if held:
-            return self._service(at, sku, held.text), held
+            texts = {"reason": reason, "note": text_of(self.cells[NOTE][at])}
+            return self._service(at, sku, held.text), replace(held, about={**held.about, **texts})
         stock = self.known.stock[sku]
         moved = guard.moved_by(change, reason, stock)
         assert moved is not None
@@ -287,8 +295,11 @@ class _Rows:
         if not self.started:
             return self._service(at, sku), None
         self.new[sku] = figure
-        if self.missing:
-            question = guard.ask("rename", sku, guard.rename(sku, sorted(self.missing)), self.at, typed=figure)
+        if self.missing and self.known.answered.get((NEW, sku), _NONE) != figure:
+            gone = sorted(self.missing)
+            question = guard.ask(
+                "rename", sku, guard.rename(sku, gone), self.at, typed=figure, about={"gone": gone[0]}
+            )  # fmt: skip
             return self._service(at, sku, question.text), question
         if self.before.new.get(sku) != figure:
             return self._service(at, sku, f"new: opens with {figure}"), None

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from itertools import groupby
 from typing import Any
@@ -341,7 +341,7 @@ class _Settling:
     def __init__(self, intent: Intent, known: Known, now: datetime) -> None:
         self.intent, self.now = intent, now
         self.stock = dict(known.stock)
-        self.known = Known(self.stock, dict(known.taken), frozenset(), known.last_edit)
+        self.known = replace(known, stock=self.stock, held=frozenset())
         self.facts: list[Fact] = []
         self.questions: list[Question] = []
         self.taken: dict[tuple[str, str], Cell] = {}
@@ -386,10 +386,14 @@ class _Settling:
         assert isinstance(figure, int) and isinstance(tag.figure, int)
         held = hold(sku, figure, tag, reason, self.known, self.now)
         if held:
-            text = guard.in_gap(held.text, figure)
             self.questions.append(
-                guard.ask(held.kind, sku, text, self.now, typed=figure, tag=tag, origin=Origin.IMAGE)
-            )  # fmt: skip
+                replace(
+                    held,
+                    text=guard.in_gap(held.text, figure),
+                    origin=Origin.IMAGE,
+                    about={**held.about, "reason": reason, "note": text_of(row[NOTE])},
+                )
+            )
             self._use(tag, sku, figure)
             return False
         moved = guard.moved_by(verdict.change, reason, self.stock[sku])
@@ -426,7 +430,7 @@ class _Settling:
     def _use(self, tag: Tag, sku: str, figure: Cell) -> None:
         pair = (str(tag.exchange), sku)
         self.taken[pair] = figure
-        self.known = Known(self.stock, {**self.known.taken, pair: figure}, frozenset(), self.known.last_edit)
+        self.known = replace(self.known, taken={**self.known.taken, pair: figure})
 
     def _ask(self, verdict: Verdict, row: _ImageRow, sku: str, tag: Tag) -> None:
         figure = row[ON_HAND]

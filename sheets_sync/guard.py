@@ -5,6 +5,7 @@ A question has a key made of what was seen, so the same sight never asks twice a
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -59,15 +60,22 @@ def is_count(cell: Cell) -> bool:
 
 
 def ask(
-    kind: str, sku: str, text: str, at: datetime, *, typed: Cell = None, tag: Tag | None = None,
-    origin: Origin = Origin.CELL, reference: str = "",
-) -> Question:  # fmt: skip
-    """A question whose key is its content. `kind` is one of KINDS."""
+    kind: str,
+    sku: str,
+    text: str,
+    at: datetime,
+    *,
+    typed: Cell = None,
+    tag: Tag | None = None,
+    origin: Origin = Origin.CELL,
+    reference: str = "",
+    about: Mapping[str, Cell] | None = None,
+) -> Question:
+    """A question whose key is its content. `kind` is one of KINDS; `about` what an answer will need besides."""
     base = tag.exchange if tag else None
     key = f"{kind}:{sku}:{base or ''}:{typed!r}:{reference}"
-    return Question(
-        key, kind, sku, text, origin, typed, tag.figure if tag else None, reference, at
-    )  # fmt: skip
+    more = {**({"exchange": base} if base is not None else {}), **(about or {})}
+    return Question(key, kind, sku, text, origin, typed, tag.figure if tag else None, reference, at, more)
 
 
 def not_a_count(typed: Cell, on_hand: int | None) -> str:

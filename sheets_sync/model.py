@@ -330,6 +330,7 @@ class Question:
     tag: Cell = None
     reference: str = ""
     asked_at: datetime = LONG_AGO
+    about: Mapping[str, Cell] = field(default_factory=dict, hash=False)  # what an answer needs: the tag's exchange …
 
 
 # deliveries, leases ---------------------------------------------------------------------------------------------
