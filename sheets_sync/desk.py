@@ -22,6 +22,7 @@ START_WANTED = "start_wanted"  # the Start tick was seen, and by which row
 PRIMARY = "primary"  # the channel's name, where the sheet says another one than the config
 ROWS = "rows"  # SKUs that have a row in Stock, or had one
 LEDGER_SHOWN = "ledger_shown"  # the last event that the Ledger tab shows
+ANSWERED = "answered:"  # before a used tag's exchange: what was typed over it was answered in Review
 PROVEN = "proven"  # what doctor saw, by spreadsheet id
 
 

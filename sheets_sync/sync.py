@@ -9,7 +9,7 @@ that is. No transaction is open during a call.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -19,6 +19,7 @@ import structlog
 
 from sheets_sync import edits, exchange, guard, views
 from sheets_sync.desk import (
+    ANSWERED,
     LEDGER_SHOWN,
     PRIMARY,
     ROWS,
@@ -227,7 +228,12 @@ class _Pass:
         return _Facts(
             head=view.head(),
             started=desk.started_at(view) is not None,
-            known=edits.Known(stock, {}, frozenset(q.sku for q in asked), edited),
+            known=edits.Known(
+                stock,
+                answered=answered(view, _typed_pairs(look)),
+                held=frozenset(q.sku for q in asked),
+                last_edit=edited,
+            ),
             wanted=edits.Wanted(service, views.serial(desk.clock(), zone), rows, put_backs),
             rows=rows,
             listings=listings,
@@ -427,7 +433,13 @@ def known_of(view: View, skus: frozenset[str], pairs: frozenset[tuple[str, str]]
     balances = view.balances(skus)
     stock = {k.sku: b.stock for k, b in balances.items() if b.counted and k.location == MAIN}
     edited = {sku: e for sku, e in view.last_edits(skus).items() if _moved_since(e, balances[StockKey(sku)].event_id)}
-    return edits.Known(stock, view.taken(pairs), frozenset(), _figures(edited))
+    return edits.Known(stock, view.taken(pairs), answered(view, pairs), last_edit=_figures(edited))
+
+
+def answered(view: View, pairs: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Cell]:
+    """Of these (exchange, SKU), the figures that an answer in Review has settled. They are kept like used tags."""
+    found = view.taken((ANSWERED + exchange_id, sku) for exchange_id, sku in pairs)
+    return {(exchange_id.removeprefix(ANSWERED), sku): typed for (exchange_id, sku), typed in found.items()}
 
 
 def last_edits(edited: Mapping[str, Event], last: Mapping[str, Event]) -> dict[str, tuple[int, int]]:
@@ -508,6 +520,16 @@ def _typed_skus(look: Look) -> list[str]:
     columns = look.columns
     rows = zip(columns[edits.SKU], columns[edits.ON_HAND], columns[edits.TAG_FIGURE], strict=True)
     return [sku for sku, figure, tag in rows if isinstance(sku, str) and figure != tag]
+
+
+def _typed_pairs(look: Look) -> list[tuple[str, str]]:
+    """(tag's exchange, SKU) of the rows in which something was typed, as answers are kept by."""
+    columns = look.columns
+    rows = zip(
+        *(columns[name] for name in (edits.SKU, edits.ON_HAND, edits.TAG_FIGURE, edits.TAG_EXCHANGE)), strict=True
+    )
+    typed = [(str(e), sku) for sku, figure, tag, e in rows if isinstance(sku, str) and figure != tag]
+    return [pair for e, sku in typed for pair in ((e, sku), (edits.NEW, sku))]
 
 
 def _zone(layout: Layout) -> ZoneInfo:
