@@ -541,6 +541,13 @@ def questions(line: LineState, *, at_once: bool = False, trust_restock: bool = F
     return tuple(asked)
 
 
+def asked_units(line: LineState, kind: str, *, at_once: bool = False, trust_restock: bool = False) -> int:
+    """How many units a question of that kind is about, as the line stands now."""
+    units = _share(line, at_once, trust_restock)
+    of = {GONE_ORDER: units.open, BEFORE_OPENING: units.open, CANCELLATION: units.undecided, RETURN: units.unanswered}
+    return of.get(kind, 0)
+
+
 def _unknown_sku(line: LineState, units: _Shares) -> tuple[Question, ...]:
     if not _moves(line, units):
         return ()
@@ -556,7 +563,8 @@ def _unknown_sku(line: LineState, units: _Shares) -> tuple[Question, ...]:
 def _question(kind: str, line: LineState, about: str, text: str) -> Question:
     key = f"{kind}:{line.key}:{about}" if about else f"{kind}:{line.key}"
     reference = line.number or line.order_id
-    return Question(key=key, kind=kind, sku=line.sku or line.level.sku or "", text=text, reference=reference)
+    sku = line.sku or line.level.sku or ""
+    return Question(key=key, kind=kind, sku=sku, text=text, reference=reference, about={"line": line.key})
 
 
 def _order_name(line: LineState) -> str:

@@ -417,4 +417,5 @@ class Look:
     rows: int  # that length
     mark: Mark
     channels: tuple[Mapping[str, Cell], ...] = ()  # rows of the Channels tab by header, with "_row"
+    review: tuple[Mapping[str, Cell], ...] = ()  # rows of the Review tab, likewise
     problems: tuple[str, ...] = ()  # a header twice or missing, in words: the tab is held

@@ -16,6 +16,7 @@ from sheets_sync.model import Reason
 STOCK = "Stock"
 LEDGER = "Ledger"
 CHANNELS = "Channels"
+REVIEW = "Review"
 EXCHANGE = "_exchange"
 
 SKU = "SKU"
@@ -55,6 +56,13 @@ LAST_PUSH = "Last push"
 LAST_ORDER = "Last order"
 LAST_ERROR = "Last error"
 PROGRESS = "Progress"
+
+ID = "Id"
+ASKED = "Asked"
+SEEN = "What was seen"
+ANSWERS = "What each answer does"
+DECISION = "Decision"
+UNITS = "Units"
 
 
 class Writer(StrEnum):
@@ -203,6 +211,30 @@ CHANNEL_COLUMNS = (
 )
 
 
+REVIEW_COLUMNS = (
+    _service(ID, "id", Format.TEXT, 80, "The question's name, also for `sheets-sync review`."),
+    _service(ASKED, "asked", Format.DATETIME, 140),
+    _service(SKU, "sku", Format.TEXT, 130),
+    _service(SEEN, "seen", Format.TEXT, 420, "What happened, and what it is about."),
+    _service(ANSWERS, "answers", Format.TEXT, 360, "The answers that you can choose, and what each of them does."),
+    _person(
+        UNITS, "units", Format.NUMBER, 70, "Of how many units, where it is not all of them. Type it first.", accent=True
+    ),
+    _person(NOTE, "note", Format.TEXT, 160, "A remark for the ledger. Type it first."),
+    Column(
+        DECISION,
+        Writer.PERSON,
+        "decision",
+        Format.TEXT,
+        130,
+        "Choose an answer. It is taken once it has stood here for two looks.",
+        accent=True,
+    ),
+    _service(STATUS, "status", Format.TEXT, 260, "Why an answer could not be taken."),
+    _service(REFERENCE, "reference", Format.TEXT, 130, "The order or the row that it is about."),
+)
+
+
 def stock_columns(channel_titles: Sequence[str] = ()) -> tuple[Column, ...]:
     """The columns of Stock, one for each channel's figure among them.
 
@@ -225,6 +257,7 @@ def wanted(channel_titles: Sequence[str] = ()) -> tuple[Tab, ...]:
     """Every tab that `init` makes or repairs. `_exchange` is not among them: the chain makes it."""
     return (
         Tab(STOCK, stock_columns(channel_titles), rows=1000, frozen_columns=2),
+        Tab(REVIEW, REVIEW_COLUMNS, rows=50, frozen_columns=1),
         Tab(LEDGER, LEDGER_COLUMNS, rows=200),
         Tab(CHANNELS, CHANNEL_COLUMNS, rows=50, frozen_columns=1, ticked=max(1, len(channel_titles))),
     )

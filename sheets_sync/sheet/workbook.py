@@ -32,7 +32,7 @@ from sheets_sync.sheet.tabs import Tab
 
 Requests = list[dict[str, Any]]
 
-_ALWAYS = (f"'{tabs.STOCK}'!1:1", f"'{tabs.EXCHANGE}'!1:1", f"'{tabs.CHANNELS}'")
+_ALWAYS = (f"'{tabs.STOCK}'!1:1", f"'{tabs.EXCHANGE}'!1:1", f"'{tabs.CHANNELS}'", f"'{tabs.REVIEW}'")
 _LOOKS = 3  # someone who moves columns all the time gets the last one
 _LAYOUT_FIELDS = (
     "spreadsheetId,properties(title,timeZone),namedRanges(namedRangeId,name),"
@@ -258,12 +258,13 @@ def _look(
         columns=columns,
         rows=rows,
         mark=Mark(*(_text(column[0] if column else None) for column in answers[1][:5])),
-        channels=_channels(answers[2]),
+        channels=_by_header(answers[2]),
+        review=_by_header(answers[3]),
         problems=tuple(problems),
     )
 
 
-def _channels(columns: Sequence[list[Cell]]) -> tuple[Mapping[str, Cell], ...]:
+def _by_header(columns: Sequence[list[Cell]]) -> tuple[Mapping[str, Cell], ...]:
     rows = list(zip_longest(*columns))
     header = [_text(name) for name in rows[0]] if rows else []
     return tuple(

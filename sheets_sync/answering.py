@@ -1,0 +1,119 @@
+"""A person's word carried out: answers to questions, and the undoing of events. One transaction each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from sheets_sync import lines, review
+from sheets_sync.desk import ROWS, Desk
+from sheets_sync.errors import BadInput
+from sheets_sync.ledger import Tx
+from sheets_sync.model import MAIN, Event, Fact, Kind, LineState, Question, StockKey
+
+
+def answer(desk: Desk, id: str, word: str, *, units: int | None = None, note: str = "", actor: str = "") -> list[Event]:
+    """Answer the open question `id` (as `sheets-sync review` and the Review tab show it) with `word`.
+
+    Raises BadInput, saying what is possible, where there is no such question or answer. Nothing changes then.
+    """
+    with desk.ledger.begin() as tx:
+        question = _question(tx, id)
+        effect = review.effect(
+            question, word, _situation(tx, desk, question), desk.clock(), units=units, note=note, actor=actor
+        )  # fmt: skip
+        events = _carry_out(tx, desk, question, effect)
+        if effect.closes:
+            why = f"answered: {word}" + (f", event {events[0].id}" if events else "")
+            tx.close_questions([question.key], why, answered=True)
+    desk.wake_others()
+    return events
+
+
+def undo(desk: Desk, what: str, *, actor: str = "", note: str = "") -> list[Event]:
+    """Strike one event (its number) or a whole batch (its id); law 2 says what is on hand then.
+
+    A line of an order is struck whole: "do not count this line" (O7). Raises BadInput where there is nothing to undo.
+    """
+    with desk.ledger.begin() as tx:
+        events = _meant(tx, what)
+        keys = sorted({e.fact.line for e in events if e.fact.line})
+        recorded = [event for key in keys for event in _uncount(tx, desk, key, actor)]
+        at = desk.clock()
+        strikes = [_strike(e, at.isoformat(), actor, note) for e in events if not e.fact.line and e.is_fact]
+        recorded += tx.append(replace(fact, occurred_at=at) for fact in strikes)
+    desk.wake_others()
+    return recorded
+
+
+def _question(tx: Tx, id: str) -> Question:
+    wanted = id.strip().lower()
+    found = [q for q in tx.questions() if review.short_id(q) == wanted]
+    if not found:
+        raise BadInput(f"There is no open question {id!r}; `sheets-sync review` lists those that are.")
+    return found[0]
+
+
+def _situation(tx: Tx, desk: Desk, question: Question) -> review.Situation:
+    balance = tx.balances([question.sku]).get(StockKey(question.sku, MAIN))
+    key = review.line_key(question)
+    line = next((item for item in tx.lines(skus=[question.sku]) if item.key == key), None) if key else None
+    return review.Situation(
+        stock=balance.stock if balance and balance.counted else None,
+        last_edit=tx.last_edits([question.sku]).get(question.sku),
+        opened_at=desk.opened_at(tx),
+        line=line,
+    )
+
+
+def _carry_out(tx: Tx, desk: Desk, question: Question, effect: review.Effect) -> list[Event]:
+    events = tx.append(effect.facts)
+    tx.take(effect.taken)
+    if effect.line is not None:
+        events += _settled(tx, desk, effect.line)
+    if effect.put_back_row:
+        tx.put(ROWS, [sku for sku in tx.get(ROWS, ()) if sku != effect.put_back_row])
+    if effect.archive:
+        listings = tx.listings(skus=[effect.archive])
+        tx.put_listings(replace(item, most=0) for item in listings)
+    return events
+
+
+def _settled(tx: Tx, desk: Desk, line: LineState) -> list[Event]:
+    at_once = desk.settings.channels[line.channel].ships == "at_once" if line.channel in desk.channels else False
+    settled, facts = lines.settle(line, at_once=at_once)
+    tx.put_line(settled)
+    return tx.append(facts)
+
+
+def _meant(tx: Tx, what: str) -> Sequence[Event]:
+    number = what.strip().removeprefix("#")
+    if number.isdigit():
+        found = tx.events(after=int(number) - 1, limit=1)
+        events = [e for e in found if e.id == int(number)]
+    else:
+        events = [e for e in tx.events(batch=what.strip()) if e.fact.kind is not Kind.CORRECTION]
+    if not events:
+        raise BadInput(f"There is no event or batch {what!r}; `sheets-sync ledger show` lists them.")
+    if not events[0].is_fact:
+        raise BadInput(
+            f"Event {events[0].id} is a correction: it follows from others. Undo the fact or the count that it names "
+            f"({events[0].corrects or 'see its note'})."
+        )
+    return events
+
+
+def _uncount(tx: Tx, desk: Desk, key: str, actor: str) -> list[Event]:
+    channel = key.split("/", 1)[0]
+    line = next((item for item in tx.lines(channel) if item.key == key), None)
+    if line is None:
+        raise BadInput(f"The order line {key} is not in the ledger any more.")
+    return _settled(tx, desk, replace(line, counted=not line.counted))
+
+
+def _strike(event: Event, at: str, actor: str, note: str) -> Fact:
+    return Fact(
+        f"undo:{event.fact.key}", event.fact.sku, Kind.REVERSAL, event.recorded_at, strikes=event.fact.key,
+        location=event.fact.location, source="undo", actor=actor, reference=f"event {event.id}", note=note,
+        batch=f"undo-{at}",
+    )  # fmt: skip

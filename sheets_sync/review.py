@@ -1,0 +1,277 @@
+"""Questions and their answers: which answers a question has, what each does, and what one changes.
+
+Pure. `ANSWERS` is the table that the Review tab and `sheets-sync review` offer; `effect` turns a question and a
+person's word into facts. An answer changes the ledger at once; the sheet follows with the next exchange, which finds
+that what stands in the cell has had its effect.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from sheets_sync import guard, lines
+from sheets_sync.edits import NEW
+from sheets_sync.errors import BadInput
+from sheets_sync.model import Cell, Event, Fact, Kind, LineState, Question, Reason, Stock
+
+ANSWERED = "answered:"
+"""Marks a used tag whose figure an answer has settled; see `desk.ANSWERED`."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One answer that a question has: the word to choose, and what it does."""
+
+    word: str
+    does: str
+    units: bool = False  # Units may say of how many
+
+
+_RECORD = Answer("record it", "takes the change as it was typed, against the figure of now")
+_COUNT = Answer("count", "takes what was typed as a count: exactly so many are there now")
+_PUT_BACK = Answer("put back", "takes nothing; the cell shows the ledger's figure again")
+_SEEN = Answer("seen", "takes nothing; the question goes")
+
+ANSWERS: Mapping[str, tuple[Answer, ...]] = {
+    "below_zero": (_RECORD, _COUNT, _PUT_BACK),
+    "reason": (Answer("record it", "takes the change without that reason"), _PUT_BACK),
+    "undo": (
+        Answer("undo", "strikes the last edit of this SKU"),
+        Answer("add", "takes what was typed as a change"),
+        _PUT_BACK,
+    ),
+    "other_tag": (_COUNT, _PUT_BACK),
+    "used_tag": (Answer("record it", "takes the change once more"), _COUNT, _PUT_BACK),
+    "untagged": (_COUNT, _PUT_BACK),
+    "text": (_SEEN,),
+    "lost_cell": (_SEEN,),
+    "formula": (_SEEN,),
+    "rename": (Answer("new", "opens it as a new SKU with the figure typed"),),
+    "vanished": (
+        Answer("put back", "writes its row again"),
+        Answer("archive", "offers it nowhere; its history stays"),
+    ),
+    "cancellation": (
+        Answer("back to stock", "the units are sellable again", units=True),
+        Answer("gone", "the units were not there", units=True),
+        Answer("damaged", "the units are there, not sellable", units=True),
+    ),
+    "gone_order": (
+        Answer("back to stock", "nothing was shipped; the units are sellable again", units=True),
+        Answer("shipped", "the units left", units=True),
+    ),
+    "return": (
+        Answer("sellable", "the units are back and sellable", units=True),
+        Answer("damaged", "the units are back, not sellable", units=True),
+    ),
+    "before_opening": (
+        Answer("left out", "the opening's figure had not counted them: they are added", units=True),
+        Answer("counted", "the opening's figure had counted them: nothing changes"),
+    ),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What an answer changes, in one transaction."""
+
+    facts: tuple[Fact, ...] = ()
+    taken: Mapping[tuple[str, str], Cell] = field(default_factory=dict)
+    line: LineState | None = None
+    put_back_row: str = ""  # a SKU whose row is written again
+    archive: str = ""  # a SKU that is offered nowhere from now on
+    closes: bool = True  # False: a part was answered, the rest stays asked
+
+
+@dataclass(frozen=True)
+class Situation:
+    """What the ledger says about a question's SKU and line, read in the transaction that answers."""
+
+    stock: Stock | None = None
+    last_edit: Event | None = None
+    opened_at: datetime | None = None  # when counting began
+    line: LineState | None = None
+
+
+def short_id(question: Question) -> str:
+    """A question's name for people: short, and always the same."""
+    return hashlib.sha256(question.key.encode()).hexdigest()[:8]
+
+
+def offered(question: Question) -> tuple[Answer, ...]:
+    """The answers that a question has; none where only the sheet itself can be put right (a duplicate, say)."""
+    return ANSWERS.get(question.kind, ())
+
+
+def words(question: Question) -> str:
+    """What each answer would do, in one line."""
+    return "; ".join(f"{a.word}: {a.does}" for a in offered(question)) or "put it right in the sheet"
+
+
+def effect(
+    question: Question, word: str, situation: Situation, at: datetime, *, units: int | None = None, note: str = "",
+    actor: str = "",
+) -> Effect:  # fmt: skip
+    """What answering `question` with `word` changes. Raises BadInput, naming what is possible, where it is not."""
+    chosen = _chosen(question, word)
+    if units is not None and (not chosen.units or units < 1):
+        raise BadInput(f"'{chosen.word}' takes {'a number of units from 1 on' if chosen.units else 'no Units'} here.")
+    if question.kind in _OF_LINES:
+        return _about_line(question, chosen.word, situation, at, units, actor, note)
+    if question.kind == "vanished":
+        archives = chosen.word == "archive"
+        return Effect(archive=question.sku if archives else "", put_back_row="" if archives else question.sku)
+    if question.kind == "rename":
+        return Effect(taken={(ANSWERED + NEW, question.sku): question.typed})
+    if chosen.word in ("put back", "seen"):
+        return Effect(taken=_used(question, with_tag=False))
+    return _typed(question, chosen.word, situation, at, note, actor)
+
+
+def _chosen(question: Question, word: str) -> Answer:
+    wanted = word.strip().casefold()
+    for answer in offered(question):
+        if answer.word == wanted:
+            return answer
+    names = ", ".join(a.word for a in offered(question))
+    raise BadInput(f"'{word}' is no answer to this question; it takes {names or 'none: put it right in the sheet'}.")
+
+
+# what was typed -------------------------------------------------------------------------------------------------
+
+
+def _typed(question: Question, word: str, now: Situation, at: datetime, note: str, actor: str) -> Effect:
+    """An answer that lets a typed figure count: as a change, as a count, or as the undoing of an edit."""
+    common = Fact(
+        f"answer:{question.key}", question.sku, Kind.ADJUSTMENT, at, source="review", actor=actor,
+        reference=f"review {short_id(question)}", note=note or str(question.about.get("note") or ""),
+    )  # fmt: skip
+    if word == "undo":
+        if now.last_edit is None:
+            raise BadInput("There is no edit to undo any more; choose another answer.")
+        fact = replace(common, kind=Kind.REVERSAL, strikes=now.last_edit.fact.key)
+    elif word == "count":
+        if not guard.is_count(question.typed):
+            raise BadInput(f"{guard.shown(question.typed)} is no count; put it right in the sheet.")
+        kind = Kind.STOCK_TAKE if now.stock is not None else Kind.OPENING
+        fact = replace(common, kind=kind, count=int(str(question.typed)))
+    else:
+        fact = _change(common, question, now)
+    return Effect((fact,), _used(question, with_tag=True))
+
+
+def _change(common: Fact, question: Question, now: Situation) -> Fact:
+    if type(question.typed) is not int or type(question.tag) is not int or now.stock is None:
+        raise BadInput("There is no figure any more that this could change; count instead.")
+    change = question.typed - question.tag
+    reason = str(question.about.get("reason") or "")
+    moved = guard.moved_by(change, reason, now.stock) if question.kind != "reason" else None
+    return replace(
+        common,
+        change=moved or Stock(on_hand=change),
+        reason=reason if moved else str(Reason.OTHER),
+        reference=guard.typed_reference(question.typed, question.tag),
+    )
+
+
+def _used(question: Question, *, with_tag: bool) -> dict[tuple[str, str], Cell]:
+    """The tag is used up, and what stands over it has had its effect."""
+    exchange = str(question.about.get("exchange"))
+    used: dict[tuple[str, str], Cell] = {(ANSWERED + exchange, question.sku): question.typed}
+    if with_tag and "exchange" in question.about:
+        used[exchange, question.sku] = question.typed
+    return used
+
+
+# order lines ----------------------------------------------------------------------------------------------------
+
+_OF_LINES = frozenset({lines.CANCELLATION, lines.GONE_ORDER, lines.RETURN, lines.BEFORE_OPENING})
+_SAID = {
+    (lines.CANCELLATION, "back to stock"): "back",
+    (lines.CANCELLATION, "gone"): "gone",
+    (lines.CANCELLATION, "damaged"): "damaged",
+    (lines.GONE_ORDER, "back to stock"): "kept",
+    (lines.GONE_ORDER, "shipped"): "left",
+    (lines.RETURN, "sellable"): "good",
+    (lines.RETURN, "damaged"): "broken",
+}
+
+
+def line_key(question: Question) -> str:
+    """The key of the order line that a question is about; "" where it is about none."""
+    return str(question.about.get("line") or "") if question.kind in _OF_LINES else ""
+
+
+def _about_line(
+    question: Question, word: str, now: Situation, at: datetime, units: int | None, actor: str, note: str
+) -> Effect:
+    line = now.line
+    if line is None:
+        raise BadInput("The order line of this question is not in the ledger any more.")
+    asked = lines.asked_units(line, question.kind)
+    if asked < 1:
+        raise BadInput("Nothing is left to answer about this order line.")
+    if units is not None and units > asked:
+        raise BadInput(f"At most {asked} units are asked about here.")
+    answered = asked if units is None else units
+    if question.kind == lines.BEFORE_OPENING:
+        if word == "counted":
+            return Effect()
+        opened = now.opened_at + timedelta(microseconds=1) if now.opened_at else at  # a count since has seen them
+        fact = Fact(
+            f"answer:{question.key}", question.sku, Kind.ADJUSTMENT, opened, Stock(on_hand=answered), source="review",
+            actor=actor, reference=question.reference, reason=str(Reason.CORRECTION), note=note,
+        )  # fmt: skip
+        return Effect((fact,))
+    name = _SAID[question.kind, word]
+    said = replace(line.said, **{name: getattr(line.said, name) + answered, "at": at})
+    if name == "left":
+        said = replace(said, left=line.level.sent * line.pack_size + answered)
+    return Effect(line=replace(line, said=said), closes=answered == asked)
+
+
+# rows of the Review tab -----------------------------------------------------------------------------------------
+
+
+def cells(question: Question, asked: Cell) -> dict[str, Cell]:
+    """One question as a row of the Review tab. `asked` is its time as the sheet shows times."""
+    return {
+        "Id": short_id(question),
+        "Asked": asked,
+        "SKU": question.sku,
+        "What was seen": question.text.removeprefix("? ").removeprefix("held: "),
+        "What each answer does": words(question),
+        "Reference": question.reference or None,
+    }
+
+
+@dataclass(frozen=True)
+class Decision:
+    """A row of the Review tab in which a person chose an answer."""
+
+    id: str
+    word: str
+    units: Cell
+    note: str
+    row: int
+
+
+def decisions(rows: Sequence[Mapping[str, Cell]]) -> tuple[Decision, ...]:
+    """The rows that carry a decision, by their Id."""
+    chosen = [row for row in rows if row.get("Id") is not None and row.get("Decision") is not None]
+    return tuple(
+        Decision(str(r["Id"]), str(r["Decision"]), r.get("Units"), str(r.get("Note") or ""), int(str(r["_row"])))
+        for r in chosen
+    )
+
+
+def units(decision: Decision) -> int | None:
+    """The Units of a decision; None where it leaves them out. Raises BadInput on anything that is no whole number."""
+    if decision.units is None:
+        return None
+    if not guard.is_count(decision.units):
+        raise BadInput(f"Units: {guard.shown(decision.units)} is not a whole number.")
+    return int(str(decision.units))
