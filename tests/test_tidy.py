@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "sheets_sync"
 
 PURE = {"edits", "exchange", "lines", "stock", "offers", "guard", "views"}
-OUTERMOST = {"cli", "demo", "sandbox", "webhook"}
+OUTERMOST = {"assembly", "cli", "demo", "sandbox", "webhook"}
 """They build the parts and hand them over; nothing inside asks for them."""
 
 PURE_STDLIB = {

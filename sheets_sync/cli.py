@@ -1,0 +1,716 @@
+"""`sheets-sync`: the command line, and the only file that prints.
+
+What a command finds goes to stdout; progress, advice and the log go to stderr. Errors fly from wherever they happen to
+one place, `advice`, which turns them into words and an exit code (docs/cli.md has the table).
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+import logging
+import os
+import re
+import signal
+import sys
+import threading
+import traceback
+import webbrowser
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from enum import IntEnum, StrEnum
+from pathlib import Path
+from typing import IO, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.panel import Panel
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from rich.table import Table
+from rich.text import Text
+
+from sheets_sync import __version__, assembly, channel_sync, config, demo, logs, onboarding, sync, views
+from sheets_sync.config import Settings
+from sheets_sync.desk import Books, Desk
+from sheets_sync.errors import ConfigError, NextPass, OtherSide, SellerMustAct, SheetsSyncError
+from sheets_sync.ledger import View
+from sheets_sync.model import MAIN, Event, Fact, Stock, StockKey
+from sheets_sync.sandbox import shops
+from sheets_sync.sandbox.sheet import server as local_sheet
+from sheets_sync.sandbox.sheet.journal import DataFileError
+from sheets_sync.sheet import workbook as workbooks
+from sheets_sync.sync import Memory
+
+# printing -------------------------------------------------------------------------------------------------------
+
+PLAIN_WIDTH = 200
+"""Letters of a line where nobody's window sets it: in a pipe or a file."""
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+def _console(*, stderr: bool = False) -> Console:
+    """Nothing that we print is markup: titles and messages come from outside."""
+    console = Console(stderr=stderr, markup=False, highlight=False, emoji=False)
+    if not console.is_terminal:
+        console.width = PLAIN_WIDTH
+    return console
+
+
+def _say(*lines: str | Panel | Table | Text) -> None:
+    for line in lines:
+        _console().print(line, soft_wrap=isinstance(line, str))
+
+
+def _aside(text: str) -> None:
+    _console(stderr=True).print(text, soft_wrap=True)
+
+
+def _table(*headers: str, numbers: Iterable[str] = (), kept: Iterable[str] = ("SKU",)) -> Table:
+    """`numbers` are set to the right, `kept` are never broken."""
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for header in headers:
+        right = "right" if header in set(numbers) else "left"
+        table.add_column(header, justify=right, no_wrap=header in (*numbers, *kept))  # type: ignore[arg-type]
+    return table
+
+
+def _cell(value: object) -> str:
+    """A value as it may be shown on a terminal: text from outside must not steer it."""
+    return "" if value is None else _CONTROL.sub(" ", str(value))
+
+
+@contextmanager
+def _progress() -> Iterator[Progress]:
+    """Bars on stderr, while it is a terminal."""
+    console = _console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}"))
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
+        yield bars
+
+
+# errors -> advice -----------------------------------------------------------------------------------------------
+
+
+class Exit(IntEnum):
+    """What the command ends with."""
+
+    OK = 0  # done
+    BUG = 1  # a bug of ours, or a ledger that contradicts itself
+    USAGE = 2  # the command line is not understood
+    CONFIG = 3  # config.toml, or a file that it names, has to be put right
+    SELLER = 4  # you have to do something: the message says what
+    OTHER_SIDE = 5  # Google or a shop refused or is away, or another sheets-sync is at work: try again later
+    NOT_PROVEN = 6  # `ledger verify` found something
+    INTERRUPTED = 130  # Ctrl-C before it was done
+
+
+ENDINGS = {
+    Exit.OK: "done",
+    Exit.BUG: "a bug of ours, or a ledger that contradicts itself",
+    Exit.USAGE: "the command line is not understood",
+    Exit.CONFIG: "config.toml, or a file that it names, has to be put right",
+    Exit.SELLER: "you have to do something; the message says what",
+    Exit.OTHER_SIDE: "Google or a shop refused or is away, or another sheets-sync is at work: try again later",
+    Exit.NOT_PROVEN: "`ledger verify` found something",
+    Exit.INTERRUPTED: "ended by Ctrl-C before it was done",
+}
+
+ADVISED = (SheetsSyncError, DataFileError)
+
+
+def advice(error: BaseException) -> tuple[Exit, str]:
+    """The words for an error, and the exit code."""
+    match error:
+        case ConfigError() if len(error.problems) > 1:
+            listed = "\n".join(f"  - {problem}" for problem in error.problems)
+            return Exit.CONFIG, f"{len(error.problems)} things to put right:\n{listed}"
+        case ConfigError() | DataFileError():
+            return Exit.CONFIG, str(error)
+        case SellerMustAct():
+            return Exit.SELLER, str(error)
+        case OtherSide():
+            return Exit.OTHER_SIDE, f"{error}\nNothing is lost: try again later."
+        case NextPass():
+            return Exit.OTHER_SIDE, str(error)
+    return Exit.BUG, f"{error}\nThis is a bug of ours, or the ledger was changed by hand. `--verbose` shows where."
+
+
+class _Advised(typer.core.TyperGroup):
+    """Errors become advice here and nowhere else."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise typer.Exit(Exit.INTERRUPTED) from None
+        except ADVISED as error:
+            code, words = advice(error)
+            if ctx.params.get("verbose"):
+                _aside(traceback.format_exc().rstrip())
+            _aside(_CONTROL.sub(" ", f"sheets-sync: {words}"))
+            raise typer.Exit(code) from None
+
+
+# the command line -----------------------------------------------------------------------------------------------
+
+_EPILOG = "Exit codes: " + "; ".join(f"{code.value} {words}" for code, words in ENDINGS.items()) + "."
+app = typer.Typer(
+    cls=_Advised,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,  # they print values of variables, secrets among them
+    help="One master count per SKU, kept in a Google Sheet, offered on every sales channel.",
+    epilog=_EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+ledger_app = typer.Typer(no_args_is_help=True, help="Show, prove and export the ledger.")
+sandbox_app = typer.Typer(no_args_is_help=True, help="A local sheet and local shops, to rehearse with.")
+app.add_typer(ledger_app, name="ledger")
+app.add_typer(sandbox_app, name="sandbox")
+
+
+@dataclasses.dataclass(frozen=True)
+class Asked:
+    """What stands before the command."""
+
+    path: Path
+    verbose: bool
+
+    def settings(self, level: int = logging.WARNING) -> Settings:
+        """The config, and the log as it asks for."""
+        settings = config.load(self.path)
+        logs.configure(logging.DEBUG if self.verbose else level, sys.stderr, logs.secrets_in(settings))
+        return settings
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        _say(f"sheets-sync {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _before(
+    ctx: typer.Context,
+    path: Annotated[
+        Path, typer.Option("--config", "-c", envvar="SHEETS_SYNC_CONFIG", help="The config file.", metavar="PATH")
+    ] = Path("config.toml"),
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Log everything, and where errors come from.")
+    ] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    ctx.obj = Asked(path, verbose)
+
+
+@contextmanager
+def _at_desk(ctx: typer.Context, level: int = logging.WARNING) -> Iterator[Desk]:
+    asked: Asked = ctx.obj
+    with assembly.desk_of(asked.settings(level)) as desk:
+        yield desk
+
+
+# the beginning --------------------------------------------------------------------------------------------------
+
+
+@app.command()
+def init(
+    ctx: typer.Context,
+    create: Annotated[
+        str, typer.Option(metavar="TITLE", help="Make a new spreadsheet of this title, where config.toml names none.")
+    ] = "",
+) -> None:
+    """Create or repair the tabs of your spreadsheet; what you wrote there stays."""
+    asked: Asked = ctx.obj
+    settings = asked.settings()
+    if create and settings.sheet.spreadsheet_id:
+        raise ConfigError(
+            [
+                f"{settings.path.name} names a spreadsheet already ([sheet] spreadsheet_id); "
+                "leave that out to make a new one, or leave out --create"
+            ]
+        )
+    if not settings.sheet.spreadsheet_id:
+        made = workbooks.create(assembly.access(settings), create or "Stock")
+        _say("Made a spreadsheet. Write this into the [sheet] section of your config:", f'spreadsheet_id = "{made}"')
+        sheet = settings.sheet.model_copy(update={"spreadsheet_id": made})
+        settings = dataclasses.replace(settings, sheet=sheet)
+    with assembly.desk_of(settings) as desk:
+        says = onboarding.set_up(desk, assembly.workbook_of(settings))
+    _say(*(says or ["Everything is there already."]), "Next: sheets-sync doctor")
+
+
+@app.command()
+def doctor(ctx: typer.Context) -> None:
+    """Prove on scratch tabs that the spreadsheet behaves as your counts need it to, and try each channel."""
+    with _at_desk(ctx) as desk:
+        table = _table("", "Checked", "Saw", kept=("",))
+        with _console(stderr=True).status("Trying the spreadsheet on scratch tabs…"):
+            report = onboarding.prove(desk, assembly.workbook_of(desk.settings))
+        for check in report.checks:
+            table.add_row(_mark(check.ok), check.name, _cell(check.saw))
+        well = report.proven
+        for name, channel in desk.channels.items():
+            ok, saw = _health(desk, name, channel)
+            well &= ok
+            table.add_row(_mark(ok), desk.titles[name], _cell(saw))
+        _say(table)
+    if not well:
+        raise SellerMustAct(
+            "Not everything is well yet. Put right what is marked with ✗ and run `sheets-sync doctor` again."
+        )
+    _say("All is well. Next: sheets-sync import, or sheets-sync run where you have started already.")
+
+
+def _mark(ok: bool) -> Text:
+    return Text("✓", style="green") if ok else Text("✗", style="bold red")
+
+
+def _health(desk: Desk, name: str, channel: Any) -> tuple[bool, str]:
+    try:
+        health = channel.check()
+    except SheetsSyncError as error:
+        return False, str(error)
+    skew, problems = health.clock_skew, list(health.problems)
+    if skew is not None and abs(skew) > desk.settings.limits.clock_allowance:
+        problems.append(f"its clock differs from ours by {skew.total_seconds():.0f} s: set this machine's clock")
+    return health.ok and not problems, "; ".join(problems) or f"reached {health.account or name}"
+
+
+@app.command("import")
+def import_(ctx: typer.Context) -> None:
+    """Read every channel's listings and show their figures in the sheet. No count changes, nothing is pushed."""
+    with _at_desk(ctx) as desk:
+        with _progress() as bars:
+            counts = onboarding.import_catalogues(desk, _bar_for_each(bars, desk))
+        table = _table("Channel", "Listings", "Without a SKU of ours", numbers=("Listings", "Without a SKU of ours"))
+        with desk.ledger.read() as view:
+            for name, count in counts.items():
+                unmatched = sum(item.sku is None for item in view.listings(name))
+                table.add_row(desk.titles[name], str(count), str(unmatched))
+        _say(table)
+        _show_in_sheet(desk)
+    _say("Nothing was counted or pushed. Look at the figures, in the sheet or by `sheets-sync stock`.")
+    _say("Are they right? Then: sheets-sync start (or tick Start in the Channels tab).")
+
+
+def _bar_for_each(bars: Progress, desk: Desk) -> onboarding.Progress:
+    tasks: dict[str, TaskID] = {}
+
+    def progress(name: str, count: int) -> None:
+        if name not in tasks:
+            tasks[name] = bars.add_task(f"Listings of {desk.titles[name]}", total=None)
+        bars.update(tasks[name], completed=count)
+
+    return progress
+
+
+def _show_in_sheet(desk: Desk) -> None:
+    with _console(stderr=True).status("Showing it in the sheet…"):
+        left = assembly.show(desk, assembly.workbook_of(desk.settings))
+    if left:
+        _aside(f"The sheet does not show it yet: {left}")
+
+
+@app.command()
+def start(ctx: typer.Context) -> None:
+    """Write the opening counts from the primary marketplace, and let pushing begin."""
+    with _at_desk(ctx) as desk:
+        with _console(stderr=True).status("Reading figures and orders of the primary marketplace…"):
+            started = assembly.start(desk)
+        if started is None:
+            _say("`sheets-sync run` is at work: it was asked to start, and does so within seconds.")
+            return
+        _say(f"{len(started.opened)} SKUs were opened.")
+        if started.moving:
+            _say(
+                f"{len(started.moving)} were being sold just now, so run start again: {', '.join(started.moving[:20])}"
+            )
+        _show_in_sheet(desk)
+    _say("Next: sheets-sync run")
+
+
+# every day ------------------------------------------------------------------------------------------------------
+
+
+@app.command()
+def run(ctx: typer.Context) -> None:
+    """Keep sheet, ledger and channels in step until Ctrl-C."""
+    _end_on_signals()
+    with _at_desk(ctx, logging.INFO) as desk:
+        with assembly.serving(desk) as serving:
+            about = (
+                desk.settings.web.public_url or "no public_url, so shops send no webhooks and orders wait for a look"
+            )
+            _say(f"sheets-sync {__version__} runs. Webhooks: {serving.web.url} ({about}). Ctrl-C ends it.")
+            _until_interrupted(serving)
+    _aside("Ended.")
+
+
+def _end_on_signals() -> None:
+    """Ctrl-C and SIGTERM alike, also where a shell started us in the background and had SIGINT ignored."""
+    for one in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(one, signal.default_int_handler)
+
+
+def _until_interrupted(serving: assembly.Serving) -> None:
+    try:
+        serving.service.wait()
+    except KeyboardInterrupt:
+        _aside("Ending: what is under way is finished first…")
+
+
+@app.command("sync")
+def sync_command(
+    ctx: typer.Context,
+    once: Annotated[
+        bool, typer.Option("--once", help="Do what is to be done now, and end. (Always so: `run` goes on.)")
+    ] = True,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print every event and every call it would make, and make none.")
+    ] = False,
+) -> None:
+    """Do once what run does all the time: the sheet, then each channel, until nothing is left."""
+    with _at_desk(ctx) as desk:
+        workbook = assembly.workbook_of(desk.settings)
+        if dry_run:
+            _rehearse(desk, workbook)
+            return
+        done = assembly.sync_once(desk, workbook)
+        for event in done.events:
+            _say(f"recorded  {_told(event.fact, event.change)}")
+        for sent in done.sent:
+            answer = f"{sent.result.outcome} {sent.result.why}".strip() if sent.result else ""
+            what = f"{desk.titles[sent.listing.channel]}: {_cell(sent.listing.sku)} to {sent.figure}"
+            _say(f"pushed    {what}: {_cell(answer)}")
+        if done.problems:
+            raise SellerMustAct("The sheet was left alone: " + "; ".join(done.problems))
+    _say(
+        f"{len(done.events)} events, {len(done.sent)} figures."
+        + ("" if done.quiet else " There is more: run it again.")
+    )
+
+
+def _rehearse(desk: Desk, workbook: workbooks.Workbook) -> None:
+    """One look at the sheet, and what the ledger knows of the channels; no event, no write, no figure sent."""
+    report = sync.rehearse(desk, workbook, Memory())
+    for problem in report.problems:
+        _say(f"the sheet would be left alone: {_cell(problem)}")
+    for fact in report.would_record:
+        _say(f"would record  {_told(fact, fact.change)}")
+    for question in report.questions:
+        _say(f"would ask     {_cell(question.sku)}: {_cell(question.text)}")
+    for row in report.writes:
+        cells = ", ".join(f"{header} = {_cell(value) or 'nothing'}" for header, value in row.cells.items())
+        _say(f"would write   Stock row {row.row}, {_cell(row.sku)}: {cells or 'On hand and its tag'}")
+    calls = 0
+    for name in desk.channels:
+        for sent in channel_sync.rehearse(desk, name):
+            calls += 1
+            seen = "" if sent.expected is None else f" (expecting {sent.expected})"
+            _say(f"would push    {desk.titles[name]}: {_cell(sent.listing.sku)} to {sent.figure}{seen}")
+    _say(f"{len(report.would_record)} events, {len(report.writes)} rows, {calls} figures; none of it was done.")
+
+
+def _told(fact: Fact, change: Stock) -> str:
+    moved = ", ".join(f"{name.replace('_', ' ')} {units:+d}" for name, units in change._asdict().items() if units)
+    exact = f"counted {fact.count}" if fact.count is not None else ""
+    why = ", ".join(filter(None, (fact.reference, fact.reason, fact.note)))
+    what = ", ".join(filter(None, (exact, moved))) or "no change"
+    return f"{_cell(fact.sku)}: {views.WORDS[fact.kind]}, {what}" + (f" ({_cell(why)})" if why else "")
+
+
+# looking --------------------------------------------------------------------------------------------------------
+
+
+@app.command()
+def stock(
+    ctx: typer.Context,
+    skus: Annotated[
+        list[str] | None, typer.Argument(metavar="[SKU]...", help="Only these.", show_default=False)
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line, for programs.")] = False,
+) -> None:
+    """Show what the ledger holds of each SKU, what each channel shows, and what is asked."""
+    with _at_desk(ctx) as desk:
+        with desk.ledger.read() as view:
+            rows = _stock_rows(view, desk)
+        wanted = [row for row in rows if not skus or row["sku"] in skus]
+        missing = [sku for sku in skus or () if sku not in {row["sku"] for row in rows}]
+        if as_json:
+            for row in wanted:
+                typer.echo(json.dumps(row, ensure_ascii=False))
+        else:
+            _say(_stock_table(wanted, list(desk.titles.values())))
+    if missing:
+        raise SellerMustAct(f"No such SKU: {', '.join(missing)}. A SKU is text, written just so, zeros included.")
+
+
+def _stock_rows(view: View, desk: Desk) -> list[dict[str, Any]]:
+    books, listings, asked = Books(), view.listings(), view.questions()
+    books.refresh(view)
+    cells = views.stock_cells(books.balances, listings, desk.titles, books.last, {q.sku: q for q in asked})
+    texts: dict[str, list[str]] = {}
+    for question in asked:
+        texts.setdefault(question.sku, []).append(question.text)
+    titles = {item.sku: item.title for item in listings if item.sku}
+    order = dict.fromkeys([*titles, *(key.sku for key in books.balances)])
+    rows = []
+    for sku in order:
+        balance = books.balances.get(StockKey(sku, MAIN))
+        held = balance.stock if balance is not None and balance.counted else None
+        rows.append(
+            {
+                "sku": sku,
+                "title": titles.get(sku, ""),
+                "on_hand": held.on_hand if held else None,
+                "committed": balance.stock.committed if balance else 0,
+                "damaged": held.damaged if held else None,
+                "available": held.available if held else None,
+                "channels": {name: cells[title][sku] for name, title in desk.titles.items() if sku in cells[title]},
+                "status": cells["Status"].get(sku, ""),
+                "questions": texts.get(sku, []),
+            }
+        )
+    return rows
+
+
+def _stock_table(rows: Sequence[dict[str, Any]], titles: Sequence[str]) -> Table:
+    numbers = ("On hand", "Committed", "Available", *titles)
+    table = _table("SKU", "Title", *numbers, "Status", numbers=numbers)
+    for row in rows:
+        figures = (row["on_hand"], row["committed"], row["available"], *row["channels"].values())
+        figures += (None,) * (len(numbers) - len(figures))
+        table.add_row(_cell(row["sku"]), _cell(row["title"]), *map(_cell, figures), _cell(row["status"]))
+    return table
+
+
+@ledger_app.command("show")
+def ledger_show(
+    ctx: typer.Context,
+    sku: Annotated[str | None, typer.Argument(help="Only this SKU.", show_default=False)] = None,
+    limit: Annotated[int, typer.Option(min=1, help="How many events.")] = 20,
+) -> None:
+    """Show the newest events, newest first, like a bank statement."""
+    with _at_desk(ctx) as desk, desk.ledger.read() as view:
+        events = view.events(sku=sku, limit=limit, newest_first=True)
+    numbers = ("Event", "On hand", "Committed", "Damaged")
+    table = _table(
+        "Event", "When", "SKU", "What", *numbers[1:], "Why", "Source", numbers=numbers, kept=("SKU", "When", "What")
+    )
+    for event in events:
+        fact, change, balance = event.fact, event.change, event.balance
+        why = ", ".join(filter(None, (fact.reason, fact.note, fact.reference)))
+        table.add_row(
+            str(event.id),
+            f"{fact.occurred_at.astimezone():%Y-%m-%d %H:%M:%S}",
+            _cell(fact.sku),
+            views.WORDS[fact.kind],
+            *(_figure(getattr(balance, name), getattr(change, name)) for name in Stock._fields),
+            _cell(why),
+            _cell(fact.source),
+        )
+    _say(table if events else "No events yet." if sku is None else f"No events of {sku} yet.")
+
+
+def _figure(now: int, change: int) -> str:
+    return f"{now} ({change:+d})" if change else str(now)
+
+
+@ledger_app.command("verify")
+def ledger_verify(ctx: typer.Context) -> None:
+    """Prove every balance from the events alone."""
+    with _at_desk(ctx) as desk:
+        with _console(stderr=True).status("Proving…"):
+            problems = desk.ledger.verify()
+        with desk.ledger.read() as view:
+            events, balances = view.last_event_id(), len(view.balances())
+    for problem in problems:
+        _say(_cell(problem))
+    if problems:
+        _aside(f"sheets-sync: {len(problems)} problems. The ledger was changed by hand or damaged: restore a backup.")
+        raise typer.Exit(Exit.NOT_PROVEN)
+    _say(f"{balances} balances are proven by {events} events.")
+
+
+EXPORTED = (
+    "event", "sku", "location", "number", "what", "on_hand_change", "committed_change", "damaged_change", "on_hand",
+    "committed", "damaged", "available", "occurred_at", "recorded_at", "counted", "reason", "note", "source", "actor",
+    "reference", "batch", "key", "strikes", "corrects",
+)  # fmt: skip
+"""The columns of the exported ledger. Times are UTC; `key` is what makes an event one, `strikes` what it undoes."""
+
+
+@ledger_app.command("export")
+def ledger_export(
+    ctx: typer.Context,
+    file: Annotated[
+        Path | None, typer.Argument(metavar="[FILE.csv]", help="Where to; to stdout without it.", show_default=False)
+    ] = None,
+) -> None:
+    """Write all events as CSV (UTF-8), oldest first; SKUs stand as they are."""
+    with _at_desk(ctx) as desk:
+        if file is None:
+            sys.stdout.reconfigure(encoding="utf-8") if hasattr(sys.stdout, "reconfigure") else None
+            _export(desk, sys.stdout)
+            return
+        with _replacing(file) as out:
+            count = _export(desk, out)
+    _aside(f"{count} events in {file}")
+
+
+def _export(desk: Desk, out: IO[str]) -> int:
+    rows = csv.writer(out, lineterminator="\n")
+    rows.writerow(EXPORTED)
+    count = 0
+    with desk.ledger.read() as view:
+        for event in view.iter_events():
+            rows.writerow(_exported(event))
+            count += 1
+    return count
+
+
+def _exported(event: Event) -> tuple[object, ...]:
+    fact = event.fact
+    return (
+        event.id, fact.sku, fact.location, event.seq, fact.kind.value, *event.change, *event.balance,
+        event.balance.available, _iso(fact.occurred_at), _iso(event.recorded_at), fact.count, fact.reason, fact.note,
+        fact.source, fact.actor, fact.reference, fact.batch, fact.key, fact.strikes, event.corrects,
+    )  # fmt: skip
+
+
+def _iso(at: datetime) -> str:
+    return at.isoformat()
+
+
+@contextmanager
+def _replacing(file: Path) -> Iterator[IO[str]]:
+    """A file that is whole or not there: an export that breaks off leaves the one before."""
+    fresh = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        with fresh.open("w", encoding="utf-8", newline="") as out:
+            yield out
+        fresh.replace(file)
+    except OSError as error:
+        raise SellerMustAct(f"{file} cannot be written: {error.strerror}. Give another path.") from error
+    finally:
+        fresh.unlink(missing_ok=True)
+
+
+# rehearsing -----------------------------------------------------------------------------------------------------
+
+Vendor = StrEnum("Vendor", {name: name for name in shops.VENDORS})  # type: ignore[misc]
+Port = Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 takes a free one.")]
+Data = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE", help="The file that keeps it; without one all is gone at the end.", show_default=False
+    ),
+]
+
+
+@sandbox_app.command("sheet")
+def sandbox_sheet(port: Port = 8790, data: Data = None) -> None:
+    """A local sheet that speaks the Google Sheets API, with a page to see and edit it, until Ctrl-C."""
+    _end_on_signals()
+    with _port(port):
+        running = local_sheet.serve(data, port=port)
+    with running:
+        _say(f"The local sheet: {running.base_url}", f'In config.toml: [sheet] base_url = "{running.base_url}"')
+        _wait_for_interrupt()
+
+
+@sandbox_app.command("shop")
+def sandbox_shop(
+    name: Annotated[Vendor, typer.Argument(help="Whose shop.")],
+    port: Port = 8791,
+    data: Data = None,
+    seed: Annotated[bool, typer.Option("--seed", help="Fill it with the demo's catalogue, if it is empty.")] = False,
+) -> None:
+    """A local shop that speaks its vendor's API, with a storefront to buy and cancel on, until Ctrl-C."""
+    _end_on_signals()
+    with _port(port):
+        running = shops.serve(name.value, data, port, seed=demo.catalogue(name.value) if seed else None)
+    with running:
+        _say(f"The storefront: {running.storefront}", "The keys of this local shop, for config.toml:")
+        _say(*(f"  {key} = {value}" for key, value in {"base_url": running.base_url, **running.credentials}.items()))
+        _wait_for_interrupt()
+
+
+@contextmanager
+def _port(port: int) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ConfigError([f"port {port} cannot be had: {error}. Give another --port, or 0 for a free one"]) from error
+
+
+def _wait_for_interrupt() -> None:
+    try:
+        while True:
+            threading.Event().wait(3600)
+    except KeyboardInterrupt:
+        return
+
+
+@app.command("demo")
+def demo_command(
+    data: Annotated[Path, typer.Option(metavar="DIR", help="Where it keeps its files; it goes on from there.")] = Path(
+        "demo-data"
+    ),
+    browser: Annotated[
+        bool, typer.Option("--browser/--no-browser", help="Open the sheet in your browser, if there is one.")
+    ] = True,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one line of JSON once all is up, and open no browser.")
+    ] = False,
+) -> None:
+    """A local sheet, two local shops and the service, on this machine alone, until Ctrl-C."""
+    _end_on_signals()
+    demo.claim(data)
+    with (data / demo.LOG).open("a", encoding="utf-8") as log:
+        logs.configure(logging.INFO, log)
+        with _console(stderr=True).status("Starting a sheet, two shops and the service…") as status:
+            with demo.running(data, status.update) as parts:
+                status.stop()
+                typer.echo(json.dumps(parts.described())) if as_json else _say(_welcome(parts))
+                if browser and not as_json:
+                    _open(parts.page)
+                _until_interrupted(parts.serving)
+        _aside("Ended. The next demo goes on from here.")
+
+
+def _welcome(parts: demo.Parts) -> Panel:
+    lines = Text()
+    for what, where in parts.addresses():
+        lines.append(f"{what:<22}", style="bold")
+        lines.append(f"{where}\n", style="cyan")
+    lines.append("\nThree things to try\n", style="bold")
+    for number, text in enumerate(parts.to_try(), start=1):
+        lines.append(f" {number}. {text}\n")
+    lines.append(f"\nThe log is {parts.log}. Ctrl-C ends everything; `make demo` goes on from there.", style="dim")
+    return Panel(lines, title="sheets-sync demo", border_style="green", padding=(1, 2), width=None)
+
+
+def _open(page: str) -> None:
+    """A browser with a window; one that runs in the terminal would only hide what we say."""
+    windows = sys.platform in ("darwin", "win32") or any(os.environ.get(n) for n in ("DISPLAY", "WAYLAND_DISPLAY"))
+    if windows or os.environ.get("BROWSER"):
+        try:
+            webbrowser.open(page)
+        except webbrowser.Error:
+            _aside("No browser could be opened: open the address of the sheet yourself.")
+
+
+def main() -> None:
+    """The `sheets-sync` command."""
+    app(prog_name="sheets-sync")
+
+
+if __name__ == "__main__":
+    main()
