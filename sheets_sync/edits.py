@@ -22,6 +22,7 @@ SKU, TITLE, ON_HAND, REASON, NOTE, STATUS, UPDATED = "SKU", "Title", "On hand", 
 TAG_SKU, TAG_FIGURE, TAG_EXCHANGE = "tag SKU", "tag figure", "tag exchange"
 TAG = (TAG_SKU, TAG_FIGURE, TAG_EXCHANGE)
 NEW = "new"  # in place of an exchange: Review said that this SKU is a new one
+BASE = frozenset({*TAG, ON_HAND})
 NEEDED = (SKU, *TAG, ON_HAND, REASON, NOTE)
 
 
@@ -55,7 +56,7 @@ class Known:
     stock: Mapping[str, Stock]  # SKUs that have a count
     taken: Mapping[tuple[str, str], Cell] = field(default_factory=dict)  # (exchange, SKU) -> figure, of used tags
     answered: Mapping[tuple[str, str], Cell] = field(default_factory=dict)  # the same, of figures that Review settled
-    held: frozenset[str] = frozenset()  # SKUs that have an open question about what was typed
+    held: frozenset[str] = frozenset()  # SKUs with a held edit in their cell: typing the ledger's figure ends it (H2)
     last_edit: Mapping[str, tuple[int, int]] = field(default_factory=dict)  # S4: its (figure before, change)
 
 
@@ -110,13 +111,18 @@ def hold(sku: str, figure: int, tag: Tag, reason: str, known: Known, at: datetim
 
 @dataclass(frozen=True)
 class PutBack:
-    """A cell to be restored: `value` goes where `column` of the SKU's row still shows `expect`."""
+    """A cell to be restored: `value` goes where `column` of the SKU's row still shows `expect`.
+
+    Cells overwritten together share a `group`. Of a group, On hand and the tag go back as one or not at all: a figure
+    means something only over its own tag.
+    """
 
     id: int
     sku: str
     column: str
     value: Cell
     expect: Cell
+    group: str = ""
 
 
 @dataclass(frozen=True)
@@ -140,6 +146,7 @@ class Before:
 
     new: Mapping[str, Cell] = field(default_factory=dict)  # uncounted SKUs and their figures
     missing: frozenset[str] = frozenset()
+    done: frozenset[int] = frozenset()  # put-backs that seemed to need nothing more
 
 
 @dataclass(frozen=True)
@@ -150,6 +157,8 @@ class Wanted:
     updated: Cell = None  # the stamp for rows that are written
     rows: frozenset[str] = frozenset()  # SKUs that have had a row
     put_backs: Sequence[PutBack] = ()
+    vanished: frozenset[str] = frozenset()  # SKUs of which it is asked already where their row is
+    renamed: Mapping[str, frozenset[str]] = field(default_factory=dict)  # new SKUs asked about -> who vanished then
 
 
 @dataclass(frozen=True)
@@ -160,7 +169,8 @@ class Found:
     questions: tuple[Question, ...]
     skus: frozenset[str]
     before: Before
-    done: tuple[int, ...] = ()  # put-backs that need nothing more
+    done: tuple[int, ...] = ()  # put-backs that need nothing more, in this look and the one before
+    lost: tuple[Question, ...] = ()  # of those, what was typed and is in no cell any more
 
 
 def find(look: Look, known: Known, wanted: Wanted, before: Before, *, started: bool) -> Found:
@@ -176,7 +186,10 @@ def find(look: Look, known: Known, wanted: Wanted, before: Before, *, started: b
             writes.append(write)
         if question:
             questions.append(question)
-    return Found(tuple(writes), tuple(questions), present, Before(rows.new, rows.missing), tuple(rows.done))
+    seen = Before(rows.new, rows.missing, frozenset(rows.done))
+    done = tuple(sorted(seen.done & before.done))
+    lost = tuple(question for id, question in rows.lost.items() if id in before.done)
+    return Found(tuple(writes), tuple(questions), present, seen, done, lost)
 
 
 class _Rows:
@@ -193,12 +206,13 @@ class _Rows:
         self.texts = skus.tolist()
         self.duplicates = self._duplicates()
         self.missing = frozenset(s for s in known.stock.keys() & wanted.rows if s not in present)
-        self.gone = sorted(self.missing & before.missing)
+        self.gone = sorted(self.missing & (before.missing | wanted.vanished))
         self.new: dict[str, Cell] = {}
         self.done: list[int] = []
-        self.restore: dict[str, list[PutBack]] = {}
+        self.lost: dict[int, Question] = {}
+        self.restore: dict[str, dict[str, list[PutBack]]] = {}
         for item in wanted.put_backs:
-            self.restore.setdefault(item.sku, []).append(item)
+            self.restore.setdefault(item.sku, {}).setdefault(item.group, []).append(item)
 
     def _duplicates(self) -> dict[str, list[int]]:
         twice = self.skus[self.skus.notna() & self.skus.duplicated(keep=False)]
@@ -244,6 +258,8 @@ class _Rows:
                 return self._edit(at, sku, verdict.change, tag)
             case Says.OPEN:
                 return self._open(at, sku, figure)
+            case Says.USED if sku in self.known.stock:  # settling asks; the cell gets the ledger's figure
+                return self._exchange(at, sku, self.known.stock[sku].on_hand), None
         question = self._question(verdict, sku, figure, tag)
         return self._service(at, sku, question.text), question
 
@@ -258,7 +274,8 @@ class _Rows:
             return self._service(at, None, question.text), question
         if tag.exchange is not None and tag.sku is None and figure in (None, tag.figure):
             return self._clear(at, None), None  # our own write, on a row that was blank or is blank now
-        return None, None
+        cells = self._service_cells(at, None, None)
+        return (RowWrite(at + 2, None, figure, cells) if cells else None), None
 
     def _nothing(self, at: int, sku: str, figure: Cell, tag: Tag) -> tuple[RowWrite | None, Question | None]:
         stock = self.known.stock.get(sku)
@@ -295,33 +312,53 @@ class _Rows:
         if not self.started:
             return self._service(at, sku), None
         self.new[sku] = figure
-        if self.missing and self.known.answered.get((NEW, sku), _NONE) != figure:
-            gone = sorted(self.missing)
-            question = guard.ask(
-                "rename", sku, guard.rename(sku, gone), self.at, typed=figure, about={"gone": gone[0]}
-            )  # fmt: skip
+        gone = sorted(self._renamed(sku))
+        if gone and self.known.answered.get((NEW, sku), _NONE) != figure:
+            text, names = guard.rename(sku, gone), "\n".join(gone)
+            question = guard.ask("rename", sku, text, self.at, typed=figure, reference=names, about={"gone": gone[0]})
             return self._service(at, sku, question.text), question
         if self.before.new.get(sku) != figure:
             return self._service(at, sku, f"new: opens with {figure}"), None
         assert isinstance(figure, int)
         return self._exchange(at, sku, figure, status=f"opened with {figure}", opens=True), None
 
+    def _renamed(self, sku: str) -> frozenset[str]:
+        """S9: the SKUs that vanished as this one appeared."""
+        return self.missing & (self.wanted.renamed.get(sku) or self.missing - self.wanted.vanished)
+
     def _put_back(self, at: int, sku: str) -> RowWrite | None:
+        """What goes back into this row; a group that finds its row changed by a person is given up."""
         cells: dict[str, Cell] = {}
         ids: list[tuple[int, str, Cell]] = []
-        for item in self.restore[sku]:
-            now = self.cells[item.column][at] if item.column in self.cells else None
-            if item.column in self.cells and now == item.expect and now != item.value:
-                cells[item.column] = item.value
-                ids.append((item.id, item.column, item.expect))
-            else:
-                self.done.append(item.id)  # it stands there again, or a person has written there since
+        for group in self.restore[sku].values():
+            for items in _units(group):
+                if all(self._now(at, item.column) == item.expect for item in items):
+                    cells |= {item.column: item.value for item in items}
+                    ids += [(item.id, item.column, item.expect) for item in items]
+                else:
+                    self._give_up(at, items)
         return RowWrite(at + 2, sku, self.cells[ON_HAND][at], cells, put_backs=tuple(ids)) if cells else None
+
+    def _give_up(self, at: int, items: Sequence[PutBack]) -> None:
+        """It stands there again, or a person has written there since; of a typed figure it is then asked."""
+        self.done += [item.id for item in items]
+        values = {item.column: item for item in items}
+        typed = values.get(ON_HAND)
+        if typed is None or typed.value in (None, self._now(at, ON_HAND)):
+            return
+        tag = values.get(TAG_FIGURE)
+        if tag is None or tag.value != typed.value:
+            self.lost[typed.id] = guard.lost_cell(typed.sku, ON_HAND, typed.value, self.at)
+
+    def _now(self, at: int, column: str) -> Cell:
+        return self.cells[column][at] if column in self.cells else None
 
     # what is written ------------------------------------------------------------------------------------------
 
     def _service_cells(self, at: int, sku: str | None, status: str | None) -> dict[str, Cell]:
-        wanted = {h: self.wanted.service[h].get(sku or "") for h in self.headers}
+        wanted = {h: None if sku is None else self.wanted.service[h].get(sku) for h in self.headers}
+        if sku is None and UPDATED in self.cells:
+            wanted[UPDATED] = None
         if status is not None and STATUS in self.headers:
             wanted[STATUS] = status
         return {h: v for h, v in wanted.items() if self.cells[h][at] != v}
@@ -343,6 +380,13 @@ class _Rows:
     def _clear(self, at: int, sku: str | None) -> RowWrite:
         cells = dict.fromkeys((*TAG, ON_HAND)) | self._service_cells(at, sku, None)
         return RowWrite(at + 2, sku, self.cells[ON_HAND][at], cells)
+
+
+def _units(group: Sequence[PutBack]) -> Iterator[list[PutBack]]:
+    """On hand and the tag as one, every other cell by itself."""
+    if base := [item for item in group if item.column in BASE]:
+        yield base
+    yield from ([item] for item in group if item.column not in BASE)
 
 
 def question_of(verdict: Verdict, sku: str, figure: Cell, tag: Tag, known: Known) -> tuple[str, str]:

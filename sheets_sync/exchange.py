@@ -18,6 +18,7 @@ from typing import Any
 
 from sheets_sync import guard
 from sheets_sync.edits import (
+    BASE,
     NOTE,
     ON_HAND,
     REASON,
@@ -92,7 +93,7 @@ class Settlement:
     facts: tuple[Fact, ...] = ()
     questions: tuple[Question, ...] = ()
     taken: Mapping[tuple[str, str], Cell] = field(default_factory=dict)
-    put_back: tuple[dict[str, Cell], ...] = ()  # {"sku", "column", "value", "expect"}
+    put_back: tuple[dict[str, Cell], ...] = ()  # fields of an `edits.PutBack`, without its id
     restored: tuple[int, ...] = ()  # ids of put-backs that this exchange did
 
 
@@ -308,7 +309,14 @@ class _ImageRow:
         return self.cells[index] if 0 <= index < len(self.cells) else None
 
     def identity(self) -> tuple[Cell, Tag]:
-        return self[SKU], Tag(*(self[name] for name in TAG))
+        """SKU and tag. Where the SKU column has left the image, the tag says whose row it is."""
+        tag = Tag(*(self[name] for name in TAG))
+        return (self[SKU] if SKU in self.names else tag.sku), tag
+
+    @property
+    def meant(self) -> bool:
+        """Whether this is the row that the look saw there."""
+        return self.straight and self[SKU] == self.write.sku
 
     def overwritten(self) -> Iterator[tuple[int, Cell, Cell]]:
         """(column, what stood there, what we wrote), for every cell that the batch wrote in this row."""
@@ -326,7 +334,7 @@ def _image_rows(image: Image, intent: Intent) -> Iterator[_ImageRow]:
     expected = _cut(intent.header[intent.first : intent.last])
     straight = _cut(image.header) == expected
     names = intent.columns
-    if not straight and SKU in image.header:  # columns were inserted or moved: believe what the image says
+    if not straight:  # columns were inserted or moved: believe what the image says
         names = {str(h): i + intent.first for i, h in reversed(list(enumerate(image.header))) if h is not None}
     by_row = {write.row: write for write in intent.rows}
     for number, row in enumerate(intent.image):
@@ -341,7 +349,8 @@ class _Settling:
     def __init__(self, intent: Intent, known: Known, now: datetime) -> None:
         self.intent, self.now = intent, now
         self.stock = dict(known.stock)
-        self.known = replace(known, stock=self.stock, held=frozenset())
+        self.used = dict(known.taken)
+        self.known = replace(known, stock=self.stock, taken=self.used, held=frozenset())
         self.facts: list[Fact] = []
         self.questions: list[Question] = []
         self.taken: dict[tuple[str, str], Cell] = {}
@@ -357,34 +366,45 @@ class _Settling:
         if row.write.put_backs:
             self._restored(row, sku)
             return
-        settled = ON_HAND in row.write.cells and self._judged(row, sku, tag)
-        self._texts(row, sku, settled)
+        settled = self._judged(row, sku, tag) if ON_HAND in row.write.cells else False
+        if settled is None:
+            self._undo(row, sku)
+        else:
+            self._texts(row, sku, settled)
 
-    def _judged(self, row: _ImageRow, sku: str, tag: Tag) -> bool:
-        """Whether the figure in this row became a fact."""
+    def _judged(self, row: _ImageRow, sku: str, tag: Tag) -> bool | None:
+        """Whether the figure in this row became a fact; None where it should not have been overwritten.
+
+        What is not taken and came here from elsewhere goes back to its cell, where the next look asks about it.
+        """
         figure = row[ON_HAND]
         if row.write.frees and row.write.sku == sku and figure == row.write.seen:
             return False
         verdict = judge(sku, figure, tag, self.known)
         match verdict.says:
+            case Says.NOTHING if sku not in self.stock and tag.sku not in (None, sku):
+                return None  # S7: a row duplicated to make a new SKU
             case Says.NOTHING:
                 return False
             case Says.EDIT:
                 return self._edit(row, sku, tag, verdict)
             case Says.OPEN if row.write.opens and row.write.sku == sku:
                 return self._open(row, sku, tag, verdict)
-            case Says.OPEN:  # S7: it has not stood over two reads yet
-                self._undo(row, sku)
-                return False
+            case Says.OPEN | Says.OTHER_TAG:  # S7: it has not stood over two reads yet
+                return None
             case Says.TEXT if figure is None:
                 return False
+        if not row.meant or (verdict.says is Says.TEXT and sku not in self.stock):
+            return None
         self._ask(verdict, row, sku, tag)
         return False
 
-    def _edit(self, row: _ImageRow, sku: str, tag: Tag, verdict: Verdict) -> bool:
+    def _edit(self, row: _ImageRow, sku: str, tag: Tag, verdict: Verdict) -> bool | None:
         figure, reason = row[ON_HAND], text_of(row[REASON])
         assert isinstance(figure, int) and isinstance(tag.figure, int)
         held = hold(sku, figure, tag, reason, self.known, self.now)
+        if held and not row.meant:
+            return None
         if held:
             self.questions.append(
                 replace(
@@ -430,7 +450,7 @@ class _Settling:
     def _use(self, tag: Tag, sku: str, figure: Cell) -> None:
         pair = (str(tag.exchange), sku)
         self.taken[pair] = figure
-        self.known = replace(self.known, taken={**self.known.taken, pair: figure})
+        self.used[pair] = figure
 
     def _ask(self, verdict: Verdict, row: _ImageRow, sku: str, tag: Tag) -> None:
         figure = row[ON_HAND]
@@ -451,9 +471,9 @@ class _Settling:
             if value is None:
                 continue
             if write.clears and not settled:
-                self._back(sku, header, value, None)
+                self._back(row, sku, header, value, None)
             elif settled and not write.clears:
-                self._back(sku, header, None, value)
+                self._back(row, sku, header, None, value)
 
     def _restored(self, row: _ImageRow, sku: str) -> None:
         """A row where something was put back: did it land on the SKU it was for?"""
@@ -462,31 +482,37 @@ class _Settling:
             return
         for item, header, expect in row.write.put_backs:
             self.restored.append(item)
-            if row[header] not in (expect, row.write.cells.get(header)):
-                self._lost(sku, header, row[header])
+            stood = row[header]
+            if stood not in (None, expect, row.write.cells.get(header)) and _was_typed(row, header):
+                self._lost(sku, header, stood)
 
     def _undo(self, row: _ImageRow, sku: Cell) -> None:
         """This row was not exchanged: all that was overwritten in it goes back to where its SKU is then."""
         names = {column: header for header, column in row.names.items()}
-        for column, stood, wrote in row.overwritten():
-            if stood == wrote or (stood is None and column not in names):
-                continue
+        written = {column: (stood, wrote) for column, stood, wrote in row.overwritten()}
+        base = [row.names[header] for header in BASE if header in row.names]
+        if any(column in written for column in base):  # they go back as one, so each of them has to be as we left it
+            written |= {column: (row.at(column), row.at(column)) for column in base if column not in written}
+        for column, (stood, wrote) in written.items():
             header = names.get(column)
+            if stood == wrote and column not in base:
+                continue
             if isinstance(sku, str) and header is not None:
-                self._back(sku, header, stood, wrote)
-            elif stood is not None and stood != row[TAG_FIGURE]:
+                self._back(row, sku, header, stood, wrote)
+            elif stood is not None and _was_typed(row, header):
                 self._lost(text_of(sku), header or "a column without a header", stood)
 
-    def _back(self, sku: str, column: str, value: Cell, expect: Cell) -> None:
-        self.put_back.append({"sku": sku, "column": column, "value": value, "expect": expect})
+    def _back(self, row: _ImageRow, sku: str, column: str, value: Cell, expect: Cell) -> None:
+        group = f"{self.intent.exchange}:{row.write.row}"
+        self.put_back.append({"sku": sku, "column": column, "value": value, "expect": expect, "group": group})
 
     def _lost(self, sku: str, column: str, value: Cell) -> None:
-        text = (
-            f"? {guard.shown(value)} stood in {column} of this row and was overwritten while rows moved. Type it again."
-        )
-        self.questions.append(
-            guard.ask("lost_cell", sku, text, self.now, typed=value, origin=Origin.IMAGE, reference=column)
-        )  # fmt: skip
+        self.questions.append(guard.lost_cell(sku, column, value, self.now))
+
+
+def _was_typed(row: _ImageRow, header: str | None) -> bool:
+    """Whether a person, not we, wrote what stood there."""
+    return header not in BASE or (header == ON_HAND and row[ON_HAND] != row[TAG_FIGURE])
 
 
 def _cut(cells: Sequence[Cell]) -> list[Cell]:

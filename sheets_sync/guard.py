@@ -124,6 +124,12 @@ def bad_reason(reason: str, change: int, damaged: int) -> str:
     return f"? '{reason}' lowers On hand; this change is {change:+d}. Put the figure back, or choose another reason."
 
 
+def lost_cell(sku: str, column: str, typed: Cell, at: datetime) -> Question:
+    where = f"{column} of this row" if sku else f"{column} of a row without a SKU"
+    text = f"? {shown(typed)} stood in {where} and was overwritten while rows moved. Type it again."
+    return ask("lost_cell", sku, text, at, typed=typed, origin=Origin.IMAGE, reference=column)
+
+
 def gap_text(typed: Cell, on_hand: int) -> str:
     return f"? {shown(typed)} was typed while we wrote and is not a whole number; the ledger keeps {on_hand}."
 

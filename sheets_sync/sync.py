@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import structlog
 
-from sheets_sync import edits, exchange, guard, views
+from sheets_sync import answering, edits, exchange, guard, review, views
 from sheets_sync.desk import (
     ANSWERED,
     LEDGER_SHOWN,
@@ -29,7 +29,7 @@ from sheets_sync.desk import (
     channel_state,
     reconcile_questions,
 )
-from sheets_sync.errors import ExchangeRefused, OutcomeUnknown, SheetNotReady
+from sheets_sync.errors import BadInput, ExchangeRefused, OutcomeUnknown, SheetNotReady
 from sheets_sync.exchange import Image, Intent, Place, Request
 from sheets_sync.ledger import Tx, View
 from sheets_sync.model import (
@@ -47,7 +47,7 @@ from sheets_sync.model import (
     Stock,
     StockKey,
 )
-from sheets_sync.sheet import tabs
+from sheets_sync.sheet import setup, tabs
 from sheets_sync.sheet.workbook import Workbook
 
 log = structlog.get_logger()
@@ -55,7 +55,12 @@ log = structlog.get_logger()
 SHEET_KINDS = frozenset(
     "text below_zero other_tag used_tag untagged reason undo duplicate sku_number rename vanished".split()
 )
+HELD_KINDS = frozenset("text below_zero reason undo".split())
+"""Of those, the ones that hold a typed figure in its cell while Status shows the ledger's (H2)."""
+
 _LAYOUT_AGE = timedelta(minutes=5)
+_STALE_FOR = timedelta(minutes=2)  # reads may lag behind writes; a workbook that was restored stays behind
+_REFUSALS = 3  # in a row: people who delete rows while we write are not that quick
 _ADDED_AT_ONCE = 500
 _EVENTS_AT_ONCE = 1_000
 
@@ -68,7 +73,10 @@ class Memory:
     books: Books = field(default_factory=Books)
     layout: Layout | None = None
     layout_at: datetime | None = None
-    stale_looks: int = 0
+    stale_since: datetime | None = None
+    refusals: int = 0
+    decided: dict[str, review.Decision] = field(default_factory=dict)  # decisions as the last look saw them
+    untaken: dict[str, str] = field(default_factory=dict)  # why an answer was not taken, by question
 
 
 @dataclass(frozen=True)
@@ -120,19 +128,43 @@ class _Pass:
         if look.problems:
             return Report(problems=look.problems)
         if not self._follow(look.mark):
-            return Report(again=True, events=tuple(self.events))
+            return Report(again=bool(self.memory.stale_since is None), events=tuple(self.events))
+        self._answers(look)
         facts, found = self._understand(look)
         self._note(look, facts, found)
         self.memory.before = found.before
         try:
             rows = self._exchange_all(look, facts, found)
-        except (ExchangeRefused, OutcomeUnknown) as error:
-            log.info("sheet.exchange", outcome=type(error).__name__, detail=str(error)[:200])
-            self.memory.layout = None
-            return Report(again=True, events=tuple(self.events), questions=found.questions)
+        except OutcomeUnknown as error:
+            return self._unfinished(found, error)
+        except (ExchangeRefused, BadInput) as error:
+            self.memory.refusals += 1
+            if self.memory.refusals >= _REFUSALS:
+                self._explain(error)
+            return self._unfinished(found, error)
+        self.memory.refusals = 0
         if self.events:
             self.desk.wake_others("sheet")
         return Report(bool(rows), tuple(self.events), rows, writes=found.writes, questions=found.questions)
+
+    def _unfinished(self, found: edits.Found, error: Exception) -> Report:
+        log.info("sheet.exchange", outcome=type(error).__name__, detail=str(error)[:200])
+        self.memory.layout = None
+        return Report(again=True, events=tuple(self.events), questions=found.questions)
+
+    def _explain(self, error: Exception) -> None:
+        """Refused again and again: raises what a person has to know; returns where the chain has just moved on."""
+        if isinstance(error, BadInput):
+            raise error
+        with self.desk.ledger.read() as view:
+            chain = self.workbook.named_range_ids().get(exchange.CHAIN_NAME, "")
+            if chain and view.issued(chain):
+                return
+        raise SheetNotReady(
+            f"The named range {exchange.CHAIN_NAME} is {'not the one that we made' if chain else 'gone'}, so nothing "
+            "can be written safely. Nothing was taken or written. Undo what changed it, or restore the newest version "
+            "of the spreadsheet in File > Version history."
+        ) from error
 
     def rehearse(self) -> Report:
         look = self._look()
@@ -158,9 +190,10 @@ class _Pass:
     def _follow(self, mark: Mark) -> bool:
         """Whether the look shows our last settled exchange; another one of ours is settled first."""
         with self.desk.ledger.read() as view:
-            head, ours = view.head(), view.issued(mark.exchange)
-            waiting = {exchange_id for exchange_id, _, _ in view.open_intents()}
-        if not head and mark.exchange not in waiting:
+            head, payload = view.head(), view.intent(mark.exchange)
+        intent = exchange.load(payload) if payload else None
+        next_one = intent is not None and intent.previous == head != mark.exchange
+        if not head and not next_one:
             raise SheetNotReady("This spreadsheet has not been set up from this ledger yet: run `sheets-sync init`.")
         if mark.ledger and mark.ledger != self.desk.ledger.id:
             raise SheetNotReady(
@@ -173,21 +206,13 @@ class _Pass:
                 "Put the original's id into [sheet] spreadsheet_id, or run `sheets-sync init` on a new one."
             )
         if mark.exchange == head:
-            self.memory.stale_looks = 0
+            self.memory.stale_since = None
             return True
-        if mark.exchange in waiting:
-            return self._settle_late(mark.exchange)
-        return self._behind(mark, ours)
-
-    def _settle_late(self, exchange_id: str) -> bool:
-        """An exchange whose answer was lost has landed: its image still stands."""
-        with self.desk.ledger.read() as view:
-            payload = view.intent(exchange_id)
-        if payload is None:
-            return False
-        intent = exchange.load(payload)
-        self.events += self._settle(intent, self._image(intent))
-        return False  # the look was made before this was settled
+        if intent is not None and next_one:  # it landed, whatever answer we got; its image still stands
+            self.memory.stale_since = None
+            self.events += self._settle(intent, self._image(intent))
+            return False  # the look was made before this was settled
+        return self._behind(mark, intent is not None)
 
     def _behind(self, mark: Mark, ours: bool) -> bool:
         if not ours:
@@ -196,13 +221,30 @@ class _Pass:
                 "so the ledger is older than the sheet (a backup?) or `_exchange` was changed. "
                 "Nothing was taken or written."
             )
-        self.memory.stale_looks += 1  # a look may be older than our last write; a workbook that was restored stays so
-        if self.memory.stale_looks > 5:
+        now = self.desk.clock()
+        self.memory.stale_since = self.memory.stale_since or now
+        if now - self.memory.stale_since > _STALE_FOR:
             raise SheetNotReady(
                 "The spreadsheet shows an exchange from before the last one: an old version was restored. Nothing was "
                 "taken or written. Restore the newest version in File > Version history."
             )
         return False
+
+    def _answers(self, look: Look) -> None:
+        """Decisions in Review that stand over two looks are carried out, each in a transaction of its own."""
+        decided = {d.id: d for d in review.decisions(look.review)}
+        for id, decision in decided.items():
+            before = self.memory.decided.get(id)
+            if before is None or replace(before, row=decision.row) != decision:
+                continue
+            try:
+                self.events += answering.answer(
+                    self.desk, id, decision.word, units=review.units(decision), note=decision.note, actor="Review"
+                )  # fmt: skip
+            except BadInput as error:
+                self.memory.untaken[id] = str(error)
+        self.memory.decided = decided
+        self.memory.untaken = {id: why for id, why in self.memory.untaken.items() if id in decided}
 
     # deciding -------------------------------------------------------------------------------------------------
 
@@ -230,11 +272,19 @@ class _Pass:
             started=desk.started_at(view) is not None,
             known=edits.Known(
                 stock,
-                answered=answered(view, _typed_pairs(look)),
-                held=frozenset(q.sku for q in asked),
+                view.taken(_typed_pairs(look)),
+                answered(view, _typed_pairs(look)),
+                held=frozenset(q.sku for q in asked if q.kind in HELD_KINDS and q.origin is Origin.CELL),
                 last_edit=edited,
             ),
-            wanted=edits.Wanted(service, views.serial(desk.clock(), zone), rows, put_backs),
+            wanted=edits.Wanted(
+                service,
+                views.serial(desk.clock(), zone),
+                rows,
+                put_backs,
+                frozenset(q.sku for q in asked if q.kind == "vanished"),
+                {q.sku: frozenset(q.reference.split("\n")) for q in asked if q.kind == "rename"},
+            ),
             rows=rows,
             listings=listings,
             shown=view.get(LEDGER_SHOWN, 0),
@@ -253,6 +303,7 @@ class _Pass:
         with self.desk.ledger.begin(self.lease) as tx:
             reconcile_questions(tx, found.questions, _in_cell, "what was typed has been put right")
             tx.close_put_backs(found.done)
+            tx.ask(found.lost)
             if new_rows:
                 tx.put(ROWS, sorted(set(tx.get(ROWS, ())) | found.skus))
             self._take_ticks(tx, ticks, facts)
@@ -278,9 +329,10 @@ class _Pass:
             previous = self._one(look, found, rows[:fit], previous, (), {})
             rows = rows[fit:]
         added = self._added(look, facts, found)
-        more, extra = self._more(look, added)
+        more, extra = self._more(look, facts, added)
         if more:
             self._one(look, found, (), previous, more, extra)
+            self._grown(more)
         return written + len(added)
 
     def _one(
@@ -316,8 +368,8 @@ class _Pass:
         """One transaction: what the image says is recorded, once, and the chain's head moves."""
         now = self.desk.clock()
         with self.desk.ledger.begin(self.lease) as tx:
-            if not tx.settle_once(intent.exchange, exchange.digest(image)):
-                return []
+            if tx.head() != intent.previous or not tx.settle_once(intent.exchange, exchange.digest(image)):
+                return []  # another worker has settled it
             settlement = exchange.settle(image, intent, known_of(tx, *exchange.named(image, intent)), now)
             events = tx.append(settlement.facts)
             tx.take(settlement.taken)
@@ -343,19 +395,26 @@ class _Pass:
         wanted |= dict.fromkeys(facts.known.stock)
         return [sku for sku in wanted if sku not in facts.rows and sku not in found.skus][:_ADDED_AT_ONCE]
 
-    def _more(self, look: Look, added: Sequence[str]) -> tuple[list[Request], dict[str, Any]]:
+    def _grown(self, requests: Sequence[Request]) -> None:
+        """Rows were inserted or appended: sizes that we remember would be wrong."""
+        if any(key in request for request in requests for key in ("insertDimension", "deleteDimension", "appendCells")):
+            self.memory.layout = None
+
+    def _more(self, look: Look, facts: _Facts, added: Sequence[str]) -> tuple[list[Request], dict[str, Any]]:
         """Ledger rows, cells of the Channels tab and rows added, as requests of the closing batch."""
         desk, layout = self.desk, self._layout()
         with desk.ledger.read() as view:
-            facts = self._facts(view, look)
+            facts = self._facts(view, look) if self.events else facts
             events = self._unshown(view, facts.shown)
         titles = {item.sku: item.title for item in facts.listings if item.sku}
         requests: list[Request] = []
         extra: dict[str, Any] = {}
         channels = self._channel_requests(look, facts, layout)
-        if events or channels:
-            header = self.workbook.values([f"{tabs.LEDGER}!1:1", f"{tabs.CHANNELS}!1:1"])
-            ledger_header, channel_header = ((rows[0] if rows else []) for rows in header)
+        reviews = self._review_changes(look, layout)
+        if events or channels or any(reviews):
+            header = self.workbook.values([f"{tab}!1:1" for tab in (tabs.LEDGER, tabs.CHANNELS, tabs.REVIEW)])
+            ledger_header, channel_header, review_header = ((rows[0] if rows else []) for rows in header)
+            requests += _review_requests(*reviews, review_header, layout.tabs[tabs.REVIEW].id)
             if events and ledger_header:
                 cells = [views.ledger_cells(e, _zone(layout)) | {"Title": titles.get(e.fact.sku)} for e in events]
                 requests += _ledger_requests(
@@ -364,7 +423,9 @@ class _Pass:
                 extra["shown"] = events[-1].id
             requests += _placed(channels, channel_header, layout.tabs[tabs.CHANNELS].id)
         if added:
-            requests.append(_append_rows(added, look.header, facts, titles, layout.tabs[tabs.STOCK].id))
+            stock = layout.tabs[tabs.STOCK].id
+            requests.append(_append_rows(added, look.header, facts, titles, stock))
+            requests += setup.formats(stock, look.header, tabs.stock_columns(list(desk.titles.values())))
             extra["added"] = list(added)
         return requests, extra
 
@@ -398,6 +459,31 @@ class _Pass:
                 out.append((int(str(row["_row"])), cells))
         return out
 
+    def _review_changes(
+        self, look: Look, layout: Layout
+    ) -> tuple[list[tuple[int, dict[str, Cell]]], list[int], list[tuple[dict[str, Cell], list[str]]]]:
+        """(cells that differ by row, rows whose question is closed, rows to add with their answers) of Review."""
+        with self.desk.ledger.read() as view:
+            open_now = {review.short_id(q): q for q in view.questions()}
+        zone = _zone(layout)
+        changed: list[tuple[int, dict[str, Cell]]] = []
+        gone: list[int] = []
+        for row in look.review:
+            question, number = open_now.pop(str(row.get(tabs.ID)), None), int(str(row["_row"]))
+            if question is None:
+                gone += [number] if row.get(tabs.ID) is not None else []
+                continue
+            wanted = review.cells(question, views.serial(question.asked_at, zone))
+            wanted[tabs.STATUS] = self.memory.untaken.get(str(row[tabs.ID]))
+            cells = {h: v for h, v in wanted.items() if h in row and not _same(row[h], v)}
+            if cells:
+                changed.append((number, cells))
+        added = [
+            (review.cells(q, views.serial(q.asked_at, zone)), [a.word for a in review.offered(q)])
+            for q in open_now.values()
+        ]
+        return changed, gone, added
+
     def _start_noted(self) -> bool:
         with self.desk.ledger.read() as view:
             return bool(view.get(START_WANTED))
@@ -422,7 +508,7 @@ def fresh_id(view: View, draw: Callable[[int], int] = secrets.randbelow) -> str:
 
 def place_of(layout: Layout, ledger: str) -> Place:
     """Where exchanges happen. Raises SheetNotReady where a tab is gone."""
-    for title in (tabs.STOCK, tabs.EXCHANGE, tabs.LEDGER, tabs.CHANNELS):
+    for title in (tabs.STOCK, tabs.EXCHANGE, tabs.LEDGER, tabs.CHANNELS, tabs.REVIEW):
         if title not in layout.tabs:
             raise SheetNotReady(f"The tab {title!r} is gone. Bring it back with `sheets-sync init`; nothing is lost.")
     return Place(layout.tabs[tabs.STOCK].id, layout.tabs[tabs.EXCHANGE].id, ledger, layout.spreadsheet_id)
@@ -583,6 +669,35 @@ def _placed(rows: Sequence[tuple[int, Mapping[str, Cell]]], header: Sequence[Cel
                 where = exchange.grid_range(sheet, row - 1, row, at[name], at[name] + 1)
                 written = [exchange.cells_of([value])]
                 out.append({"updateCells": {"range": where, "fields": "userEnteredValue", "rows": written}})
+    return out
+
+
+def _review_requests(
+    changed: Sequence[tuple[int, Mapping[str, Cell]]],
+    gone: Sequence[int],
+    added: Sequence[tuple[Mapping[str, Cell], Sequence[str]]],
+    header: Sequence[Cell],
+    sheet: int,
+) -> list[Request]:
+    """Cells first, then closed rows from the bottom up, then new rows on top, each with its own drop-down."""
+    out = _placed(changed, header, sheet)
+    for row in sorted(gone, reverse=True):
+        span = {"sheetId": sheet, "dimension": "ROWS", "startIndex": row - 1, "endIndex": row}
+        out.append({"deleteDimension": {"range": span}})
+    if not added or not header:
+        return out
+    span = {"sheetId": sheet, "dimension": "ROWS", "startIndex": 1, "endIndex": 1 + len(added)}
+    rows = [exchange.cells_of(views.picked(cells, header)) for cells, _ in added]
+    where = exchange.grid_range(sheet, 1, 1 + len(added), 0, len(header))
+    out.append({"insertDimension": {"range": span, "inheritFromBefore": False}})
+    out.append({"updateCells": {"range": where, "fields": "userEnteredValue", "rows": rows}})
+    at = header.index(tabs.DECISION) if tabs.DECISION in header else None
+    for number, (_, words) in enumerate(added, start=1):
+        if at is not None and words:
+            values = [{"userEnteredValue": word} for word in words]
+            rule = {"condition": {"type": "ONE_OF_LIST", "values": values}, "strict": False, "showCustomUi": True}
+            cell = exchange.grid_range(sheet, number, number + 1, at, at + 1)
+            out.append({"setDataValidation": {"range": cell, "rule": rule}})
     return out
 
 

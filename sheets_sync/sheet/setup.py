@@ -149,6 +149,11 @@ def fresh_ids(layout: Layout) -> Iterator[int]:
             yield candidate
 
 
+def formats(sheet: int, header: Sequence[Any], columns: Sequence[Column]) -> list[Request]:
+    """Number formats for whole columns: rows that were appended beyond the end of a tab have none."""
+    return [_format(sheet, header.index(c.header), c, fill=False) for c in columns if c.header in header]
+
+
 def letter(column: int) -> str:
     """The letters over a column, counted from 0."""
     return gspread.utils.rowcol_to_a1(1, column + 1)[:-1]
