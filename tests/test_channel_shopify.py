@@ -30,7 +30,7 @@ from sheets_sync.errors import (
     TooOld,
     Unsigned,
 )
-from sheets_sync.model import OrderState, Ref
+from sheets_sync.model import OrderLine, OrderState, Ref, Shipment
 from sheets_sync.sandbox.shops._common import Answer, Running, Seed, Seen
 from sheets_sync.sandbox.shops.shopify import Claim, Refunded, serve
 from sheets_sync.sandbox.shops.shopify._schema import SDL
@@ -791,12 +791,74 @@ def test_an_unknown_financial_status_is_treated_as_open_and_said(counter: Shopif
     assert order.state is OrderState.UNKNOWN and "CRYPTO" in order.note
 
 
+NINE = datetime(2026, 7, 1, 9, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+
+
+def level(units: int, current: int, still: int, *back: adapter.Back, sent: int = 0, **fields: Any) -> OrderLine:
+    """What one line means, placed at nine. `still`: units that Shopify counts as not shipped yet."""
+    left = (adapter.Left("1", Shipment(NINE + HOUR, sent)),) if sent else ()
+    line = adapter.Line("1", units, current, still, "A")
+    seen = adapter.Seen("9", "#9", NINE, NINE + 5 * HOUR, None, "", "PAID", "web", (line,), left, back)
+    (read,) = adapter.meaning(replace(seen, **fields)).lines
+    return read
+
+
+def back(units: int, type: str, hour: int = 2, restocked: bool = True) -> adapter.Back:
+    return adapter.Back("1", units, type, restocked, NINE + hour * HOUR)
+
+
 def test_units_on_hold_are_not_taken_for_cancelled() -> None:
     """On hold nothing is fulfillable, yet nothing was removed."""
-    now = datetime.now(UTC)
-    line = adapter.Line("1", units=3, current=3, open=0, sku="A")
-    (read,) = adapter.meaning(adapter.Seen("1", "#1", now, now, None, "", "PAID", "web", (line,), (), ())).lines
-    assert read.cancelled == 0
+    assert level(3, current=3, still=0).cancelled == 0
+
+
+def test_a_cancelling_refund_counts_though_the_open_count_lags_behind() -> None:
+    assert level(3, 1, 3, back(2, "CANCEL")).cancelled == 2
+
+
+def test_a_cancelled_order_has_nothing_open_whatever_its_counts_say() -> None:
+    line = level(3, 3, 3, sent=1, cancelled_at=NINE + 3 * HOUR)
+    assert (line.cancelled, line.sent, line.cancelled_at) == (2, 1, NINE + 3 * HOUR)
+
+
+def test_O2_what_was_never_paid_comes_back_by_itself() -> None:
+    for payment, freely in (("PENDING", True), ("VOIDED", True), ("EXPIRED", True), ("PAID", False)):
+        line = level(2, 0, 0, back(2, "NO_RESTOCK", restocked=False), cancelled_at=NINE, payment=payment)
+        assert (line.cancelled, line.freely, line.taken) == (2, freely, 2)
+
+
+def test_O5_no_more_comes_back_than_was_shipped() -> None:
+    line = level(3, 0, 0, back(3, "RETURN"), sent=2)
+    assert (line.returned, line.restocked) == (2, 2)
+
+
+def test_a_restock_at_a_closed_location_put_nothing_back() -> None:
+    """Shopify says CANCEL and `restocked` false then: nothing came back to any figure."""
+    line = level(2, 0, 0, back(2, "CANCEL", restocked=False))
+    assert (line.cancelled, line.taken, line.freely) == (2, 2, False)
+
+
+def test_a_body_says_by_its_location_whether_units_were_restocked(counter: ShopifyCounter, receiver: Receiver) -> None:
+    counter.add("A", "A", 10)
+    counter.channel.ensure_hooks(receiver.url)
+    order = counter.shop.checkout([Claim(counter.shop.variant("A")["id"], 2)], behaviour="BYPASS")
+    counter.shop.cancel(order["id"], reason="OTHER")
+    counter.settle()
+    got = receiver.wait(lambda got: any(r.header("X-Shopify-Topic") == "orders/cancelled" for r in got))
+    (cancelled,) = [r for r in got if r.header("X-Shopify-Topic") == "orders/cancelled"]
+    (signal,) = counter.channel.signals(cancelled)
+    assert signal.order == replace(counter.channel.order(str(order["id"])), read_at=None)
+    assert signal.order is not None and signal.order.lines[0].freely is False
+
+
+def test_times_are_those_of_what_happened() -> None:
+    assert level(3, 3, 3).taken_at == NINE
+    given_back = level(3, 1, 1, back(1, "CANCEL", 2), back(1, "CANCEL", 4))
+    assert (given_back.taken_at, given_back.cancelled_at) == (NINE + 4 * HOUR, NINE + 4 * HOUR)
+    called_off = level(3, 0, 0, back(3, "CANCEL", 4), cancelled_at=NINE + 3 * HOUR)
+    assert called_off.cancelled_at == NINE + 3 * HOUR
+    assert level(3, 1, 0, back(2, "RETURN", 4), sent=3).cancelled_at is None
 
 
 @pytest.mark.parametrize("step", ["cancel", "ship", "return", "edit", "part"])
@@ -888,7 +950,7 @@ def test_the_newer_header_family_points_at_its_resource(bare_channel: Shopify) -
 
 def test_signed_by_takes_any_secret_and_no_nonsense() -> None:
     good = base64.b64encode(hmac.new(b"new", b"x", hashlib.sha256).digest()).decode()
-    assert signed_by(["old", "new"], b"x", good)
+    assert signed_by(["old", "new"], b"x", good) and signed_by(["new", "old"], b"x", good)
     for bad in (None, "", "ü", "====", good[:-2], good + "A"):
         assert not signed_by(["old", "new"], b"x", bad)
     assert not signed_by([], b"x", good)

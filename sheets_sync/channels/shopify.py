@@ -131,6 +131,9 @@ PAYMENT: Mapping[str, tuple[OrderState, bool]] = MappingProxyType(
 )
 """Financial status: how an order stands that is neither cancelled nor shipped, and whether it is paid."""
 
+NEVER_PAID = frozenset({"PENDING", "EXPIRED", "VOIDED"})
+"""Financial statuses of an order that was never paid: cancelled, its units come back by themselves (O2)."""
+
 BUYER_REASONS = frozenset({"CUSTOMER", "DECLINED", "FRAUD"})
 """Reasons for cancelling that leave the units on the shelf: the buyer would not have them, or could not pay."""
 
@@ -402,7 +405,7 @@ def meaning(seen: Seen, read_at: datetime | None = None) -> Order:
     """The order as levels: what was ordered, shipped, cancelled, returned, and taken off the shop's own figure."""
     state, paid = PAYMENT.get(seen.payment, (OrderState.UNKNOWN, False))
     note = "" if seen.payment in PAYMENT else f"Shopify's financial status '{seen.payment}' is unknown; treated as open"
-    lines = tuple(_line(seen, line, pending=state is OrderState.PENDING) for line in seen.lines)
+    lines = tuple(_line(seen, line) for line in seen.lines)
     if seen.cancelled_at is not None:
         state = OrderState.CANCELLED
     elif lines and all(line.open == 0 for line in seen.lines):
@@ -421,7 +424,7 @@ def meaning(seen: Seen, read_at: datetime | None = None) -> Order:
     )
 
 
-def _line(seen: Seen, line: Line, *, pending: bool) -> OrderLine:
+def _line(seen: Seen, line: Line) -> OrderLine:
     shipped = tuple(sorted((left.shipment for left in seen.left if left.line == line.id), key=_when))
     back = [b for b in seen.back if b.line == line.id]
     sent = sum(shipment.units for shipment in shipped)
@@ -437,7 +440,7 @@ def _line(seen: Seen, line: Line, *, pending: bool) -> OrderLine:
         title=line.title,
         shipped=shipped,
         cancelled=cancelled,
-        freely=_freely(seen.reason, cancelled, restocked_cancel, pending),
+        freely=_freely(seen, cancelled, restocked_cancel),
         cancelled_at=_cancelled_at(seen, back) if cancelled else None,
         returned=min(sent, returned),
         restocked=min(sent, sum(b.units for b in put_back if b.type == "RETURN")),
@@ -460,10 +463,11 @@ def _cancelled(seen: Seen, line: Line, sent: int, back: Sequence[Back]) -> int:
     return min(rest, called_off, removed)
 
 
-def _freely(reason: str, cancelled: int, put_back: int, pending: bool) -> bool:
-    if reason == NOT_THERE:
+def _freely(seen: Seen, cancelled: int, put_back: int) -> bool:
+    """Whether cancelled units come back by themselves: the buyer's, the unpaid, and what the shop put back itself."""
+    if seen.reason == NOT_THERE:
         return False
-    return pending or put_back >= cancelled or reason in BUYER_REASONS
+    return put_back >= cancelled or seen.reason in BUYER_REASONS or seen.payment in NEVER_PAID
 
 
 def _cancelled_at(seen: Seen, back: Sequence[Back]) -> datetime | None:
@@ -539,7 +543,7 @@ def read_body(body: Mapping[str, Any]) -> Order | None:
             line=bare(part["line_item_id"]),
             units=int(part["quantity"]),
             type=str(part["restock_type"]).upper(),
-            restocked=True,
+            restocked=part.get("location_id", 0) is not None,  # no field says so, but where it came to does
             at=_time(r["created_at"]),
             returned=bool(r.get("return")),
         )

@@ -599,7 +599,7 @@ class Shop:
             "quantity": part.units,
             "restock": part.restock,
             "restocked": restocks and line["claimed"],
-            "location_id": place if restocks else None,
+            "location_id": place if restocks and line["claimed"] else None,
         }
 
     def edit(self, order_id: int, line_id: int, units: int, *, restock: bool = True) -> Doc:
