@@ -1092,11 +1092,11 @@ def receiver() -> Iterator[tuple[str, list[tuple[str, Any]], threading.Condition
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            self.send_response(204)
-            self.end_headers()
-            with arrived:
+            with arrived:  # before the answer: the next hint is not sent until then
                 got.append((self.headers["X-Sheets-Sync-Token"], body))
                 arrived.notify_all()
+            self.send_response(204)
+            self.end_headers()
 
         def log_message(self, *_: object) -> None:
             pass

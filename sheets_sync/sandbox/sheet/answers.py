@@ -11,6 +11,7 @@ from typing import Any
 
 from sheets_sync.sandbox.sheet import a1, mask
 from sheets_sync.sandbox.sheet.a1 import Box
+from sheets_sync.sandbox.sheet.conditions import behind_filter as behind_filter
 from sheets_sync.sandbox.sheet.display import show
 from sheets_sync.sandbox.sheet.grid import DEFAULT_HEIGHT, DEFAULT_WIDTH, Book, ErrorValue, Json, Style, Tab, Value
 from sheets_sync.sandbox.sheet.tabs import sheet_properties
@@ -239,26 +240,6 @@ def grid(book: Book, tab: Tab, box: Box, tree: mask.Mask | None = None) -> Json:
         data["columnMetadata"] = [_dimension(tab.columns[c], DEFAULT_WIDTH) for c in range(box.c0, box.c1)]
     _hang_metadata(book, tab, box, data)
     return data
-
-
-def behind_filter(tab: Tab) -> list[int]:
-    """Rows that the basic filter hides: those below its header that show a hidden value."""
-    if tab.basic_filter is None:
-        return []
-    kept = tab.basic_filter
-    specs = [(s.get("columnIndex") or 0, s.get("filterCriteria") or {}) for s in kept.get("filterSpecs") or ()]
-    specs += [(int(column), criteria) for column, criteria in (kept.get("criteria") or {}).items()]
-    hidden = [(column, set(criteria.get("hiddenValues") or ())) for column, criteria in specs]
-    place = kept.get("range") or {}
-    rows = range(
-        (place.get("startRowIndex") or 0) + 1, min(place.get("endRowIndex") or len(tab.values), len(tab.values))
-    )
-    return [r for r in rows if any(_as_shown(tab, r, column) in values for column, values in hidden)] if hidden else []
-
-
-def _as_shown(tab: Tab, row: int, column: int) -> str:
-    shape = ((tab.style(row, column) or {}).get("userEnteredFormat") or {}).get("numberFormat")
-    return show(tab.value(row, column), shape)
 
 
 def _hang_metadata(book: Book, tab: Tab, box: Box, data: Json) -> None:

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sheets_sync.sandbox.sheet import entered, formula, mask, metadata
+from sheets_sync.sandbox.sheet import conditions, entered, formula, mask, metadata
 from sheets_sync.sandbox.sheet.a1 import Box
 from sheets_sync.sandbox.sheet.display import show
 from sheets_sync.sandbox.sheet.draft import Draft, Refused, last_body_row, mask_of
 from sheets_sync.sandbox.sheet.grid import ErrorValue, Json, Style, Tab, Value, splice
+from sheets_sync.sandbox.sheet.moves import reordered
 
 TEXT_LIMIT = 50_000  # characters in a cell
 
@@ -259,12 +260,18 @@ def copy_paste(draft: Draft, body: Json) -> None:
         raise Refused(f"pasteType {what} is not known.")
     origin = draft.look(source.get("sheetId") or 0)
     box = draft.box(origin, source)
-    pieces = [cut(origin, row, box.c0, box.c1) for row in range(box.r0, box.r1)]
+    left_out = _left_out(draft, origin)
+    pieces = [cut(origin, row, box.c0, box.c1) for row in range(box.r0, box.r1) if row not in left_out]
     if body.get("pasteOrientation") == "TRANSPOSE":
         pieces = _transposed(pieces, box.width)
     tab = draft.tab(target.get("sheetId") or 0)
     place = draft.box(tab, target)
     _paste(draft, tab, place, pieces, what, box)
+
+
+def _left_out(draft: Draft, tab: Tab) -> frozenset[int]:
+    """Rows that a copy leaves out: none, or those behind a filter, whichever was asked for."""
+    return frozenset() if draft.unknowns.copies_hidden_rows else frozenset(conditions.behind_filter(tab))
 
 
 def _paste(draft: Draft, tab: Tab, place: Box, pieces: list[Piece], what: str, origin: Box) -> None:
@@ -275,10 +282,17 @@ def _paste(draft: Draft, tab: Tab, place: Box, pieces: list[Piece], what: str, o
     down = place.height // height if place.height % height == 0 and place.height else 1
     across = place.width // width if place.width % width == 0 and place.width else 1
     draft.box(tab, {"endRowIndex": place.r0 + down * height, "endColumnIndex": place.c0 + across * width})
-    for row in range(down * height):
+    rows = _rows_from(tab, place.r0, down * height, _left_out(draft, tab))
+    for row, r in enumerate(rows):
         for column in range(0, across * width, width):
-            r, c = place.r0 + row, place.c0 + column
+            c = place.c0 + column
             lay(tab, r, c, pieces[row % height], what, (r - origin.r0 - row % height, c - origin.c0))
+
+
+def _rows_from(tab: Tab, first: int, count: int, left_out: frozenset[int]) -> Sequence[int]:
+    if not left_out:
+        return range(first, first + count)
+    return [row for row in range(first, len(tab.values)) if row not in left_out][:count]
 
 
 def _transposed(pieces: list[Piece], width: int) -> list[Piece]:
@@ -332,7 +346,9 @@ def sort_range(draft: Draft, body: Json) -> None:
         if target != row:
             lay(tab, target, box.c0, pieces[row], offset=(target - row, 0))
     if box.width == len(tab.columns):
-        metadata.carry(draft, tab.sheet_id, "ROWS", {row: at for at, row in enumerate(order, box.r0)}.get)
+        places = {row: at for at, row in enumerate(order, box.r0)}
+        metadata.carry(draft, tab.sheet_id, "ROWS", places.get)
+        draft.moves.append(reordered(tab.sheet_id, places))
 
 
 def find_replace(draft: Draft, body: Json) -> Json:
@@ -376,9 +392,9 @@ def _search_places(draft: Draft, body: Json) -> list[tuple[Tab, Box]]:
 def _replace_in(
     draft: Draft, tab: Tab, row: int, column: int, pattern: re.Pattern[str], replacement: str, body: Json
 ) -> int:
-    if column in tab.formulas[row]:
-        return 0
     old = tab.value(row, column)
+    if column in tab.formulas[row] or not (isinstance(old, str) or draft.unknowns.replaces_in_numbers):
+        return 0
     text, hits = pattern.subn(replacement if body.get("searchByRegex") else lambda _: replacement, show(old))
     if hits:
         enter(draft, tab, row, column, text)
@@ -391,7 +407,7 @@ def enter(draft: Draft, tab: Tab, row: int, column: int, text: str) -> None:
     style = tab.style(row, column) or {}
     shape = style.get("userEnteredFormat") or {}
     kind = (shape.get("numberFormat") or {}).get("type")
-    read = entered.read(text, kind == "TEXT", draft.today)
+    read = entered.read(text, kind == "TEXT", draft.now.date())
     tab.put_values(row, column, [read.value])
     if read.formula is not None:
         tab.put_formula(row, column, read.formula)

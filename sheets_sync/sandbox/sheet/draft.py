@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import date
+from datetime import datetime
+from zoneinfo import ZoneInfo
 
 from sheets_sync.sandbox.sheet import a1, formula, mask
 from sheets_sync.sandbox.sheet.a1 import Box
 from sheets_sync.sandbox.sheet.grid import Book, Json, Tab
+from sheets_sync.sandbox.sheet.moves import Move
+from sheets_sync.sandbox.sheet.unknowns import DEFAULT, Unknowns
 
 CELL_LIMIT, COLUMN_LIMIT = 10_000_000, 18_278
 BOUNDS = ("startRowIndex", "endRowIndex", "startColumnIndex", "endColumnIndex")
@@ -20,16 +23,18 @@ class Refused(ValueError):
 class Draft:
     """The next state of a book, in the making.
 
-    `ids` yields fresh numbers for what a request leaves unnamed (the journal replays the same ones), `today` dates that
-    were typed without a year, `owner` is the address that owns the spreadsheet.
+    `ids` yields fresh numbers for what a request leaves unnamed (the journal replays the same ones), `now` is the time
+    of the batch, `owner` the address that owns the spreadsheet.
     """
 
-    def __init__(self, book: Book, ids: Iterator[int], today: date, owner: str) -> None:
+    def __init__(self, book: Book, ids: Iterator[int], now: datetime, owner: str, unknowns: Unknowns = DEFAULT) -> None:
         self.before = book
         self.book = book.copy()
-        self.ids, self.today, self.owner = ids, today, owner
+        self.ids, self.owner, self.unknowns = ids, owner, unknowns
+        self.now = now.astimezone(_zone(book))
+        self.names_gone: set[str] = set()  # of named ranges deleted in this batch, in lower case
+        self.moves: list[Move] = []  # rows and columns that changed their numbers, in order
         self._own: set[int] = set()
-        self._stale = False
 
     def finish(self) -> Book:
         """The next book: formulas reckoned, revision counted up."""
@@ -105,6 +110,13 @@ class Draft:
 
     def tabs_with_formulas(self) -> list[Tab]:
         return [self.tab(tab.sheet_id) for tab in self.book.tabs if tab.has_formulas]
+
+
+def _zone(book: Book) -> ZoneInfo:
+    try:
+        return ZoneInfo(book.properties.get("timeZone") or "Etc/GMT")
+    except (LookupError, OSError, ValueError):
+        return ZoneInfo("Etc/GMT")
 
 
 def _words(grid_range: Json) -> str:

@@ -57,7 +57,17 @@ INTERNAL = frozenset({"enterValues"})  # not to be had through the API
 
 def run(draft: Draft, requests: Sequence[Json]) -> list[Json]:
     """Apply all requests in order; raises Refused with the words that name the one to blame."""
-    return [_one(draft, index, request) for index, request in enumerate(requests)]
+    replies, refusals = [], []
+    for index, request in enumerate(requests):
+        try:
+            replies.append(_one(draft, index, request))
+        except Refused as refused:
+            if draft.unknowns.names_first_refusal:
+                raise
+            refusals.append(refused)
+    if refusals:
+        raise refusals[-1]
+    return replies
 
 
 def _one(draft: Draft, index: int, request: Json) -> Json:

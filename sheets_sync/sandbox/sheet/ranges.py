@@ -16,7 +16,10 @@ _RANGE_NAME = re.compile(r"^[^\W\d][\w.]{0,249}$")
 def _check_range_name(draft: Draft, name: str, but: str | None = None) -> None:
     if not _RANGE_NAME.match(name or "") or a1.area_of(name) or name.lower() in ("true", "false"):
         raise Refused(f"Invalid name for named range: {name}")
-    if any(n.name.lower() == name.lower() and n.named_range_id != but for n in draft.book.named.values()):
+    taken = {n.name.lower() for n in draft.book.named.values() if n.named_range_id != but}
+    if not draft.unknowns.name_is_free_at_once:
+        taken |= draft.names_gone
+    if name.lower() in taken:
         raise Refused(f"Cannot add named range with name {name}, a named range with that name already exists.")
 
 
@@ -26,6 +29,8 @@ def add_named_range(draft: Draft, body: Json) -> Json:
     _check_range_name(draft, name)
     if key and key in draft.book.named:
         raise Refused(f"Cannot add named range with id {key}, a named range with that id already exists.")
+    if not draft.unknowns.keeps_given_range_ids:
+        key = None
     named = NamedRange(key or str(draft.fresh_id()), name, stored_range(draft, wanted["range"]))
     draft.book.named[named.named_range_id] = named
     return {"addNamedRange": {"namedRange": {"namedRangeId": named.named_range_id, "name": name, "range": named.range}}}
@@ -53,7 +58,10 @@ def update_named_range(draft: Draft, body: Json) -> None:
 
 
 def delete_named_range(draft: Draft, body: Json) -> None:
+    if body.get("namedRangeId") not in draft.book.named and not draft.unknowns.refuses_missing_range:
+        return
     named = _known_range(draft, body.get("namedRangeId"))
+    draft.names_gone.add(named.name.lower())
     del draft.book.named[named.named_range_id]
 
 

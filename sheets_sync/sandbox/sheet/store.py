@@ -22,6 +22,7 @@ from sheets_sync.sandbox.sheet.a1 import Box
 from sheets_sync.sandbox.sheet.draft import Draft, Refused
 from sheets_sync.sandbox.sheet.grid import Book, Json, Tab, Value
 from sheets_sync.sandbox.sheet.kinds import run
+from sheets_sync.sandbox.sheet.unknowns import DEFAULT, Unknowns
 
 Who = Literal["api", "person"]
 DEFAULT_OWNER = "you@localhost"
@@ -63,8 +64,8 @@ Watcher = Callable[[Change], None]
 class Store:
     """Workbooks in memory and, with `data`, in a file. Safe for many threads."""
 
-    def __init__(self, data: Path | None = None, owner: str = DEFAULT_OWNER) -> None:
-        self.owner = owner
+    def __init__(self, data: Path | None = None, owner: str = DEFAULT_OWNER, unknowns: Unknowns = DEFAULT) -> None:
+        self.owner, self.unknowns = owner, unknowns
         self.epoch = secrets.token_hex(4)
         self.deleted: set[str] = set()
         self._books: dict[str, Book] = {}
@@ -115,7 +116,9 @@ class Store:
             self._books[book.spreadsheet_id] = book
         elif "requests" in entry:
             at = datetime.fromisoformat(entry["at"])
-            draft = Draft(self._books[entry["id"]], iter(entry["ids"]), at.date(), self.owner)
+            draft = Draft(
+                self._books[entry["id"]], iter(entry["ids"]), at, self.owner, Unknowns.of(entry.get("unknowns"))
+            )
             run(draft, entry["requests"])
             self._books[entry["id"]] = _stamped(draft.finish(), at)
         else:
@@ -160,7 +163,7 @@ class Store:
         if wanted and wanted[0].get("sheetId") is None:
             wanted[0]["sheetId"] = 0
         empty = Book(key, {**(properties or {}), "title": title}, created=now.isoformat(), modified=now.isoformat())
-        draft = Draft(empty, _fresh_ids(), now.date(), self.owner)
+        draft = Draft(empty, _fresh_ids(), now, self.owner)
         run(draft, [{"addSheet": {"properties": tab}} for tab in wanted])
         return self._add(draft.finish())
 
@@ -197,10 +200,12 @@ class Store:
         with self._lock:
             before = self.book(spreadsheet_id)
             now, ids = datetime.now(UTC), _Recorded(_fresh_ids())
-            draft = Draft(before, ids, now.date(), self.owner)
+            draft = Draft(before, ids, now, self.owner, self.unknowns)
             replies = run(draft, requests)
             book = _stamped(draft.finish(), now)
-            self._record({"at": now.isoformat(), "id": spreadsheet_id, "requests": requests, "ids": ids.drawn})
+            entry = {"at": now.isoformat(), "id": spreadsheet_id, "requests": requests, "ids": ids.drawn}
+            odd = self.unknowns.changed()
+            self._record(entry | ({"unknowns": odd} if odd else {}))
             self._books[spreadsheet_id] = book
             self._compact()
             change = Change(spreadsheet_id, book.revision, who, tuple(draft.touched()), *_place(book, requests))
