@@ -150,26 +150,26 @@ _STOCK_FRONT = (
     Column(
         NOTE, Writer.BOTH, "note", Format.TEXT, 180, "A remark for the edit in this row; taken with it, then cleared."
     ),
-    _service(COMMITTED, "committed", Format.NUMBER, 95, "Promised to buyers, not shipped yet."),
+    _service(COMMITTED, "committed", Format.NUMBER, 105, "Promised to buyers, not shipped yet."),
     _service(DAMAGED, "damaged", Format.NUMBER, 85, "Physically there, not sellable."),
     _service(AVAILABLE, "available", Format.NUMBER, 85, "On hand less Committed; negative when too much was sold."),
 )
 _STOCK_BACK = (
     _person(LOW_STOCK, "low_stock", Format.NUMBER, 115, "Available below this is coloured. Blank: never."),
     _service(STATUS, "status", Format.TEXT, 320, "What became of the last edit, and what is held or asked."),
-    _service(UPDATED, "updated", Format.DATETIME, 140, "When the service last wrote this row."),
+    _service(UPDATED, "updated", Format.DATETIME, 160, "When the service last wrote this row."),
 )
 
 LEDGER_COLUMNS = (
     _service(EVENT, "event", Format.NUMBER, 70, "The event's number in the ledger. Newest first."),
-    _service(WHEN, "when", Format.DATETIME, 140, "When it happened."),
+    _service(WHEN, "when", Format.DATETIME, 160, "When it happened."),
     _service(SKU, "sku", Format.TEXT, 130),
     _service(TITLE, "title", Format.TEXT, 220),
     _service(WHAT, "what", Format.TEXT, 100, "The kind of event."),
     _service(ON_HAND_CHANGE, "on_hand_change", Format.NUMBER, 110),
     _service(ON_HAND, "on_hand", Format.NUMBER, 80, "After this event."),
     _service(COMMITTED_CHANGE, "committed_change", Format.NUMBER, 130),
-    _service(COMMITTED, "committed", Format.NUMBER, 90, "After this event."),
+    _service(COMMITTED, "committed", Format.NUMBER, 105, "After this event."),
     _service(DAMAGED_CHANGE, "damaged_change", Format.NUMBER, 120),
     _service(DAMAGED, "damaged", Format.NUMBER, 85, "After this event."),
     _service(REASON, "reason", Format.TEXT, 100),
@@ -201,11 +201,11 @@ CHANNEL_COLUMNS = (
         "Tick when the figures look right: openings are written and pushing begins.",
         accent=True,
     ),
-    _service(STATE, "state", Format.TEXT, 140),
+    _service(STATE, "state", Format.TEXT, 240),
     _service(LISTINGS, "listings", Format.NUMBER, 80),
     _service(OUT_OF_STEP, "out_of_step", Format.NUMBER, 90, "Listings that do not show what they should yet."),
-    _service(LAST_PUSH, "last_push", Format.DATETIME, 140),
-    _service(LAST_ORDER, "last_order", Format.DATETIME, 140),
+    _service(LAST_PUSH, "last_push", Format.DATETIME, 160),
+    _service(LAST_ORDER, "last_order", Format.DATETIME, 160),
     _service(LAST_ERROR, "last_error", Format.TEXT, 300),
     _service(PROGRESS, "progress", Format.TEXT, 160),
 )
@@ -213,7 +213,7 @@ CHANNEL_COLUMNS = (
 
 REVIEW_COLUMNS = (
     _service(ID, "id", Format.TEXT, 80, "The question's name, also for `sheets-sync review`."),
-    _service(ASKED, "asked", Format.DATETIME, 140),
+    _service(ASKED, "asked", Format.DATETIME, 160),
     _service(SKU, "sku", Format.TEXT, 130),
     _service(SEEN, "seen", Format.TEXT, 420, "What happened, and what it is about."),
     _service(ANSWERS, "answers", Format.TEXT, 360, "The answers that you can choose, and what each of them does."),
@@ -248,7 +248,7 @@ def stock_columns(channel_titles: Sequence[str] = ()) -> tuple[Column, ...]:
             raise BadInput(f"the channel title {title!r} is already a header of the Stock tab; choose another title")
         used.add(title)
     shown = (
-        _service(title, f"channel:{title}", Format.NUMBER, 110, f"What {title} shows.") for title in channel_titles
+        _service(title, f"channel:{title}", Format.NUMBER, 125, f"What {title} shows.") for title in channel_titles
     )
     return (*_STOCK_FRONT, *shown, *_STOCK_BACK)
 
