@@ -306,8 +306,7 @@ class _ChannelPass:
             started = self.desk.started_at(view) is not None
         enabled = self.desk.settings.channels[self.name].enabled
         if started and enabled:
-            plan, _ = self.plan()
-            self._write([(s.listing, s.figure, s.expected) for s in plan.lower if s.figure is not None])
+            self._lower()
         if started:
             self._deliveries()
             self._read_orders()
@@ -364,6 +363,15 @@ class _ChannelPass:
 
     # writing --------------------------------------------------------------------------------------------------
 
+    def _lower(self) -> None:
+        """P3: what has to come down waits for no orders; without compare-and-set it is looked at first."""
+        plan, _ = self.plan()
+        self._write([(s.listing, s.figure, s.expected) for s in plan.lower if s.figure is not None])
+        down = [s for s in plan.look if s.figure is not None and s.expected is not None and s.figure < s.expected]
+        if down:
+            looked = [step.listing for step in down]
+            self._lower_now(looked, self._look(looked))
+
     def _look_and_write(self) -> None:
         """P3 to P6 for every listing of which we do not know enough, or that is to be raised."""
         plan, upto = self.plan()
@@ -378,8 +386,7 @@ class _ChannelPass:
     def _one_look(self, looked: Sequence[Listing], upto: int) -> list[Listing]:
         """Figures, then orders, then what may be written; returns the listings that need another look."""
         look_at = self.desk.clock()
-        sees = {f.ref: f for f in self.channel.figures([item.ref for item in looked])}
-        self._store_seen(looked, sees, look_at)
+        sees = self._look(looked)
         lowered = self._lower_now(looked, sees)
         begun, made = self._read_orders()
         rest = [item.ref for item in looked if item.ref not in lowered]
@@ -389,15 +396,23 @@ class _ChannelPass:
         self._write([(now[ref], figure, sees[ref].shows) for ref, figure in wanted.items()])
         return again
 
+    def _look(self, looked: Sequence[Listing]) -> dict[Ref, Figure]:
+        """What the listings show now, kept at once: what is noted later happened after this look began."""
+        at = self.desk.clock()
+        sees = {f.ref: f for f in self.channel.figures([item.ref for item in looked])}
+        self._store_seen(looked, sees, at)
+        return sees
+
     def _lower_now(self, looked: Sequence[Listing], sees: Mapping[Ref, Figure]) -> set[Ref]:
         """P3: what the look shows above its offer is lowered before the orders are read; unseen sales stay promised."""
         with self.desk.ledger.read() as view:
             available = availability(view)
         now = []
         for item in looked:
-            figure = self._decided(item, available, sees[item.ref])
-            shows = sees[item.ref].shows
-            if figure is not None and shows is not None and figure < shows:
+            figure, shows = self._decided(item, available, sees[item.ref]), sees[item.ref].shows
+            if figure is None or shows is None or figure >= shows:
+                continue
+            if shows != self.memory.refused_against.get(item.ref):  # P6
                 now.append((item, figure, shows))
         self._write(now)
         return {item.ref for item, _, _ in now}
