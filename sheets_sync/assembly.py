@@ -229,9 +229,11 @@ def start(desk: Desk, *, holder: str = "") -> onboarding.Started | None:
 
 
 def show(desk: Desk, workbook: Workbook) -> str:
-    """Bring the sheet up to date; says why where that was left to another process or to a person."""
+    """Bring the sheet up to date; says what keeps it from that. A running service does it by itself."""
     try:
         once = sync_once(desk, workbook, channels=False)
-    except (LeaseLost, SellerMustAct) as error:
+    except LeaseLost:
+        return ""
+    except SellerMustAct as error:
         return str(error)
     return "; ".join(once.problems)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import getpass
 import json
 import logging
 import os
@@ -31,7 +32,19 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from sheets_sync import __version__, assembly, channel_sync, config, demo, logs, onboarding, sync, views
+from sheets_sync import (
+    __version__,
+    answering,
+    assembly,
+    channel_sync,
+    config,
+    demo,
+    logs,
+    onboarding,
+    review,
+    sync,
+    views,
+)
 from sheets_sync.config import Settings
 from sheets_sync.desk import Books, Desk
 from sheets_sync.errors import ConfigError, NextPass, OtherSide, SellerMustAct, SheetsSyncError
@@ -168,6 +181,8 @@ app = typer.Typer(
 )
 ledger_app = typer.Typer(no_args_is_help=True, help="Show, prove and export the ledger.")
 sandbox_app = typer.Typer(no_args_is_help=True, help="A local sheet and local shops, to rehearse with.")
+review_app = typer.Typer(help="List the open questions, and answer them.")
+app.add_typer(review_app, name="review")
 app.add_typer(ledger_app, name="ledger")
 app.add_typer(sandbox_app, name="sandbox")
 
@@ -293,10 +308,12 @@ def import_(ctx: typer.Context) -> None:
             for name, count in counts.items():
                 unmatched = sum(item.sku is None for item in view.listings(name))
                 table.add_row(desk.titles[name], str(count), str(unmatched))
-        _say(table)
+            begun = desk.started_at(view) is not None
+        _say(table, "No count was changed and nothing was pushed.")
         _show_in_sheet(desk)
-    _say("Nothing was counted or pushed. Look at the figures, in the sheet or by `sheets-sync stock`.")
-    _say("Are they right? Then: sheets-sync start (or tick Start in the Channels tab).")
+    if not begun:
+        _say("Look at the figures, in the sheet or by `sheets-sync stock`.")
+        _say("Are they right? Then: sheets-sync start (or tick Start in the Channels tab).")
 
 
 def _bar_for_each(bars: Progress, desk: Desk) -> onboarding.Progress:
@@ -326,7 +343,7 @@ def start(ctx: typer.Context) -> None:
         if started is None:
             _say("`sheets-sync run` is at work: it was asked to start, and does so within seconds.")
             return
-        _say(f"{len(started.opened)} SKUs were opened.")
+        _say(f"{len(started.opened)} SKUs were opened." if started.opened else "Nothing was left to open.")
         if started.moving:
             _say(
                 f"{len(started.moving)} were being sold just now, so run start again: {', '.join(started.moving[:20])}"
@@ -488,6 +505,60 @@ def _stock_table(rows: Sequence[dict[str, Any]], titles: Sequence[str]) -> Table
         figures += (None,) * (len(numbers) - len(figures))
         table.add_row(_cell(row["sku"]), _cell(row["title"]), *map(_cell, figures), _cell(row["status"]))
     return table
+
+
+@review_app.callback(invoke_without_command=True)
+def review_(ctx: typer.Context) -> None:
+    """List the open questions, with the answers that each can be given; `review answer` gives one."""
+    if ctx.invoked_subcommand is not None:
+        return
+    with _at_desk(ctx) as desk, desk.ledger.read() as view:
+        questions = view.questions()
+    table = _table("Id", "SKU", "Seen", "Answers", kept=("Id", "SKU"))
+    for question in questions:
+        answers = review.words(question)
+        table.add_row(review.short_id(question), *map(_cell, (question.sku, question.text, answers)))
+    _say(table if questions else "Nothing is asked.")
+
+
+@review_app.command("answer")
+def review_answer(
+    ctx: typer.Context,
+    id: Annotated[str, typer.Argument(metavar="ID", help="The question, as `review` lists it.")],
+    word: Annotated[str, typer.Argument(metavar="WORD", help='The answer, in quotes: "put back".')],
+    units: Annotated[
+        int | None, typer.Option(min=1, help="Of how many units, where not of all.", show_default=False)
+    ] = None,
+    note: Annotated[str, typer.Option(help="A remark for the event.", show_default=False)] = "",
+) -> None:
+    """Answer one question."""
+    with _at_desk(ctx) as desk:
+        _say_recorded(answering.answer(desk, id, word, units=units, note=note, actor=_actor()))
+
+
+@app.command()
+def undo(
+    ctx: typer.Context,
+    what: Annotated[str, typer.Argument(metavar="EVENT|BATCH", help="An event's number, or a batch's name.")],
+    note: Annotated[str, typer.Option(help="A remark for the reversal.", show_default=False)] = "",
+) -> None:
+    """Strike an event, or a whole batch; what happened since stays."""
+    with _at_desk(ctx) as desk:
+        _say_recorded(answering.undo(desk, what, note=note, actor=_actor()))
+
+
+def _actor() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):  # no name is known for this user
+        return "cli"
+
+
+def _say_recorded(events: Sequence[Event]) -> None:
+    for event in events:
+        _say(f"recorded  {_told(event.fact, event.change)}; on hand {event.balance.on_hand}")
+    if not events:
+        _say("Done. No event was needed.")
 
 
 @ledger_app.command("show")
@@ -687,14 +758,18 @@ def demo_command(
 
 def _welcome(parts: demo.Parts) -> Panel:
     lines = Text()
-    for what, where in parts.addresses():
-        lines.append(f"{what:<22}", style="bold")
+    addresses = parts.addresses()
+    width = 2 + max(len(what) for what, _ in addresses)
+    for what, where in addresses:
+        lines.append(what.ljust(width), style="bold")
         lines.append(f"{where}\n", style="cyan")
     lines.append("\nThree things to try\n", style="bold")
     for number, text in enumerate(parts.to_try(), start=1):
         lines.append(f" {number}. {text}\n")
     lines.append(f"\nThe log is {parts.log}. Ctrl-C ends everything; `make demo` goes on from there.", style="dim")
-    return Panel(lines, title="sheets-sync demo", border_style="green", padding=(1, 2), width=None)
+    return Panel(
+        lines, title="sheets-sync demo", border_style="green", padding=(1, 2), width=min(_console().width, 100)
+    )
 
 
 def _open(page: str) -> None:

@@ -28,6 +28,7 @@ from sheets_sync.errors import ConfigError, SheetNotReady
 from sheets_sync.sandbox import shops
 from sheets_sync.sandbox.sheet import server as local_sheet
 from sheets_sync.sandbox.shops import Seed
+from sheets_sync.sheet import tabs
 
 LOG = "demo.log"
 MARKER = "demo.json"
@@ -247,7 +248,7 @@ def running(folder: Path, said: Said = lambda _: None) -> Iterator[Parts]:
             local_sheet.serve(folder / "sheet.jsonl", port=ports["sheet"], notify_url=notify, notify_secret=token)
         )
         if SPREADSHEET not in {book.spreadsheet_id for book in sheet.store.books()}:
-            sheet.store.create(TITLE, SPREADSHEET, tabs=("Sheet1",), properties={"timeZone": _time_zone()})
+            sheet.store.create(TITLE, SPREADSHEET, tabs=(tabs.STOCK,), properties={"timeZone": _time_zone()})
         stores = {name: stack.enter_context(_shop(folder, name, ports[name])) for name in TITLES}
         settings = _settings(folder, ports, sheet.base_url, stores)
         desk = stack.enter_context(assembly.desk_of(settings))
