@@ -5,6 +5,7 @@ Fixtures: `local_sheet` (running, in memory, with `faults` between), `faults`, `
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -16,6 +17,8 @@ import pytest
 from google.auth.credentials import AnonymousCredentials
 from gspread.http_client import HTTPClient
 
+from sheets_sync.sandbox.sheet.grid import Book
+from sheets_sync.sandbox.sheet.quotas import error_of
 from sheets_sync.sandbox.sheet.server import DROPPED, Answer, Call, Proceed, Running, serve
 from tests.discovery import answer_problems, request_problems
 
@@ -33,13 +36,14 @@ def is_read(call: Call) -> bool:
     return call.method == "GET" and call.path.startswith("/v4/")
 
 
-def refusal(status: int, name: str, message: str) -> Answer:
+def refusal(status: int, name: str, message: str, details: list[Any] | None = None) -> Answer:
     """An error answer of Google's shape."""
-    body = f'{{"error": {{"code": {status}, "message": "{message}", "status": "{name}"}}}}'
+    error: dict[str, Any] = {"code": status, "message": message, "status": name}
+    body = json.dumps({"error": error | ({"details": details} if details else {})})
     return Answer(status, {"Content-Type": "application/json; charset=UTF-8"}, body.encode())
 
 
-QUOTA = refusal(429, "RESOURCE_EXHAUSTED", "Quota exceeded for quota metric 'Write requests'")
+QUOTA = refusal(429, "RESOURCE_EXHAUSTED", **error_of("Write", 60, per_user=True))
 UNAVAILABLE = refusal(503, "UNAVAILABLE", "The service is currently unavailable.")
 
 
@@ -66,8 +70,8 @@ class Faults:
         return order[1](call, checked) if order else checked()
 
     def _checked(self, call: Call, proceed: Proceed) -> Proceed:
-        def run() -> Answer:
-            answer = proceed()
+        def run(stale: Book | None = None) -> Answer:
+            answer = proceed(stale)
             if call.path != "/token" and len(answer.body) < CHECKED:
                 self.problems += answer_problems(call.method, call.path, answer.status, answer.body)
             if answer.status == 200 and len(call.body) < CHECKED and call.path.startswith("/v4/"):
@@ -120,6 +124,19 @@ class Faults:
 
         self.order(fault, match)
         return held
+
+    def stale(self, book: Book, match: Match = is_read) -> None:
+        """A read is answered from that older state of its workbook (`store.book(key)`, kept from before a write)."""
+        self.order(lambda call, proceed: proceed(book), match)
+
+    def slow(self, until: threading.Event, match: Match = is_batch_update) -> None:
+        """Nothing happens until the event is set (or the deadline passes); then it is applied and answered."""
+
+        def fault(call: Call, proceed: Proceed) -> Answer:
+            until.wait(DEADLINE)
+            return proceed()
+
+        self.order(fault, match)
 
     def just_before(self, act: Callable[[], object], match: Match = is_batch_update) -> None:
         """Something happens (someone types) between the last request and this one."""

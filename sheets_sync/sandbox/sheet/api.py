@@ -16,7 +16,7 @@ import orjson
 from flask import Blueprint, Response, request
 from werkzeug.exceptions import InternalServerError, RequestEntityTooLarge
 
-from sheets_sync.sandbox.sheet import a1, answers, mask
+from sheets_sync.sandbox.sheet import a1, answers, mask, quotas
 from sheets_sync.sandbox.sheet.a1 import Box
 from sheets_sync.sandbox.sheet.draft import Refused
 from sheets_sync.sandbox.sheet.grid import Book, Json, Tab
@@ -28,6 +28,7 @@ SPREADSHEET = "application/vnd.google-apps.spreadsheet"
 RENDER = ("FORMATTED_VALUE", "UNFORMATTED_VALUE", "FORMULA")
 INPUT = ("RAW", "USER_ENTERED")
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+STALE = "local_sheet.stale"  # in the WSGI environment: the Book that this read is answered from
 _GOOGLE_ID = re.compile(r"^1[A-Za-z0-9_-]{43}$")
 
 
@@ -43,15 +44,25 @@ def invalid(message: str, details: list[Json] | None = None) -> Problem:
     return Problem(400, "INVALID_ARGUMENT", message, details)
 
 
-def blueprint(store: Store) -> Blueprint:
-    """All routes of the two APIs, and the token endpoint."""
+def blueprint(store: Store, meter: quotas.Meter | None = None) -> Blueprint:
+    """All routes of the two APIs, and the token endpoint; with a meter, Sheets' quotas."""
     api = Blueprint("api", __name__)
     _Sheets(store).register(api)
     _Drive(store).register(api)
 
     @api.post("/token")
     def token() -> Response:
-        return reply({"access_token": secrets.token_urlsafe(24), "expires_in": 3600, "token_type": "Bearer"})
+        given = quotas.token_for(request.form.get("assertion", ""), secrets.token_urlsafe(24))
+        return reply({"access_token": given, "expires_in": 3600, "token_type": "Bearer"})
+
+    @api.before_request
+    def metered() -> None:
+        if meter is None or not request.path.startswith("/v4/"):
+            return
+        user = request.args.get("quotaUser") or quotas.user_of(request.headers.get("Authorization", ""))
+        refusal = meter.take(user, quotas.is_read(request.method, request.path))
+        if refusal:
+            raise Problem(429, "RESOURCE_EXHAUSTED", **refusal)
 
     @api.errorhandler(Problem)
     def problem(error: Problem) -> Response:
@@ -151,6 +162,11 @@ class _Sheets:
     def __init__(self, store: Store) -> None:
         self.store = store
 
+    def seen(self, key: str) -> Book:
+        """The workbook that a read is answered from: as it stands, or an older one where a test asks for that."""
+        older: Book | None = request.environ.get(STALE)
+        return older if older is not None and older.spreadsheet_id == key else self.store.book(key)
+
     def register(self, api: Blueprint) -> None:
         root = "/v4/spreadsheets"
         for rule, method, view in (
@@ -181,12 +197,12 @@ class _Sheets:
         return masked(answers.spreadsheet(book := self.store.create(title, tabs=tabs, properties=wanted), _url(book)))
 
     def get(self, key: str) -> Response:
-        book = self.store.book(key)
+        book = self.seen(key)
         places = [area_in(book, text) for text in request.args.getlist("ranges")]
         return reply(answers.spreadsheet(book, _url(book), places, _flag("includeGridData"), _mask()))
 
     def get_by_filter(self, key: str) -> Response:
-        book, body = self.store.book(key), _body()
+        book, body = self.seen(key), _body()
         places = [_filter_place(book, item) for item in body.get("dataFilters") or ()]
         return reply(answers.spreadsheet(book, _url(book), places, _flag("includeGridData", body), _mask()))
 
@@ -237,16 +253,16 @@ class _Sheets:
         )
 
     def values_get(self, key: str, where: str) -> Response:
-        book = self.store.book(key)
+        book = self.seen(key)
         return masked(self._read(book, *area_in(book, where), request.args))
 
     def values_batch_get(self, key: str) -> Response:
-        book = self.store.book(key)
+        book = self.seen(key)
         ranges = [self._read(book, *area_in(book, text), request.args) for text in request.args.getlist("ranges")]
         return masked({"spreadsheetId": key} | ({"valueRanges": ranges} if ranges else {}))
 
     def values_get_by_filter(self, key: str) -> Response:
-        book, body = self.store.book(key), _body()
+        book, body = self.seen(key), _body()
         filters = body.get("dataFilters") or []
         read = [(self._read(book, *_filter_place(book, item), body), item) for item in filters]
         matched = [{"valueRange": values, "dataFilters": [item]} for values, item in read]
@@ -342,7 +358,7 @@ class _Sheets:
     # developer metadata
 
     def metadata_get(self, key: str, number: int) -> Response:
-        found = self.store.book(key).metadata.get(number)
+        found = self.seen(key).metadata.get(number)
         if found is None:
             raise Problem(404, "NOT_FOUND", f"No developer metadata with id: {number}")
         return masked(found)
@@ -350,7 +366,7 @@ class _Sheets:
     def metadata_search(self, key: str) -> Response:
         filters = [f for f in _body().get("dataFilters") or () if "developerMetadataLookup" in f]
         matched = []
-        for item in self.store.book(key).metadata.values():
+        for item in self.seen(key).metadata.values():
             hits = [f for f in filters if matches(item, f["developerMetadataLookup"])]
             if hits:
                 matched.append({"developerMetadata": item, "dataFilters": hits})

@@ -16,15 +16,18 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
 
 from cheroot import wsgi
 from flask import Flask
 
 from sheets_sync.sandbox.sheet import api, page
+from sheets_sync.sandbox.sheet.grid import Book
 from sheets_sync.sandbox.sheet.notify import Notifier
+from sheets_sync.sandbox.sheet.quotas import Meter, Quotas
 from sheets_sync.sandbox.sheet.store import DEFAULT_OWNER, Store
+from sheets_sync.sandbox.sheet.unknowns import DEFAULT, Unknowns
 
 THREADS = 40  # more than the page's streams may hold, see page.STREAMS
 LARGEST_BODY = 64 * 1024 * 1024  # bytes
@@ -56,7 +59,13 @@ class _Dropped:
 
 DROPPED: Final = _Dropped()  # instead of an Answer: the connection is cut without one
 
-Proceed = Callable[[], Answer]
+
+class Proceed(Protocol):
+    """Applies the request and gives its answer. A read can be answered from an older state of its workbook."""
+
+    def __call__(self, stale: Book | None = None) -> Answer: ...
+
+
 Middleware = Callable[[Call, Proceed], Answer | _Dropped]
 
 
@@ -76,7 +85,7 @@ class Doorman:
         if self.middleware is None or not environ["PATH_INFO"].startswith(("/v4/", "/drive/", "/token")):
             return self.app(environ, start_response)
         call = _call(environ)
-        answer = self.middleware(call, lambda: _proceed(self.app, environ, call))
+        answer = self.middleware(call, lambda stale=None: _proceed(self.app, environ, call, stale))
         if isinstance(answer, _Dropped):
             raise ConnectionResetError(errno.ECONNRESET, "dropped")  # cheroot closes the connection without a word
         start_response(f"{answer.status} {HTTPStatus(answer.status).phrase}", list(answer.headers.items()))
@@ -104,14 +113,14 @@ def _call(environ: dict[str, Any]) -> Call:
     return Call(environ["REQUEST_METHOD"], environ["PATH_INFO"], environ.get("QUERY_STRING", ""), headers, body)
 
 
-def _proceed(app: Flask, environ: dict[str, Any], call: Call) -> Answer:
+def _proceed(app: Flask, environ: dict[str, Any], call: Call, stale: Book | None) -> Answer:
     answered: list[Any] = []
 
     def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Callable[[bytes], object]:
         answered[:] = [int(status.split()[0]), dict(headers)]
         return answered.append
 
-    fresh = {**environ, "wsgi.input": io.BytesIO(call.body), "CONTENT_LENGTH": str(len(call.body))}
+    fresh = {**environ, "wsgi.input": io.BytesIO(call.body), "CONTENT_LENGTH": str(len(call.body)), api.STALE: stale}
     fresh.pop("HTTP_TRANSFER_ENCODING", None)
     body = b"".join(app(fresh, start))
     return Answer(answered[0], answered[1], body)
@@ -147,12 +156,12 @@ class Running:
         self.close()
 
 
-def create_app(store: Store) -> Flask:
+def create_app(store: Store, quotas: Quotas | None = None) -> Flask:
     """The Flask app over a store: both APIs and the page."""
     app = Flask(__name__, static_folder="static", static_url_path="/static")
     app.url_map.merge_slashes = False
     app.config["MAX_CONTENT_LENGTH"] = LARGEST_BODY
-    app.register_blueprint(api.blueprint(store))
+    app.register_blueprint(api.blueprint(store, Meter(quotas) if quotas else None))
     app.register_blueprint(page.blueprint(store))
     return app
 
@@ -166,19 +175,25 @@ def serve(
     middleware: Middleware | None = None,
     owner: str = DEFAULT_OWNER,
     hosts: Iterable[str] = (),
+    quotas: Quotas | None = None,
+    unknowns: Unknowns = DEFAULT,
 ) -> Running:
     """Start a local sheet server in threads of its own.
 
     `data`: the file that keeps the workbooks; None keeps them in memory. Port 0 takes a free one. `notify_url` is told
     of every edit made at the page, with `notify_secret` in X-Sheets-Sync-Token. `hosts`: further names under which it
-    may be reached. Raises DataFileError where the file can not be used, OSError where the port is taken.
+    may be reached. `quotas`: Google's limits a minute, off unless given. `unknowns`: how it behaves where nobody knows
+    what Google does. Raises DataFileError where the file can not be used, OSError where the port is taken.
     """
-    store = Store(data, owner)
+    store = Store(data, owner, unknowns)
     try:
         notifier = Notifier(store, notify_url, notify_secret or "") if notify_url else None
         allowed = frozenset({"127.0.0.1", "localhost", "::1", host, *hosts})
         server = wsgi.Server(
-            (host, port), Doorman(create_app(store), allowed, middleware), numthreads=THREADS, request_queue_size=128
+            (host, port),
+            Doorman(create_app(store, quotas), allowed, middleware),
+            numthreads=THREADS,
+            request_queue_size=128,
         )
         server.max_request_body_size = LARGEST_BODY
         server.shutdown_timeout = 2
@@ -198,10 +213,11 @@ def run(
     notify_secret: str | None = None,
     ready: Callable[[Running], object] | None = None,
     stop: threading.Event | None = None,
+    quotas: Quotas | None = None,
 ) -> None:
     """Serve until `stop` is set or Ctrl-C; `ready` is told the running server as soon as it answers."""
     stop = stop or threading.Event()
-    with serve(data, host, port, notify_url, notify_secret) as running:
+    with serve(data, host, port, notify_url, notify_secret, quotas=quotas) as running:
         if ready:
             ready(running)
         try:
