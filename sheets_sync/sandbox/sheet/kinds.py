@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from sheets_sync.sandbox.sheet import cells, mask, metadata, ranges, tabs
+from sheets_sync.sandbox.sheet import cells, mask, metadata, ranges, tabs, undo
 from sheets_sync.sandbox.sheet.draft import Draft, Refused
 from sheets_sync.sandbox.sheet.grid import Json
 
@@ -38,7 +38,9 @@ KINDS: dict[str, Handler] = {
     "insertDimension": tabs.insert_dimension,
     "mergeCells": ranges.merge_cells,
     "moveDimension": tabs.move_dimension,
+    "orderRows": undo.order_rows,
     "repeatCell": cells.repeat_cell,
+    "restoreCells": undo.restore_cells,
     "setBasicFilter": ranges.set_basic_filter,
     "setDataValidation": ranges.set_data_validation,
     "sortRange": cells.sort_range,
@@ -52,7 +54,7 @@ KINDS: dict[str, Handler] = {
     "updateSheetProperties": tabs.update_sheet_properties,
     "updateSpreadsheetProperties": tabs.update_spreadsheet_properties,
 }
-INTERNAL = frozenset({"enterValues"})  # not to be had through the API
+INTERNAL = frozenset({"enterValues", "orderRows", "restoreCells"})  # not to be had through the API
 
 
 def run(draft: Draft, requests: Sequence[Json]) -> list[Json]:

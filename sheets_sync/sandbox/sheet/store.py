@@ -20,12 +20,16 @@ from typing import Any, Literal
 from sheets_sync.sandbox.sheet import a1, journal
 from sheets_sync.sandbox.sheet.a1 import Box
 from sheets_sync.sandbox.sheet.draft import Draft, Refused
-from sheets_sync.sandbox.sheet.grid import Book, Json, Tab, Value
+from sheets_sync.sandbox.sheet.grid import Book, Json, NamedRange, Tab, Value
 from sheets_sync.sandbox.sheet.kinds import run
+from sheets_sync.sandbox.sheet.moves import Move
 from sheets_sync.sandbox.sheet.unknowns import DEFAULT, Unknowns
+from sheets_sync.sandbox.sheet.versions import History, Version
 
 Who = Literal["api", "person"]
 DEFAULT_OWNER = "you@localhost"
+RING = 2048  # changes of a workbook that are remembered for pages that come back
+KEPT_ROWS = 200_000  # rows of old versions that are written to the file when it is written anew; older ones are lost
 _ID_LETTERS = string.ascii_letters + string.digits + "-_"
 
 
@@ -47,6 +51,8 @@ class Change:
     tabs: tuple[int, ...]
     title: str = ""
     range: str = ""
+    moves: tuple[Move, ...] = ()  # rows and columns that changed their numbers
+    torn: bool = False  # an old version came back: no row can be found again by its number
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +62,11 @@ class Applied:
     replies: list[Json]
     before: Book
     book: Book
+    moves: tuple[Move, ...] = ()
 
 
+Requests = Sequence[Json] | Callable[[Book], Sequence[Json]]
+Check = Callable[[Book], None]
 Watcher = Callable[[Change], None]
 
 
@@ -71,7 +80,8 @@ class Store:
         self._books: dict[str, Book] = {}
         self._lock = threading.Lock()
         self._changed = threading.Condition()
-        self._changes: deque[Change] = deque(maxlen=256)
+        self._changes: dict[str, deque[Change]] = {}
+        self._history: dict[str, History] = {}
         self._watchers: list[Watcher] = []
         self._closed = False
         self._journal = journal.Journal(data) if data else None
@@ -94,6 +104,7 @@ class Store:
         yield {"deleted": sorted(self.deleted)}
         for book in self._books.values():
             yield {"book": journal.packed(book)}
+            yield from _kept_versions(book, self._history.get(book.spreadsheet_id) or History())
 
     def _restore(self, kept: journal.Journal) -> None:
         try:
@@ -114,17 +125,21 @@ class Store:
         if "book" in entry:
             book = journal.unpacked(entry["book"])
             self._books[book.spreadsheet_id] = book
+            if "restored" in entry:
+                self._remember(book, "person", datetime.fromisoformat(entry["at"]), entry["restored"])
+        elif "version" in entry:
+            self._history.setdefault(entry["id"], History()).put(_unpacked_version(entry, self._books[entry["id"]]))
         elif "requests" in entry:
             at = datetime.fromisoformat(entry["at"])
             draft = Draft(
                 self._books[entry["id"]], iter(entry["ids"]), at, self.owner, Unknowns.of(entry.get("unknowns"))
             )
             run(draft, entry["requests"])
-            self._books[entry["id"]] = _stamped(draft.finish(), at)
+            self._books[entry["id"]] = book = _stamped(draft.finish(), at)
+            self._remember(book, entry.get("who", "api"), at)
         else:
             for key in map(str, entry.get("deleted", ())):
-                self._books.pop(key, None)
-                self.deleted.add(key)
+                self._forget(key)
 
     def _record(self, entry: Json) -> None:
         if self._closed:
@@ -190,29 +205,95 @@ class Store:
         with self._lock:
             self.book(spreadsheet_id)
             self._record({"deleted": [spreadsheet_id]})
-            del self._books[spreadsheet_id]
-            self.deleted.add(spreadsheet_id)
+            self._forget(spreadsheet_id)
+
+    def _forget(self, spreadsheet_id: str) -> None:
+        for kept in (self._books, self._changes, self._history):
+            kept.pop(spreadsheet_id, None)
+        self.deleted.add(spreadsheet_id)
 
     # changing
 
-    def apply(self, spreadsheet_id: str, requests: Sequence[Json], who: Who = "api") -> Applied:
-        """Apply a batch whole and in order, or refuse it whole; raises Refused, Unknown."""
+    def apply(self, spreadsheet_id: str, requests: Requests, who: Who = "api", check: Check | None = None) -> Applied:
+        """Apply a batch whole and in order, or refuse it whole; raises Refused, Unknown.
+
+        `requests` may be made from the workbook as it is by then. `check` is shown the next workbook and may raise
+        Refused. Both are called under the lock.
+        """
         with self._lock:
             before = self.book(spreadsheet_id)
+            if callable(requests):
+                requests = requests(before)
             now, ids = datetime.now(UTC), _Recorded(_fresh_ids())
             draft = Draft(before, ids, now, self.owner, self.unknowns)
             replies = run(draft, requests)
             book = _stamped(draft.finish(), now)
-            entry = {"at": now.isoformat(), "id": spreadsheet_id, "requests": requests, "ids": ids.drawn}
+            if check:
+                check(book)
+            entry = {"at": now.isoformat(), "id": spreadsheet_id, "who": who, "requests": requests, "ids": ids.drawn}
             odd = self.unknowns.changed()
             self._record(entry | ({"unknowns": odd} if odd else {}))
+            self._remember(before, "api", datetime.fromisoformat(before.modified), first=True)
             self._books[spreadsheet_id] = book
+            self._remember(book, who, now)
             self._compact()
-            change = Change(spreadsheet_id, book.revision, who, tuple(draft.touched()), *_place(book, requests))
+            moves = tuple(draft.moves)
+            change = Change(spreadsheet_id, book.revision, who, tuple(draft.touched()), *_place(book, requests), moves)
             self._publish(change)
         for watcher in self._watchers:
             watcher(change)
-        return Applied(replies, before, book)
+        return Applied(replies, before, book, moves)
+
+    # versions
+
+    def versions(self, spreadsheet_id: str) -> list[Version]:
+        """The old versions of a workbook and, last, the one that stands; raises Unknown."""
+        with self._lock:
+            book = self.book(spreadsheet_id)
+            self._remember(book, "api", datetime.fromisoformat(book.modified), first=True)
+            return list(self._history[spreadsheet_id])
+
+    def version(self, spreadsheet_id: str, number: int) -> Book:
+        """The workbook as it stood at that version; raises Unknown."""
+        with self._lock:
+            self.book(spreadsheet_id)
+            version = (self._history.get(spreadsheet_id) or History()).find(number)
+        if version is None:
+            raise Unknown(f"{spreadsheet_id} has no version {number}")
+        return version.book
+
+    def restore(self, spreadsheet_id: str, version: int, named_ranges: bool | None = None) -> Book:
+        """Bring an old version back, as a new one; raises Unknown.
+
+        `named_ranges`: whether its named ranges come back with it or those of today stay; what Google does is not
+        known, and None takes what `unknowns` says.
+        """
+        old, now = self.version(spreadsheet_id, version), datetime.now(UTC)
+        with self._lock:
+            today = self.book(spreadsheet_id)
+            book = _stamped(old.copy(), now)
+            book.revision = today.revision + 1
+            if not (self.unknowns.restores_named_ranges if named_ranges is None else named_ranges):
+                book.named = _named_in(book, today)
+            says = f"Version of {datetime.fromisoformat(old.modified):%Y-%m-%d %H:%M} restored"
+            self._record({"at": now.isoformat(), "book": journal.packed(book), "restored": says})
+            self._books[spreadsheet_id] = book
+            self._remember(book, "person", now, says)
+            self._compact()
+            tabs = {tab.sheet_id for tab in (*today.tabs, *book.tabs)}
+            change = Change(spreadsheet_id, book.revision, "person", tuple(tabs), torn=True)
+            self._publish(change)
+        for watcher in self._watchers:
+            watcher(change)
+        return book
+
+    def _remember(self, book: Book, who: str, at: datetime, says: str = "", *, first: bool = False) -> None:
+        """Keep the workbook as a version; `first`: only where there is none yet."""
+        history = self._history.setdefault(book.spreadsheet_id, History())
+        if not first:
+            history.add(book, who, at, says)
+        elif not len(history):
+            history.add(book, who, at, apart=True)
 
     # watching
 
@@ -222,18 +303,28 @@ class Store:
 
     def _publish(self, change: Change) -> None:
         with self._changed:
-            self._changes.append(change)
+            ring = self._changes.setdefault(change.spreadsheet_id, deque(maxlen=RING))
+            ring.append(change)
             self._changed.notify_all()
 
     def wait(self, spreadsheet_id: str, revision: int, timeout: float) -> list[Change]:
         """Changes of a workbook after a revision; waits for one up to `timeout` seconds. Empty: none came."""
 
         def newer() -> list[Change]:
-            return [c for c in self._changes if c.spreadsheet_id == spreadsheet_id and c.revision > revision]
+            return [c for c in self._changes.get(spreadsheet_id) or () if c.revision > revision]
 
         with self._changed:
             self._changed.wait_for(lambda: self._closed or bool(newer()), timeout)
             return newer()
+
+    def since(self, spreadsheet_id: str, revision: int) -> list[Change] | None:
+        """All changes after a revision; None where some are forgotten, or an old version came back since."""
+        with self._changed:
+            newer = [c for c in self._changes.get(spreadsheet_id) or () if c.revision > revision]
+        now = newer[-1].revision if newer else self.book(spreadsheet_id).revision
+        if now - revision != len(newer) or any(change.torn for change in newer):
+            return None
+        return newer
 
     @property
     def closed(self) -> bool:
@@ -360,6 +451,49 @@ def _area_of_range(grid_range: Json) -> a1.Area:
         grid_range.get("endRowIndex"),
         grid_range.get("startColumnIndex") or 0,
         grid_range.get("endColumnIndex"),
+    )
+
+
+def _named_in(book: Book, today: Book) -> dict[str, NamedRange]:
+    """The named ranges of today in a workbook that came back; one whose tab is not there names nothing any more."""
+    there = {tab.sheet_id for tab in book.tabs}
+    return {
+        key: named
+        if named.range is None or (named.range.get("sheetId") or 0) in there
+        else NamedRange(key, named.name, None)
+        for key, named in today.named.items()
+    }
+
+
+def _kept_versions(book: Book, history: History) -> Iterator[Json]:
+    """The newest versions for the file; the one that stands is in the file already."""
+    room, kept = KEPT_ROWS, []
+    for version in reversed(list(history)):
+        room -= sum(len(tab.values) for tab in version.book.tabs) if version.book is not book else 0
+        if room < 0:
+            break
+        kept.append(version)
+    for version in reversed(kept):
+        yield {
+            "version": version.number,
+            "id": book.spreadsheet_id,
+            "who": version.who,
+            "began": version.began.isoformat(),
+            "at": version.at.isoformat(),
+            "says": version.says,
+            "stood": None if version.book is book else journal.packed(version.book),
+        }
+
+
+def _unpacked_version(entry: Json, book: Book) -> Version:
+    return Version(
+        entry["version"],
+        entry["who"],
+        datetime.fromisoformat(entry["began"]),
+        datetime.fromisoformat(entry["at"]),
+        journal.unpacked(entry["stood"]) if entry["stood"] else book,
+        0,
+        entry["says"],
     )
 
 

@@ -10,6 +10,7 @@ from sheets_sync.sandbox.sheet.display import text_width
 from sheets_sync.sandbox.sheet.draft import BOUNDS, Draft, Refused, last_body_row, mask_of
 from sheets_sync.sandbox.sheet.grid import NO_FORMULAS, Book, Json, NamedRange, Tab
 from sheets_sync.sandbox.sheet.metadata import Place
+from sheets_sync.sandbox.sheet.moves import Move
 
 
 def add_sheet(draft: Draft, body: Json) -> Json:
@@ -200,7 +201,7 @@ def _insert_span(draft: Draft, tab: Tab, dimension: str, at: int, count: int, li
     else:
         draft.check_room(tab.sheet_id, rows, columns + count)
         tab.insert_columns(at, count, like)
-    _resettle(draft, tab, dimension, lambda i: i + count if i >= at else i)
+    _resettle(draft, tab, dimension, lambda i: i + count if i >= at else i, (at, 0, count))
 
 
 def append_dimension(draft: Draft, body: Json) -> None:
@@ -237,7 +238,8 @@ def _delete_span(draft: Draft, tab: Tab, dimension: str, start: int, end: int) -
         tab.delete_rows(start, end)
     else:
         tab.delete_columns(start, end)
-    _resettle(draft, tab, dimension, lambda i: i if i < start else (None if i < end else i - (end - start)))
+    gone = end - start
+    _resettle(draft, tab, dimension, lambda i: i if i < start else (None if i < end else i - gone), (start, gone, 0))
 
 
 def move_dimension(draft: Draft, body: Json) -> None:
@@ -286,8 +288,9 @@ def auto_resize(draft: Draft, body: Json) -> None:
         lane[index] = rest or None
 
 
-def _resettle(draft: Draft, tab: Tab, dimension: str, place: Place) -> None:
+def _resettle(draft: Draft, tab: Tab, dimension: str, place: Place, splice: tuple[int, int, int] | None = None) -> None:
     """After rows or columns moved: all that names a range of this tab moves along, or goes with what it named."""
+    draft.moves.append(Move(tab.sheet_id, dimension, place, splice))
     for part in ("merges", "protected", "conditional"):
         moved = (_resettled_item(item, tab.sheet_id, dimension, place) for item in getattr(tab, part))
         setattr(tab, part, [item for item in moved if item is not None])
