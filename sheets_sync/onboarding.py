@@ -21,7 +21,7 @@ from sheets_sync.channels import Basis, all_pages
 from sheets_sync.desk import OPENED, PROVEN, START_WANTED, STARTED, Desk, orders_cursor, remember
 from sheets_sync.errors import ExchangeRefused, SellerMustAct, SheetNotReady
 from sheets_sync.exchange import Image, Intent, Place
-from sheets_sync.ledger import Tx
+from sheets_sync.ledger import Tx, View
 from sheets_sync.model import Event, Fact, Figure, Kind, Layout, Lease, Listing, Order, OrderLine, OrderState, Ref
 from sheets_sync.sheet import doctor, setup, tabs
 from sheets_sync.sheet.workbook import Workbook
@@ -153,11 +153,11 @@ def start(desk: Desk, lease: Lease | None = None) -> Started:
     with desk.ledger.read() as view:
         primary = desk.primary(view)
         seeds = [item for item in view.listings(primary) if item.sku] if primary else []
-        counted = {k.sku for k, b in view.balances().items() if b.counted}
+        counted, started = _counted(view), desk.started_at(view) is not None
     if primary is None or not seeds:
         raise SellerMustAct("There is nothing to start from: run `sheets-sync import` first, and look at the figures.")
     at = desk.clock()
-    others = {name: _recent_orders(desk, name, at) for name in desk.channels if name != primary}
+    others = {} if started else {name: _recent_orders(desk, name, at) for name in desk.channels if name != primary}
     left = [item for item in seeds if item.sku not in counted and item.pushable and _alone(item, seeds)]
     opened: list[Event] = []
     for turn in range(ROUNDS):
@@ -165,9 +165,11 @@ def start(desk: Desk, lease: Lease | None = None) -> Started:
             break
         still, figures, orders, begun = _look(desk, primary, left)
         with desk.ledger.begin(lease) as tx:
-            opened += _open(tx, desk, primary, still, figures, orders, begun)
-            if turn == 0:
+            first = desk.started_at(tx) is None
+            opened += _open(tx, desk, primary, still, figures, orders, begun, first=first)
+            if first:
                 _begin_counting(tx, desk, others, primary, at, begun)
+            tx.put(START_WANTED, None)
         left = [item for item in left if item not in still]
     desk.wake_others()
     moving = tuple(item.sku for item in left if item.sku)
@@ -179,10 +181,8 @@ def _begin_counting(
     tx: Tx, desk: Desk, others: Mapping[str, Sequence[Order]], primary: str, at: datetime, opened: datetime
 ) -> None:
     """From here on orders are booked and figures pushed. Other channels' open orders are committed only (B3)."""
-    if not tx.get(STARTED):
-        tx.put(STARTED, at.isoformat())
-        tx.put(OPENED, opened.isoformat())
-    tx.put(START_WANTED, None)
+    tx.put(STARTED, at.isoformat())
+    tx.put(OPENED, opened.isoformat())
     for name, orders in others.items():
         book_orders(tx, desk, name, orders, at_opening=True, opened_at=at)
         tx.put(orders_cursor(name), at.isoformat())
@@ -204,13 +204,20 @@ def _look(
 
 def _open(
     tx: Tx, desk: Desk, primary: str, still: Sequence[Listing], figures: Mapping[Ref, Figure],
-    orders: Sequence[Order], begun: datetime,
+    orders: Sequence[Order], begun: datetime, *, first: bool,
 ) -> list[Event]:  # fmt: skip
-    """The openings of these SKUs, one batch, with the primary's open orders as they were in the same look."""
+    """The openings of these SKUs, one batch, with the primary's open orders as they were in the same look.
+
+    Only what the first of these reads shows was there before us (B2). Later ones are readings like any other: what has
+    been sold and shipped since the first opening must not be taken for old.
+    """
+    counted = _counted(tx)  # another Start may have been quicker
     gross = desk.channels[primary].capabilities.basis is Basis.GROSS
     left_out = {} if gross else _left_out(orders)
     facts = []
     for item in still:
+        if item.sku in counted:
+            continue
         shows = figures[item.ref].shows
         assert item.sku is not None and shows is not None
         units = (shows + left_out.get(item.ref.listing, 0)) * item.pack_size
@@ -228,9 +235,13 @@ def _open(
             )  # fmt: skip
         )
     opened = tx.append(facts)
-    book_orders(tx, desk, primary, orders, at_opening=True, opened_at=begun)
+    book_orders(tx, desk, primary, orders, at_opening=first, opened_at=begun if first else None)
     tx.put(orders_cursor(primary), begun.isoformat())
     return opened
+
+
+def _counted(view: View) -> set[str]:
+    return {key.sku for key, balance in view.balances().items() if balance.counted}
 
 
 def _left_out(orders: Iterable[Order]) -> dict[str, int]:

@@ -7,6 +7,7 @@ held on Shopify (compare-and-set) and on WooCommerce (none), unless it is about 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,6 +56,7 @@ class Shops:
         assert self.world.ledger.verify() == []
 
 
+@contextmanager
 def opened(folder: Path, vendor: str, **how: object) -> Iterator[Shops]:
     clock = Clock()
     world = World(folder, vendors=VENDORS, clock=clock, **how)  # type: ignore[arg-type]
@@ -72,22 +74,26 @@ def opened(folder: Path, vendor: str, **how: object) -> Iterator[Shops]:
 
 @pytest.fixture(params=VENDORS)
 def shops(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Shops]:
-    yield from opened(tmp_path, request.param)
+    with opened(tmp_path, request.param) as found:
+        yield found
 
 
 @pytest.fixture(params=VENDORS)
 def shops_on_postgres(tmp_path: Path, request: pytest.FixtureRequest, postgres_url: str) -> Iterator[Shops]:
-    yield from opened(tmp_path, request.param, ledger_url=postgres_url)
+    with opened(tmp_path, request.param, ledger_url=postgres_url) as found:
+        yield found
 
 
 @pytest.fixture
 def woo(tmp_path: Path) -> Iterator[Shops]:
-    yield from opened(tmp_path, "woocommerce")
+    with opened(tmp_path, "woocommerce") as found:
+        yield found
 
 
 @pytest.fixture
 def shopify(tmp_path: Path) -> Iterator[Shops]:
-    yield from opened(tmp_path, "shopify")
+    with opened(tmp_path, "shopify") as found:
+        yield found
 
 
 # what a sale is, and what is typed -------------------------------------------------------------------------------
@@ -397,7 +403,7 @@ def test_a_hundred_edits_while_a_shop_is_away_are_one_push_a_listing(shops: Shop
 @pytest.mark.parametrize("vendor", VENDORS)
 def test_one_refused_listing_in_a_batch_of_250(tmp_path: Path, vendor: str) -> None:
     seeds = [Seed(f"S-{n:03}", f"Thing {n}", 5) for n in range(250)]
-    for shops in opened(tmp_path, vendor, seeds=seeds):
+    with opened(tmp_path, vendor, seeds=seeds) as shops:
         world, here = shops.world, shops.here
         skus = world.skus()
         column = world.letter(tabs.ON_HAND)
