@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from sheets_sync import lines, review
+from sheets_sync import booking, lines, review
 from sheets_sync.desk import ROWS, Desk
 from sheets_sync.errors import BadInput
 from sheets_sync.ledger import Tx
@@ -22,10 +22,11 @@ def answer(desk: Desk, id: str, word: str, *, units: int | None = None, note: st
         effect = review.effect(
             question, word, _situation(tx, desk, question), desk.clock(), units=units, note=note, actor=actor
         )  # fmt: skip
-        events = _carry_out(tx, desk, question, effect)
-        if effect.closes:
-            why = f"answered: {word}" + (f", event {events[0].id}" if events else "")
-            tx.close_questions([question.key], why, answered=True)
+        events = _carry_out(tx, desk, question, effect, actor)
+        why = f"answered: {word}" + (f", event {events[0].id}" if events else "")
+        tx.close_questions([question.key], why, answered=True)
+        if effect.line is not None:  # a part may be left to be answered
+            booking.ask_about(tx, desk, _line(tx, effect.line.key))
     desk.wake_others()
     return events
 
@@ -57,33 +58,29 @@ def _question(tx: Tx, id: str) -> Question:
 def _situation(tx: Tx, desk: Desk, question: Question) -> review.Situation:
     balance = tx.balances([question.sku]).get(StockKey(question.sku, MAIN))
     key = review.line_key(question)
-    line = next((item for item in tx.lines(skus=[question.sku]) if item.key == key), None) if key else None
+    line = _line(tx, key) if key else None
+    policy = booking.policies(tx, desk, line.channel).at(line.placed_at) if line else lines.ASK
     return review.Situation(
         stock=balance.stock if balance and balance.counted else None,
         last_edit=tx.last_edits([question.sku]).get(question.sku),
         opened_at=desk.opened_at(tx),
         line=line,
+        policy=policy,
+        counted_at=booking.last_count(tx)(question.sku) if line else None,
     )
 
 
-def _carry_out(tx: Tx, desk: Desk, question: Question, effect: review.Effect) -> list[Event]:
+def _carry_out(tx: Tx, desk: Desk, question: Question, effect: review.Effect, actor: str) -> list[Event]:
     events = tx.append(effect.facts)
     tx.take(effect.taken)
     if effect.line is not None:
-        events += _settled(tx, desk, effect.line)
+        events += booking.settle(tx, desk, effect.line, actor=actor, note=effect.note, ask=False)
     if effect.put_back_row:
         tx.put(ROWS, [sku for sku in tx.get(ROWS, ()) if sku != effect.put_back_row])
     if effect.archive:
         listings = tx.listings(skus=[effect.archive])
         tx.put_listings(replace(item, most=0) for item in listings)
     return events
-
-
-def _settled(tx: Tx, desk: Desk, line: LineState) -> list[Event]:
-    at_once = desk.settings.channels[line.channel].ships == "at_once" if line.channel in desk.channels else False
-    settled, facts = lines.settle(line, at_once=at_once)
-    tx.put_line(settled)
-    return tx.append(facts)
 
 
 def _meant(tx: Tx, what: str) -> Sequence[Event]:
@@ -104,11 +101,17 @@ def _meant(tx: Tx, what: str) -> Sequence[Event]:
 
 
 def _uncount(tx: Tx, desk: Desk, key: str, actor: str) -> list[Event]:
-    channel = key.split("/", 1)[0]
-    line = next((item for item in tx.lines(channel) if item.key == key), None)
-    if line is None:
-        raise BadInput(f"The order line {key} is not in the ledger any more.")
-    return _settled(tx, desk, replace(line, counted=not line.counted))
+    line = _line(tx, key)
+    return booking.settle(tx, desk, replace(line, counted=not line.counted), actor=actor)
+
+
+def _line(tx: Tx, key: str) -> LineState:
+    channel, rest = key.split("/", 1)
+    order_id = rest.rsplit("/", 1)[0]
+    for line in tx.lines(channel, order_id=order_id):
+        if line.key == key:
+            return line
+    raise BadInput(f"The order line {key} is not in the ledger any more.")
 
 
 def _strike(event: Event, at: str, actor: str, note: str) -> Fact:

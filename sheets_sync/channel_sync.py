@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from sheets_sync import lines, offers
+from sheets_sync import booking, lines, offers
 from sheets_sync.channels import Channel, Outcome, PushResult, RawRequest, SignalKind, Target, all_pages
 from sheets_sync.desk import Desk, orders_cursor, remember
 from sheets_sync.errors import OutcomeUnknown
@@ -27,7 +27,7 @@ CATALOGUE_EVERY = timedelta(minutes=10)
 REFUSED_FOR = timedelta(minutes=10)
 LOOKS = 3
 RETRY_AFTER = timedelta(seconds=30)
-ORDER_KINDS = frozenset({lines.UNKNOWN_SKU, lines.GONE_ORDER, lines.CANCELLATION, lines.RETURN})
+TIDY_EVERY = timedelta(hours=1)
 
 
 @dataclass
@@ -35,6 +35,7 @@ class ChannelMemory:
     """What one driver of a channel keeps between two passes."""
 
     catalogue_at: datetime | None = None
+    tidied_at: datetime | None = None
     refused_against: dict[Ref, int] = field(default_factory=dict)  # P6: never again on the same figure
 
 
@@ -100,9 +101,10 @@ class _OrderBook:
         self.allowance = desk.settings.limits.clock_allowance
         self.listings = {item.ref.listing: item for item in tx.listings(name)}
         self.known = known_skus(tx)
+        self.policies, self.last_count = booking.note_policies(tx, desk, name), booking.last_count(tx)
         self.events: list[Event] = []
         self.touched: dict[str, Listing] = {}
-        self.asked = [q for q in tx.questions() if q.kind in ORDER_KINDS]
+        self.asked = booking.asked_about_lines(tx)
         self.last_order: datetime | None = None
 
     def add(self, order: Order) -> None:
@@ -111,29 +113,28 @@ class _OrderBook:
         if not self.at_opening and self.started and self.opened:
             order = lines.since_opening(order, self.started, self.opened, self.allowance)
             limit = self.started - self.allowance
-        booking = lines.book_order(
+        booked = lines.book_order(
             stored,
             order,
             self.resolve,
             channel=self.name,
             opened_at=lambda _: limit,
             at_opening=self.at_opening,
-            at_once=self.about.ships == "at_once",
+            policy=self.policies.at(order.placed_at),
+            last_count=self.last_count,
+            now=self.desk.clock(),
+            counted=order.source not in self.about.copies_of,
             actor=self.about.title,
         )
         self.last_order = max(self.last_order or order.placed_at, order.placed_at)
-        changed = [line for line in booking.lines if stored.get(line.level.id) != line]
+        changed = [line for line in booked.lines if stored.get(line.level.id) != line]
         if not changed:
             return
         self.tx.put_lines(changed)
-        self.events += self.tx.append(booking.facts)
-        for taken in booking.taken:
+        self.events += self.tx.append(booked.facts)
+        for taken in booked.taken:
             self._note(taken)
-        open_now = {q.key for q in booking.questions}
-        about = tuple(f":{line.key}" for line in booking.lines)
-        gone = [q.key for q in self.asked if q.key not in open_now and _is_about(q.key, about)]
-        self.tx.close_questions(gone, "the channel says otherwise now")
-        self.tx.ask(booking.questions)
+        self.asked = booking.reconcile(self.tx, booked.lines, booked.questions, self.asked)
 
     def resolve(self, line: OrderLine) -> tuple[str | None, int]:
         """Our SKU and pack size for a line: by its listing, else by its SKU's own name."""
@@ -161,10 +162,6 @@ class _OrderBook:
         for event in self.events:
             log.info("event", id=event.id, kind=event.fact.kind, sku=event.fact.sku, reference=event.fact.reference)
         return self.events
-
-
-def _is_about(key: str, line_keys: tuple[str, ...]) -> bool:
-    return any(key.endswith(line) or f"{line}:" in key for line in line_keys)
 
 
 def known_skus(view: View) -> set[str]:
@@ -275,16 +272,11 @@ def count_waiting(tx: Tx, desk: Desk, name: str) -> list[Event]:
     waiting = [line for line in tx.lines(name, open_only=True) if line.sku is None]
     if not waiting:
         return []
-    book, events, closed = _OrderBook(tx, desk, name, desk.started_at(tx), False), [], []
+    book, events = _OrderBook(tx, desk, name, desk.started_at(tx), False), list[Event]()
     for line in waiting:
         sku, pack_size = book.resolve(line.level)
         if sku is not None:
-            at_once = book.about.ships == "at_once"
-            settled, facts = lines.settle(replace(line, sku=sku, pack_size=pack_size), at_once=at_once)
-            tx.put_line(settled)
-            events += tx.append(facts)
-            closed += [q.key for q in book.asked if _is_about(q.key, (f":{line.key}",))]
-    tx.close_questions(closed, "its SKU is known now")
+            events += booking.settle(tx, desk, replace(line, sku=sku, pack_size=pack_size), actor=book.about.title)
     return events
 
 
@@ -313,6 +305,8 @@ class _ChannelPass:
         self._catalogue()
         if started and enabled:
             self._look_and_write()
+        if started:
+            self._tidy()
         out_of_step = self._finish(started and enabled)
         if self.events:
             self.desk.wake_others(self.name)
@@ -360,6 +354,15 @@ class _ChannelPass:
         if last is None or now - last > CATALOGUE_EVERY:
             read_catalogue(self.desk, self.name)
             self.memory.catalogue_at = now
+
+    def _tidy(self) -> None:
+        """Now and then: ask about units that have waited for long (O3), and let go of old deliveries."""
+        now, last = self.desk.clock(), self.memory.tidied_at
+        if last is None or now - last > TIDY_EVERY:
+            booking.ask_waiting(self.desk, self.name, self.lease)
+            with self.desk.ledger.begin(self.lease) as tx:
+                tx.prune_deliveries(self.desk.settings.ledger.keep_deliveries)
+            self.memory.tidied_at = now
 
     # writing --------------------------------------------------------------------------------------------------
 

@@ -97,7 +97,14 @@ def _spreadsheet(value: object) -> object:
     return found[1] if found else value
 
 
+def _words_list(value: object) -> object:
+    if not isinstance(value, list | tuple) or not all(isinstance(one, str) and one for one in value):
+        raise ValueError('must be a list of texts, like ["one", "another"]')
+    return tuple(value)
+
+
 Seconds = Annotated[timedelta, BeforeValidator(_seconds)]
+Texts = Annotated[tuple[str, ...], BeforeValidator(_words_list)]
 ExistingFile = Annotated[Path, BeforeValidator(_path)]
 Address = Annotated[str, BeforeValidator(_address)]
 SecureAddress = Annotated[str, BeforeValidator(_secure_address)]
@@ -181,10 +188,18 @@ class LimitSettings(Section):
         default=timedelta(seconds=60), description="seconds; the most a channel's clock may differ from ours"
     )
     opening_days: int = Field(default=60, ge=1, le=365, description="days of orders that the opening reads (B2)")
+    ask_after_days: int = Field(
+        default=14, ge=1, le=365, description="days after which units that were never shipped are asked about (O3)"
+    )
     events_in_sheet: int = Field(default=2_000, ge=10, le=50_000, description="rows kept in the Ledger tab, the newest")
     batch_bytes: int = Field(default=1_500_000, ge=50_000, le=2_000_000, description="bytes of one write to the sheet")
     batch_requests: int = Field(default=2_000, ge=100, description="requests in one write to the sheet")
     image_gap: int = Field(default=50, ge=0, description="rows that an image may copy in vain to save a request")
+
+    @property
+    def ask_after(self) -> timedelta:
+        """How long promised units may wait before they are asked about."""
+        return timedelta(days=self.ask_after_days)
 
 
 class ChannelSettings(Section):
@@ -206,6 +221,17 @@ class ChannelSettings(Section):
     ships: Literal["when_marked", "at_once"] = Field(
         default="when_marked",
         description="when a sale counts as shipped: once marked so there, or as soon as it is paid (O6)",
+    )
+    returns: Literal["trust", "ask"] = Field(
+        default="trust",
+        description="units that came back and the channel says it restocked: believed, or asked in Review (O5)",
+    )
+    cancellations: Literal["ask", "back_to_stock", "gone", "damaged"] = Field(
+        default="ask",
+        description="units that the seller or the marketplace cancelled late: asked, or decided here (O2)",
+    )
+    copies_of: Texts = Field(
+        default=(), description="sources whose orders another channel here has too: read, not counted (O10)"
     )
     webhook_secret: Secret = Field(default=None, description="what the shop signs its webhooks with")
     old_webhook_secret: Secret = Field(default=None, description="the one before, still taken while it is changed")

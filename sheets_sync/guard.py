@@ -21,6 +21,8 @@ KINDS = {
     "undo": "the cell shows the figure from before the last edit again (S4)",
     "duplicate": "a SKU stands in several rows; none of them counts",
     "sku_number": "the SKU is a number or a formula result, so its leading zeros may be lost",
+    "restored": "a change stands in a version of the spreadsheet that was brought back",
+    "lost_image": "what an exchange overwrote in this row was lost with the tab `_exchange`",
     "rename": "a new SKU appeared while another vanished (S9)",
     "vanished": "a SKU has a count but no row any more",
     "lost_cell": "what a person typed was overwritten, and could not be put back",
@@ -29,6 +31,8 @@ KINDS = {
     "cancellation": "the seller or the marketplace cancelled late (O2)",
     "gone_order": "the channel has no such order any more (O9)",
     "before_opening": "an order from before the opening still shows open units (B2)",
+    "waiting": "promised units have not been shipped for long (O3)",
+    "count_between": "a shipment's time moved over a count (O1)",
     "return": "units came back: sellable, damaged, or not arrived (O5)",
 }
 
@@ -137,6 +141,21 @@ def gap_text(typed: Cell, on_hand: int) -> str:
 def in_gap(text: str, typed: Cell) -> str:
     """The same question about something that our own write has meanwhile replaced in its cell."""
     return f"{text} (You typed {shown(typed)}; the cell shows the ledger's figure now.)"
+
+
+def restored(typed: int, tag: int, on_hand: int) -> str:
+    change = typed - tag
+    return (
+        f"held: an old version of the spreadsheet was brought back, and {typed} stands over {tag} in it ({change:+d}). "
+        f"The ledger has {on_hand}. Answer in Review, or type {tag} or {on_hand}."
+    )
+
+
+def lost_image(seen: Cell, wrote: Cell) -> str:
+    return (
+        f"? We wrote {shown(wrote)} here over {shown(seen)}, and what stood there in that moment was lost with the tab "
+        "_exchange. If you changed this figure just then, change it once more."
+    )
 
 
 def duplicate(rows: list[int]) -> str:

@@ -14,7 +14,7 @@ first showed it, so that time, not the amount, depends on which readings we saw.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
@@ -31,19 +31,47 @@ from sheets_sync.model import (
     OrderState,
     Question,
     Ref,
+    Said,
     Stock,
 )
 
 CANCELLATION = "cancellation"
 RETURN = "return"
+WAITING = "waiting"
+COUNT_BETWEEN = "count_between"
 UNKNOWN_SKU = "unknown_sku"
 GONE_ORDER = "gone_order"
 BEFORE_OPENING = "before_opening"
+
+OF_LINES = frozenset({CANCELLATION, RETURN, WAITING, COUNT_BETWEEN, UNKNOWN_SKU, GONE_ORDER})
+"""The questions that `questions` asks: they end by themselves when the level that raised them does."""
+
+BEFORE, AFTER = "left before", "left after"
+"""What a person says of units whose shipment the channel moved over a count: on which side of it they left."""
 
 NOTHING = OrderLine(id="", ordered=0)
 
 # Of moves at one moment a promise comes before what ends it, so that a statement reads in the order of a sale.
 _SORT_ORDER = {Kind.ORDER: 0, Kind.SHIPMENT: 1, Kind.CANCELLATION: 2, Kind.RETURN: 3}
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What the seller has decided once for all orders of a channel. Every call about one line takes the same one."""
+
+    at_once: bool = False  # O6: a paid sale counts as shipped when it was placed
+    trust_restock: bool = False  # O5: a returned unit that the channel says it restocked is sellable again
+    cancelled: str = ""  # O2: "back", "gone" or "damaged" for units that nobody has decided about; "": it is asked
+    ask_after: timedelta | None = None  # O3: units that wait longer are asked about; None: never
+
+
+ASK = Policy()
+LastCount = Callable[[str], datetime | None]
+"""When a SKU was last counted, by a count that stands; None where it never was."""
+
+
+def uncounted(_: str) -> None:
+    """A `LastCount` for lines whose SKUs have no count."""
 
 
 @dataclass(frozen=True)
@@ -100,25 +128,32 @@ class _Shares(NamedTuple):
     damaged: int
     open: int
     undecided: int  # of `open`, those that the channel calls cancelled and nobody has decided about
+    by_policy: int  # of `back`, `gone` or `damaged`, those that the policy decided
     good: int
+    counted: int
     restocked: int
     broken: int
+    absent: int
     unanswered: int  # returned, and nobody has said in what state
+
+    @property
+    def returnable(self) -> int:
+        """Units that left and of which nobody has said that they came back."""
+        return self.sent - self.good - self.counted - self.restocked - self.broken
 
     @property
     def sent(self) -> int:
         return sum(units for _, units in self.shipped)
 
 
-def due(line: LineState, *, at_once: bool = False, trust_restock: bool = False) -> dict[MoveKey, Stock]:
+def due(line: LineState, policy: Policy = ASK) -> dict[MoveKey, Stock]:
     """What `line` should have moved, in units, by kind and time; moves of nothing are left out.
 
-    `at_once` counts a paid sale as shipped when it was placed (O6). `trust_restock` takes the channel's word that a
-    returned unit is sellable again (O5). A line without a SKU (O8) or not counted (O7, O10, O11) moves nothing.
+    A line without a SKU (O8) or not counted (O7, O10, O11) moves nothing.
     """
     if line.sku is None or not line.counted:
         return {}
-    return _moves(line, _share(line, at_once, trust_restock))
+    return _moves(line, _share(line, policy))
 
 
 def difference(want: Moves, have: Moves) -> dict[MoveKey, Stock]:
@@ -127,13 +162,14 @@ def difference(want: Moves, have: Moves) -> dict[MoveKey, Stock]:
     return {key: change for key, change in missing.items() if any(change)}
 
 
-def _share(line: LineState, at_once: bool, trust_restock: bool) -> _Shares:
+def _share(line: LineState, policy: Policy) -> _Shares:
+    """The table of law 1: what became of each unit, by the level first, then people's words, then the policy."""
     level, base = _in_units(line.level, line.pack_size), _in_units(line.baseline or NOTHING, line.pack_size)
     said = line.said
     shipped = [(s.at, s.units) for s in (level if level.sent >= base.sent else base).shipped]
     sent = sum(units for _, units in shipped)
     if said.left > sent:  # a person's word, until the channel knows (O3)
-        shipped.append((said.at, said.left - sent))
+        shipped += _heard(said, "left", said.left - sent, newest=True)
         sent = said.left
     rest = max(0, level.ordered - sent)  # what was shipped comes first; the answers share the rest
     free = min(level.cancelled, rest)  # answers hold only while the channel calls the units cancelled
@@ -143,29 +179,51 @@ def _share(line: LineState, at_once: bool, trust_restock: bool) -> _Shares:
     kept = min(said.kept, rest - gone - damaged - released)
     waiting = rest - gone - damaged - released - kept  # what is undecided stays committed (O1)
     undecided = min(free - gone - damaged - released, waiting)
+    by_policy = undecided if policy.cancelled else 0
+    waiting, undecided = waiting - by_policy, undecided - by_policy
     outside = min(base.cancelled, released)
-    if at_once and line.paid and waiting:
+    if policy.at_once and line.paid and waiting:
         shipped.append((line.placed_at, waiting))
         sent, waiting = sent + waiting, 0
-    known = max(0, min(level.returned, sent) - base.returned)  # at most what was ever shipped (O5, B2)
+    returned = max(level.returned, base.returned + said.came)
+    known = max(0, min(returned, sent) - base.returned)  # at most what was ever shipped (O5, B2)
     broken = min(said.broken, known)
     good = min(said.good, known - broken)
-    trusted = max(0, level.restocked - base.restocked) if trust_restock else 0
-    restocked = max(0, min(trusted, known - broken) - good)
+    counted = min(said.counted, known - broken - good)
+    trusted = max(0, level.restocked - base.restocked) if policy.trust_restock else 0
+    restocked = max(0, min(trusted, known - broken) - good - counted)
+    unseen = known - broken - good - counted - restocked
     return _Shares(
         shipped=tuple(sorted(shipped)),
         before=base.sent,
         outside=outside,
-        back=released - outside + kept,
-        gone=gone,
-        damaged=damaged,
+        back=released - outside + kept + (by_policy if policy.cancelled == "back" else 0),
+        gone=gone + (by_policy if policy.cancelled == "gone" else 0),
+        damaged=damaged + (by_policy if policy.cancelled == "damaged" else 0),
         open=waiting,
         undecided=undecided,
+        by_policy=by_policy,
         good=good,
+        counted=counted,
         restocked=restocked,
         broken=broken,
-        unanswered=known - broken - good - restocked,
+        absent=min(said.absent, unseen),  # last: what did not arrive may still do so
+        unanswered=max(0, unseen - said.absent),
     )
+
+
+def _heard(said: Said, what: str, units: int, *, newest: bool = False) -> list[tuple[datetime, int]]:
+    """The times of `units` that people spoke of, the oldest words first: each answer keeps its own time.
+
+    `newest`: the oldest words are those that the channel has confirmed meanwhile, so the last ones remain.
+    """
+    words = [word for word in said.heard if word.what == what]
+    out = []
+    for word in reversed(words) if newest else words:
+        n = min(word.units, units)
+        units -= n
+        out.append((word.at, n))
+    return [(at, n) for at, n in (*out, (said.at, units)) if n]
 
 
 def _moves(line: LineState, units: _Shares) -> dict[MoveKey, Stock]:
@@ -178,11 +236,20 @@ def _moves(line: LineState, units: _Shares) -> dict[MoveKey, Stock]:
     out[Kind.ORDER, line.placed_at] = Stock(committed=promised)
     cancelled_at = line.level.cancelled_at or line.version
     out[Kind.CANCELLATION, cancelled_at] = Stock(-lost, -units.back - lost, units.damaged)
-    returns = [(line.said.at, Stock(units.good, 0, units.broken))]
-    returns.append((line.level.taken_at or line.version, Stock(units.restocked)))
-    for at, change in returns:
+    for at, change in _returns(line, units):
         out[Kind.RETURN, at] = out.get((Kind.RETURN, at), Stock()).plus(change)
     return {key: change for key, change in out.items() if any(change)}
+
+
+def _returns(line: LineState, units: _Shares) -> Iterator[tuple[datetime, Stock]]:
+    for what, came in (("good", units.good), ("counted", units.counted)):
+        yield from ((at, Stock(n)) for at, n in _heard(line.said, what, came))
+    yield from ((at, Stock(damaged=n)) for at, n in _heard(line.said, "broken", units.broken))
+    yield _restocked_at(line), Stock(units.restocked)
+
+
+def _restocked_at(line: LineState) -> datetime:
+    return line.level.taken_at or line.version
 
 
 def _after(shipped: tuple[tuple[datetime, int], ...], before: int) -> Iterator[tuple[datetime, int]]:
@@ -276,8 +343,9 @@ def book(
     pack_size: int = 1,
     opened_at: datetime | None = None,
     at_opening: bool = False,
-    at_once: bool = False,
-    trust_restock: bool = False,
+    policy: Policy = ASK,
+    last_count: LastCount = uncounted,
+    now: datetime | None = None,
     counted: bool = True,
     location: str = MAIN,
     actor: str = "",
@@ -290,6 +358,7 @@ def book(
     `opened_at` is when that SKU was opened (before a line has one: when Start was), `at_opening` whether this is the
     opening's own reading of the orders: a line placed before gets its level now as baseline, once (B2).
     `counted=False` reads a line without counting it: a copy of another channel's order (O10).
+    `last_count` and `now` are what `settle` and `questions` want.
     """
     newer = is_newer(stored, order)
     state = stored if stored is not None and not newer else _read(stored, order, line, channel, counted)
@@ -302,24 +371,26 @@ def book(
         if stored is None or stored.sku is None:
             state, asked = _with_baseline(state, opened_at, ask=not at_opening)
     old = stored if stored is not None and stored.sku not in (None, state.sku) else None
-    state, facts = settle(state, old=old, at_once=at_once, trust_restock=trust_restock, location=location, actor=actor)
-    asked += questions(state, at_once=at_once, trust_restock=trust_restock)
+    state, facts = settle(state, policy, last_count, old=old, location=location, actor=actor)
+    asked += questions(state, policy, last_count, now)
     return Booking(state, facts, asked, _taken(stored, state, line) if newer else ())
 
 
 def settle(
     line: LineState,
+    policy: Policy = ASK,
+    last_count: LastCount = uncounted,
     *,
     old: LineState | None = None,
-    at_once: bool = False,
-    trust_restock: bool = False,
     location: str = MAIN,
     actor: str = "",
+    note: str = "",
 ) -> tuple[LineState, tuple[Fact, ...]]:
     """The facts that `line` still owes to the ledger, and the line with them moved.
 
     Call it after anything about a line changed: its level, an answer, `counted`. `old` is the line as it was under
-    another SKU: all that it moved there is taken back first.
+    another SKU: all that it moved there is taken back first. A shipment whose time now lies on the other side of the
+    last count stays where it is until a person says on which side it belongs (O1).
     """
     facts: tuple[Fact, ...] = ()
     if old is not None:
@@ -327,12 +398,93 @@ def settle(
         if old.moved:
             line = replace(line, revision=line.revision + 1)
             facts = _facts(replace(old, revision=line.revision), difference({}, old.moved), location, actor)
-    want = due(line, at_once=at_once, trust_restock=trust_restock)
+    want, _ = _on_their_side(line, policy, last_count)
     missing = difference(want, line.moved)
     if missing:
         line = replace(line, moved=want, revision=line.revision + 1)
-        facts += _facts(line, missing, location, actor)
+        facts += _facts(line, missing, location, actor, _notes(line, policy), note)
     return line, facts
+
+
+def _notes(line: LineState, policy: Policy) -> dict[MoveKey, str]:
+    """Where the policy answered for the seller, its events say so."""
+    units, out = _share(line, policy), {}
+    if units.by_policy:
+        cancelled_at = line.level.cancelled_at or line.version
+        out[Kind.CANCELLATION, cancelled_at] = f"{units.by_policy} by the channel's policy: {_POLICY[policy.cancelled]}"
+    if units.restocked:
+        out[Kind.RETURN, _restocked_at(line)] = f"{units.restocked} restocked, says the channel; its policy trusts it"
+    return out
+
+
+_POLICY = {"back": "back to stock", "gone": "gone", "damaged": "damaged"}
+
+
+# counts between two times of one shipment -----------------------------------------------------------------------
+
+
+class _Doubt(NamedTuple):
+    """Units whose shipment the channel moved over a count."""
+
+    units: int
+    was: datetime
+    now: datetime
+    counted: datetime
+
+
+def _on_their_side(
+    line: LineState, policy: Policy, last_count: LastCount
+) -> tuple[dict[MoveKey, Stock], _Doubt | None]:
+    """What is due, with units that were moved on one side of the last count kept there or put where a person says."""
+    want = due(line, policy)
+    shifts = [s for s in _shifts(_shipped(line.moved), _shipped(want)) if s[0] != s[1]]
+    count = last_count(line.sku or "") if shifts else None
+    over = [s for s in shifts if count is not None and min(s[:2]) <= count < max(s[:2])]
+    if not over or count is None:
+        return want, None
+    said = _said_of_side(line)
+    out, doubts = dict(want), list[_Doubt]()
+    for was, now, units in over:
+        stays = min(was, now) if said == BEFORE else max(was, now) if said == AFTER else was
+        if not said and not policy.at_once:  # such a shop marks its orders whenever it likes
+            doubts.append(_Doubt(units, was, now, count))
+        if stays != now:
+            _shift(out, now, stays, units)
+    return out, doubts[0]._replace(units=sum(d.units for d in doubts)) if doubts else None
+
+
+def _said_of_side(line: LineState) -> str:
+    """A person's word about the times of just this level."""
+    last = max((s.at for s in line.level.shipped), default=line.version)
+    return next(
+        (word.what for word in reversed(line.said.heard) if word.what in (BEFORE, AFTER) and word.at == last), ""
+    )
+
+
+def _shipped(moves: Moves) -> list[tuple[datetime, int]]:
+    return sorted((at, -change.on_hand) for (kind, at), change in moves.items() if kind is Kind.SHIPMENT)
+
+
+def _shifts(
+    was: Sequence[tuple[datetime, int]], now: Sequence[tuple[datetime, int]]
+) -> Iterator[tuple[datetime, datetime, int]]:
+    """(time before, time now, units), the first units of the one list matched to the first of the other."""
+    left, right = list(reversed(was)), list(reversed(now))
+    while left and right:
+        (old, n), (new, m) = left.pop(), right.pop()
+        units = min(n, m)
+        yield old, new, units
+        left += [(old, n - units)] if n > units else []
+        right += [(new, m - units)] if m > units else []
+
+
+def _shift(moves: dict[MoveKey, Stock], now: datetime, to: datetime, units: int) -> None:
+    change = Stock(on_hand=-units, committed=-units)
+    for at, sign in ((now, -1), (to, 1)):
+        key = (Kind.SHIPMENT, at)
+        moves[key] = moves.get(key, Stock()).plus(change, sign)
+        if not any(moves[key]):
+            del moves[key]
 
 
 def book_order(
@@ -343,8 +495,9 @@ def book_order(
     channel: str,
     opened_at: Callable[[str | None], datetime | None] = lambda _: None,
     at_opening: bool = False,
-    at_once: bool = False,
-    trust_restock: bool = False,
+    policy: Policy = ASK,
+    last_count: LastCount = uncounted,
+    now: datetime | None = None,
     counted: bool = True,
     location: str = MAIN,
     actor: str = "",
@@ -369,8 +522,9 @@ def book_order(
             pack_size=pack_size,
             opened_at=opened_at(sku),
             at_opening=at_opening,
-            at_once=at_once,
-            trust_restock=trust_restock,
+            policy=policy,
+            last_count=last_count,
+            now=now,
             counted=counted,
             location=location,
             actor=actor,
@@ -379,8 +533,8 @@ def book_order(
     missing = [stored[line_id] for line_id in stored.keys() - {line.id for line in read}]
     for before in sorted((m for m in missing if is_newer(m, order)), key=lambda m: m.key):
         state, taken = _found_gone(before, order) if gone else _called_off(before, order)
-        state, facts = settle(state, at_once=at_once, trust_restock=trust_restock, location=location, actor=actor)
-        asked = questions(state, at_once=at_once, trust_restock=trust_restock)
+        state, facts = settle(state, policy, last_count, location=location, actor=actor)
+        asked = questions(state, policy, last_count, now)
         bookings.append(Booking(state, facts, asked, taken))
     return OrderBooking(
         tuple(b.state for b in bookings),
@@ -462,7 +616,7 @@ def _with_baseline(line: LineState, opened_at: datetime | None, *, ask: bool) ->
     if opened_at is None or line.placed_at >= opened_at:
         return line, ()
     line = replace(line, baseline=line.baseline or line.level)
-    units = _share(line, False, False).open
+    units = _share(line, ASK).open
     if not ask or line.sku is None or not line.counted or not units:
         return line, ()
     text = (
@@ -472,7 +626,9 @@ def _with_baseline(line: LineState, opened_at: datetime | None, *, ask: bool) ->
     return line, (_question(BEFORE_OPENING, line, "", text),)
 
 
-def _facts(line: LineState, moves: Moves, location: str, actor: str) -> tuple[Fact, ...]:
+def _facts(
+    line: LineState, moves: Moves, location: str, actor: str, notes: Mapping[MoveKey, str] | None = None, note: str = ""
+) -> tuple[Fact, ...]:
     ordered = sorted(moves.items(), key=lambda move: (move[0][1], _SORT_ORDER[move[0][0]]))
     return tuple(
         Fact(
@@ -486,6 +642,7 @@ def _facts(line: LineState, moves: Moves, location: str, actor: str) -> tuple[Fa
             actor=actor,
             reference=line.number or line.order_id,
             line=line.key,
+            note="; ".join(filter(None, (note, (notes or {}).get((kind, at))))),
         )
         for (kind, at), change in ordered
     )
@@ -509,43 +666,83 @@ def _taken(before: LineState | None, after: LineState, line: OrderLine) -> tuple
 # questions ------------------------------------------------------------------------------------------------------
 
 
-def questions(line: LineState, *, at_once: bool = False, trust_restock: bool = False) -> tuple[Question, ...]:
+def questions(
+    line: LineState, policy: Policy = ASK, last_count: LastCount = uncounted, now: datetime | None = None
+) -> tuple[Question, ...]:
     """What is open on a line now: a function of its level and of the answers, so it ends when they no longer ask.
 
-    The key names the level asked about: units cancelled or returned later are a new question.
+    The key names the level asked about: units cancelled or returned later are a new question. `now` lets units ask
+    that have waited longer than the policy likes (O3); without it nothing is old.
     """
     if not line.counted:
         return ()
-    units, name = _share(line, at_once, trust_restock), _order_name(line)
+    units = _share(line, policy)
     if line.sku is None:
         return _unknown_sku(line, units)
-    asked = []
+    asked = [*_about_open_units(line, units, policy, now)]
+    if units.unanswered:
+        text = (
+            f"{_order_name(line)}: {units.unanswered} of {line.sku} were returned. They are not in stock until you "
+            "say: sellable, damaged, not arrived, or already counted (in a count since they came)."
+        )
+        asked.append(_question(RETURN, line, f"{line.level.returned}:{line.said.came}", text))
+    _, doubt = _on_their_side(line, policy, last_count)
+    if doubt:
+        text = (
+            f"{_order_name(line)}: {doubt.units} of {line.sku} left at {_clock(doubt.was)}, as far as we knew; now it "
+            f"is {_clock(doubt.now)}, and the count of {_clock(doubt.counted)} lies between. Nothing has changed. Had "
+            "they left before that count, or after it?"
+        )
+        asked.append(_question(COUNT_BETWEEN, line, doubt.now.astimezone(UTC).isoformat(), text))
+    return tuple(asked)
+
+
+def _about_open_units(
+    line: LineState, units: _Shares, policy: Policy, now: datetime | None
+) -> Iterator[Question]:  # fmt: skip
+    name = _order_name(line)
     if line.state is OrderState.GONE and units.open:
         text = (
             f"{name} is not on {line.channel} any more (trashed or deleted); {units.open} of {line.sku} are still "
             "committed. Say what became of them: back to stock, or shipped."
         )
-        asked.append(_question(GONE_ORDER, line, line.version.isoformat(), text))
+        yield _question(GONE_ORDER, line, line.version.isoformat(), text)
     if units.undecided:
         text = (
             f"{name}: {units.undecided} of {line.sku} were cancelled before shipping, not by the buyer. They stay "
-            "committed until you say: back to stock (preselected), gone, or damaged."
+            "committed until you say: back to stock (the usual case), gone, or damaged."
         )
-        asked.append(_question(CANCELLATION, line, f"{line.level.cancelled}", text))
-    if units.unanswered:
+        yield _question(CANCELLATION, line, f"{line.level.cancelled}", text)
+    waiting, since = units.open - units.undecided, asks_at(line, policy)
+    if waiting and line.state is not OrderState.GONE and now is not None and since is not None and now >= since:
         text = (
-            f"{name}: {units.unanswered} of {line.sku} were returned. They are not in stock until you say: "
-            "sellable, damaged, or not arrived."
+            f"{name}: {waiting} of {line.sku} have been promised since {_clock(line.placed_at)} and have not been "
+            "shipped, as far as the channel knows. Say what became of them: shipped, back to stock, or still waiting."
         )
-        asked.append(_question(RETURN, line, f"{line.level.returned}", text))
-    return tuple(asked)
+        yield _question(WAITING, line, since.astimezone(UTC).isoformat(), text)
 
 
-def asked_units(line: LineState, kind: str, *, at_once: bool = False, trust_restock: bool = False) -> int:
+def asks_at(line: LineState, policy: Policy) -> datetime | None:
+    """From when on units that still wait are asked about (O3); None: never."""
+    return None if policy.ask_after is None else max(line.placed_at + policy.ask_after, line.said.waits)
+
+
+def asked_units(line: LineState, kind: str, policy: Policy = ASK) -> int:
     """How many units a question of that kind is about, as the line stands now."""
-    units = _share(line, at_once, trust_restock)
-    of = {GONE_ORDER: units.open, BEFORE_OPENING: units.open, CANCELLATION: units.undecided, RETURN: units.unanswered}
+    units = _share(line, policy)
+    of = {
+        GONE_ORDER: units.open,
+        BEFORE_OPENING: units.open,
+        CANCELLATION: units.undecided,
+        WAITING: units.open - units.undecided,
+        RETURN: units.unanswered,
+    }
     return of.get(kind, 0)
+
+
+def returnable(line: LineState, policy: Policy = ASK) -> int:
+    """Units that left and did not come back yet, whatever the channel knows of it: the most that may return (O5)."""
+    return _share(line, policy).returnable
 
 
 def _unknown_sku(line: LineState, units: _Shares) -> tuple[Question, ...]:
@@ -565,6 +762,10 @@ def _question(kind: str, line: LineState, about: str, text: str) -> Question:
     reference = line.number or line.order_id
     sku = line.sku or line.level.sku or ""
     return Question(key=key, kind=kind, sku=sku, text=text, reference=reference, about={"line": line.key})
+
+
+def _clock(at: datetime) -> str:
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def _order_name(line: LineState) -> str:

@@ -217,9 +217,17 @@ class Order:
     note: str = ""  # what was odd, in words
 
 
+class Word(NamedTuple):
+    """One answer of a person, with its own time: a field of `Said`, or on which side of a count units left."""
+
+    what: str
+    units: int
+    at: datetime
+
+
 @dataclass(frozen=True)
 class Said:
-    """What people decided about a line, in units; each as of `at`."""
+    """What people decided about a line, in units. `heard` keeps the time of each answer; without one it is `at`."""
 
     back: int = 0  # cancelled units: back to stock
     gone: int = 0  # cancelled units: were not there
@@ -229,6 +237,11 @@ class Said:
     good: int = 0  # returned, sellable
     broken: int = 0  # returned, damaged
     at: datetime = LONG_AGO
+    absent: int = 0  # returned, says the channel, and not arrived
+    counted: int = 0  # returned, sellable, and in a count since: `heard` has the time of that count
+    came: int = 0  # returned, says a person, whatever the channel knows of it
+    waits: datetime = LONG_AGO  # O3: until then nothing is asked about waiting units
+    heard: tuple[Word, ...] = ()
 
 
 MoveKey = tuple[Kind, datetime]

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from sheets_sync import guard, lines
 from sheets_sync.edits import NEW
 from sheets_sync.errors import BadInput
-from sheets_sync.model import Cell, Event, Fact, Kind, LineState, Question, Reason, Stock
+from sheets_sync.model import Cell, Event, Fact, Kind, LineState, Question, Reason, Said, Stock, Word
 
 ANSWERED = "answered:"
 """Marks a used tag whose figure an answer has settled; see `desk.ANSWERED`."""
@@ -43,6 +43,8 @@ ANSWERS: Mapping[str, tuple[Answer, ...]] = {
         Answer("add", "takes what was typed as a change"),
         _PUT_BACK,
     ),
+    "restored": (_RECORD, _COUNT, _PUT_BACK),
+    "lost_image": (_SEEN,),
     "other_tag": (_COUNT, _PUT_BACK),
     "used_tag": (Answer("record it", "takes the change once more"), _COUNT, _PUT_BACK),
     "untagged": (_COUNT, _PUT_BACK),
@@ -66,6 +68,17 @@ ANSWERS: Mapping[str, tuple[Answer, ...]] = {
     "return": (
         Answer("sellable", "the units are back and sellable", units=True),
         Answer("damaged", "the units are back, not sellable", units=True),
+        Answer("not arrived", "nothing is taken back; the channel or an adjustment may say so later", units=True),
+        Answer("already counted", "they are back, and the last count has them in it: on hand stays", units=True),
+    ),
+    "waiting": (
+        Answer("shipped", "the units left", units=True),
+        Answer("back to stock", "they will not be shipped; the units are sellable again", units=True),
+        Answer("still waiting", "nothing changes; it is asked again later"),
+    ),
+    "count_between": (
+        Answer(lines.BEFORE, "the count did not have them in it any more"),
+        Answer(lines.AFTER, "the count still had them in it: they are taken off now"),
     ),
     "before_opening": (
         Answer("left out", "the opening's figure had not counted them: they are added", units=True),
@@ -83,7 +96,7 @@ class Effect:
     line: LineState | None = None
     put_back_row: str = ""  # a SKU whose row is written again
     archive: str = ""  # a SKU that is offered nowhere from now on
-    closes: bool = True  # False: a part was answered, the rest stays asked
+    note: str = ""  # a remark for what the line's settling records
 
 
 @dataclass(frozen=True)
@@ -94,6 +107,8 @@ class Situation:
     last_edit: Event | None = None
     opened_at: datetime | None = None  # when counting began
     line: LineState | None = None
+    policy: lines.Policy = lines.ASK  # the one in force for `line`
+    counted_at: datetime | None = None  # when its SKU was last counted
 
 
 def short_id(question: Question) -> str:
@@ -188,7 +203,7 @@ def _used(question: Question, *, with_tag: bool) -> dict[tuple[str, str], Cell]:
 
 # order lines ----------------------------------------------------------------------------------------------------
 
-_OF_LINES = frozenset({lines.CANCELLATION, lines.GONE_ORDER, lines.RETURN, lines.BEFORE_OPENING})
+_OF_LINES = (lines.OF_LINES | {lines.BEFORE_OPENING}) - {lines.UNKNOWN_SKU}
 _SAID = {
     (lines.CANCELLATION, "back to stock"): "back",
     (lines.CANCELLATION, "gone"): "gone",
@@ -197,6 +212,10 @@ _SAID = {
     (lines.GONE_ORDER, "shipped"): "left",
     (lines.RETURN, "sellable"): "good",
     (lines.RETURN, "damaged"): "broken",
+    (lines.RETURN, "not arrived"): "absent",
+    (lines.RETURN, "already counted"): "counted",
+    (lines.WAITING, "shipped"): "left",
+    (lines.WAITING, "back to stock"): "kept",
 }
 
 
@@ -211,7 +230,10 @@ def _about_line(
     line = now.line
     if line is None:
         raise BadInput("The order line of this question is not in the ledger any more.")
-    asked = lines.asked_units(line, question.kind)
+    if question.kind == lines.COUNT_BETWEEN:
+        last = max((s.at for s in line.level.shipped), default=line.version)
+        return Effect(line=replace(line, said=_heard(line.said, word, 0, last)), note=note)
+    asked = lines.asked_units(line, question.kind, now.policy)
     if asked < 1:
         raise BadInput("Nothing is left to answer about this order line.")
     if units is not None and units > asked:
@@ -226,11 +248,32 @@ def _about_line(
             actor=actor, reference=question.reference, reason=str(Reason.CORRECTION), note=note,
         )  # fmt: skip
         return Effect((fact,))
+    if word == "still waiting":
+        again = at + (now.policy.ask_after or timedelta(0))
+        return Effect(line=replace(line, said=replace(line.said, waits=again)))
     name = _SAID[question.kind, word]
-    said = replace(line.said, **{name: getattr(line.said, name) + answered, "at": at})
+    return Effect(line=decided(line, name, answered, at, now.counted_at), note=note)
+
+
+def decided(line: LineState, name: str, units: int, at: datetime, counted_at: datetime | None = None) -> LineState:
+    """`line` with a person's word about `units` more of it; `name` is a field of `Said`.
+
+    Units in a count take that count's time, so that they stay when the count is undone; raises BadInput where there
+    is no count since the units left.
+    """
+    if name == "counted":
+        left = min((s.at for s in line.level.shipped), default=line.placed_at)
+        if counted_at is None or counted_at < left:
+            raise BadInput(f"{line.sku} has not been counted since these units left; answer sellable, or damaged.")
+        at = counted_at
+    said = _heard(line.said, name, units, at)
     if name == "left":
-        said = replace(said, left=line.level.sent * line.pack_size + answered)
-    return Effect(line=replace(line, said=said), closes=answered == asked)
+        return replace(line, said=replace(said, left=max(said.left, line.level.sent * line.pack_size) + units))
+    return replace(line, said=replace(said, **{name: getattr(said, name) + units}))
+
+
+def _heard(said: Said, what: str, units: int, at: datetime) -> Said:
+    return replace(said, at=max(said.at, at), heard=(*said.heard, Word(what, units, at)))
 
 
 # rows of the Review tab -----------------------------------------------------------------------------------------

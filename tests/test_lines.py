@@ -19,8 +19,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sheets_sync import guard
-from sheets_sync.lines import OrderBooking, book, book_order, difference, due, is_newer, questions, settle
+from sheets_sync import guard, lines
+from sheets_sync.lines import OrderBooking, Policy, book, book_order, difference, due, is_newer, questions, settle
 from sheets_sync.model import (
     Fact,
     Kind,
@@ -33,6 +33,7 @@ from sheets_sync.model import (
     Said,
     Shipment,
     Stock,
+    Word,
 )
 from sheets_sync.stock import fold
 
@@ -58,18 +59,23 @@ def an_order(*lines: OrderLine, version: float = 1, placed: float = 0, **how: An
     return Order(placed_at=at(placed), updated_at=at(version), lines=lines, **how)
 
 
+RULES = ("at_once", "trust_restock", "cancelled", "ask_after")
+
+
 class Book:
     """A ledger of one SKU in miniature: the lines stored, the facts recorded, what is asked."""
 
     def __init__(self, on_hand: int = 10, sku: str | None = "MUG", pack_size: int = 1, **rules: Any) -> None:
         self.lines: dict[str, LineState] = {}
         self.facts = [Fact("opening", "MUG", Kind.OPENING, OPENED, count=on_hand)]
+        self.policy = Policy(**{name: rules.pop(name) for name in RULES if name in rules})
         self.sku, self.pack_size, self.rules = sku, pack_size, rules
 
     def read(self, order: Order, **rules: Any) -> OrderBooking:
         booking = book_order(
-            self.lines, order, lambda _: (self.sku, self.pack_size), channel="shop", **{**self.rules, **rules}
-        )
+            self.lines, order, lambda _: (self.sku, self.pack_size), channel="shop", policy=self.policy,
+            last_count=self.last_count, **{**self.rules, **rules},
+        )  # fmt: skip
         self._keep(booking.lines, booking.facts)
         return booking
 
@@ -79,12 +85,14 @@ class Book:
     def count(self, n: int, hour: float) -> None:
         self.facts.append(Fact(f"count {hour}", "MUG", Kind.STOCK_TAKE, at(hour), count=n))
 
+    def last_count(self, sku: str) -> datetime | None:
+        return max((f.occurred_at for f in self.facts if f.count is not None), default=None)
+
     def leave_out(self, line_id: str = "1", counted: bool = False) -> None:
         self._settle(replace(self.lines[line_id], counted=counted))
 
     def _settle(self, line: LineState) -> None:
-        rules = {k: v for k, v in self.rules.items() if k in ("at_once", "trust_restock")}
-        settled, facts = settle(line, **rules)
+        settled, facts = settle(line, self.policy, self.last_count)
         self._keep((settled,), facts)
 
     def _keep(self, lines: tuple[LineState, ...], facts: tuple[Fact, ...]) -> None:
@@ -305,7 +313,7 @@ def test_O2_cancelled_late_by_the_marketplace_stays_committed_and_is_asked() -> 
     booking = shop.read(an_order(a_line(2, **LATE), version=9))
     assert shop.figures() == "10/2/8"
     assert kinds_asked(booking) == ["cancellation"]
-    assert "back to stock (preselected)" in booking.questions[0].text
+    assert "back to stock (the usual case)" in booking.questions[0].text
     assert not questions(replace(shop.lines["1"], said=Said(back=2)))
 
 
@@ -379,6 +387,88 @@ def test_O4_what_is_not_called_cancelled_frees_nothing() -> None:
     assert shop.figures() == "8/0/8", "what was shipped comes first"
 
 
+@pytest.mark.parametrize(
+    ("policy", "figures", "damaged"), [("back", "10/0/10", 0), ("gone", "8/0/8", 0), ("damaged", "8/0/8", 2)]
+)
+def test_O2_a_policy_may_answer_for_the_seller_and_its_events_say_so(policy: str, figures: str, damaged: int) -> None:
+    shop = booked(an_order(a_line(2)), cancelled=policy)
+    booking = shop.read(an_order(a_line(2, **LATE), version=9))
+    assert (shop.figures(), shop.stock().damaged, booking.questions) == (figures, damaged, ())
+    assert "by the channel's policy" in shop.facts[-1].note
+
+
+def test_O2_a_persons_word_comes_before_the_policy() -> None:
+    shop = booked(an_order(a_line(2, **LATE), version=9))
+    shop.say(gone=1)
+    shop.policy = Policy(cancelled="back")
+    shop.leave_out(counted=True)
+    assert shop.figures() == "9/0/9"
+
+
+FORTNIGHT = timedelta(days=14)
+
+
+def asked_at(shop: Book, hour: float) -> list[str]:
+    return [q.kind for q in questions(shop.lines["1"], shop.policy, shop.last_count, at(hour))]
+
+
+def test_O3_units_that_wait_for_long_are_asked_about_and_again() -> None:
+    shop = booked(an_order(a_line(2)), ask_after=FORTNIGHT)
+    assert (asked_at(shop, 13 * 24), asked_at(shop, 14 * 24)) == ([], ["waiting"])
+    shop.say(waits=at(28 * 24))
+    assert (asked_at(shop, 27 * 24), asked_at(shop, 28 * 24)) == ([], ["waiting"])
+    assert not questions(shop.lines["1"], shop.policy), "without a clock nothing is old"
+
+
+def test_O3_what_is_decided_or_asked_otherwise_does_not_wait() -> None:
+    late = booked(an_order(a_line(2, **LATE), version=9), ask_after=FORTNIGHT)
+    assert asked_at(late, 20 * 24) == ["cancellation"]
+    gone = booked(an_order(a_line(2)), an_order(state=OrderState.GONE, version=5), ask_after=FORTNIGHT)
+    assert asked_at(gone, 20 * 24) == ["gone_order"]
+    done = booked(an_order(a_line(2, shipped=left((9, 2))), version=9), ask_after=FORTNIGHT)
+    assert asked_at(done, 20 * 24) == []
+
+
+def test_O3_answers_in_parts_keep_their_own_times() -> None:
+    shop = booked(an_order(a_line(2)))
+    shop.say(left=1, at=at(5), heard=(Word("left", 1, at(5)),))
+    shop.count(9, 6)
+    shop.say(left=2, at=at(7), heard=(Word("left", 1, at(5)), Word("left", 1, at(7))))
+    assert shop.figures() == "8/0/8"
+
+
+@pytest.mark.parametrize(("word", "figures"), [("", "8/0/8"), (lines.BEFORE, "8/0/8"), (lines.AFTER, "6/0/6")])
+def test_O3_marked_shipped_after_a_count_since_moves_nothing_and_asks(word: str, figures: str) -> None:
+    shop = booked(an_order(a_line(2)))
+    shop.say(left=2, at=at(5), heard=(Word("left", 2, at(5)),))
+    shop.count(8, 6)
+    booking = shop.read(an_order(a_line(2, shipped=left((9, 2))), version=9))
+    assert (kinds_asked(booking), shop.figures()) == (["count_between"], "8/0/8")
+    if word:
+        shop.say(heard=(*shop.lines["1"].said.heard, Word(word, 0, at(9))))
+        assert not questions(shop.lines["1"], shop.policy, shop.last_count)
+    assert shop.figures() == figures
+
+
+def test_O1_one_time_for_several_steps_with_a_count_between_is_asked() -> None:
+    shop = booked(an_order(a_line(2, shipped=left((9, 1))), version=9))
+    shop.count(9, 10)
+    booking = shop.read(an_order(a_line(2, shipped=left((11, 2))), version=11))
+    assert (kinds_asked(booking), shop.figures()) == (["count_between"], "8/0/8")
+    assert "1 of MUG" in booking.questions[0].text
+    assert not shop.read(an_order(a_line(2, shipped=left((11, 2))), version=12)).facts
+    shop.read(an_order(a_line(2, shipped=left((9, 1), (11, 1))), version=13))
+    assert (shop.figures(), questions(shop.lines["1"], shop.policy, shop.last_count)) == ("8/0/8", ())
+
+
+def test_O1_another_time_on_the_same_side_of_every_count_is_just_that() -> None:
+    shop = booked(an_order(a_line(2, shipped=left((9, 2))), version=9))
+    shop.count(8, 12)
+    assert not shop.read(an_order(a_line(2, shipped=left((11, 2))), version=13)).questions
+    assert shop.figures() == "8/0/8"
+    assert {at for kind, at in shop.lines["1"].moved if kind is Kind.SHIPMENT} == {at(11)}
+
+
 # O5 to O7: returns, tills, undo ---------------------------------------------------------------------------------
 
 
@@ -410,7 +500,7 @@ def test_O5_a_policy_may_trust_a_channel_that_says_restocked() -> None:
     shop = booked(order, trust_restock=True)
     assert shop.figures() == "8/0/8"
     assert shop.facts[-1].occurred_at == at(12)
-    assert "1 of MUG" in questions(shop.lines["1"], trust_restock=True)[0].text
+    assert "1 of MUG" in questions(shop.lines["1"], Policy(trust_restock=True))[0].text
     assert booked(order).figures() == "7/0/7"
 
 
@@ -427,6 +517,52 @@ def test_O5_a_restock_without_a_time_keeps_that_of_the_version_that_showed_it() 
     line = a_line(3, shipped=left((9, 3)), returned=1, restocked=1)
     shop = booked(an_order(line, version=13), an_order(line, version=15), trust_restock=True)
     assert [f.occurred_at for f in shop.facts if f.kind is Kind.RETURN] == [at(13)]
+
+
+THREE_BACK = {"shipped": left((9, 3)), "returned": 3}
+
+
+def test_O5_not_arrived_gives_nothing_and_ends_the_question() -> None:
+    shop = booked(an_order(a_line(3, **THREE_BACK), version=12))
+    shop.say(good=1, absent=2, at=at(13))
+    assert (shop.figures(), questions(shop.lines["1"])) == ("8/0/8", ())
+    shop.say(good=3)
+    assert shop.figures() == "10/0/10", "they arrived after all"
+
+
+def test_O5_already_counted_stays_counted_when_that_count_is_undone() -> None:
+    shop = booked(an_order(a_line(3, **THREE_BACK), version=12))
+    shop.count(10, 14)
+    shop.say(counted=3, at=at(15), heard=(Word("counted", 3, at(14)),))
+    assert (shop.figures(), questions(shop.lines["1"])) == ("10/0/10", ())
+    shop.facts.append(Fact("undo", "MUG", Kind.REVERSAL, at(16), strikes="count 14"))
+    assert shop.figures() == "10/0/10"
+
+
+def test_O5_answers_on_two_sides_of_a_count_keep_their_own_times() -> None:
+    shop = booked(an_order(a_line(3, **THREE_BACK), version=12))
+    shop.say(good=1, at=at(13), heard=(Word("good", 1, at(13)),))
+    shop.count(8, 14)
+    shop.say(good=2, at=at(15), heard=(Word("good", 1, at(13)), Word("good", 1, at(15))))
+    assert shop.figures() == "9/0/9"
+
+
+def test_O5_a_person_may_know_of_a_return_before_the_channel_does() -> None:
+    shop = booked(an_order(a_line(3, shipped=left((9, 3))), version=9))
+    shop.say(came=1, good=1, at=at(12))
+    assert shop.figures() == "8/0/8"
+    assert not shop.read(an_order(a_line(3, shipped=left((9, 3)), returned=1), version=13)).questions
+    two = shop.read(an_order(a_line(3, shipped=left((9, 3)), returned=2), version=14))
+    assert "1 of MUG" in two.questions[0].text
+    shop.say(came=9, good=9)
+    assert shop.figures() == "10/0/10", "at most what was shipped"
+
+
+def test_O6_marked_at_last_with_a_count_between_keeps_its_time_unasked() -> None:
+    shop = booked(an_order(a_line(2)), at_once=True)
+    shop.count(8, 5)
+    booking = shop.read(an_order(a_line(2, shipped=left((9, 2))), version=9))
+    assert (booking.questions, shop.figures()) == ((), "8/0/8")
 
 
 def test_O6_at_once_counts_a_paid_sale_as_shipped() -> None:
@@ -727,7 +863,7 @@ def test_every_question_is_of_a_kind_that_the_guard_knows() -> None:
 few = st.integers(0, 4)
 seeds = st.integers(0, 2**32 - 1).map(random.Random)
 hours = st.integers(0, 30)
-said = st.builds(Said, few, few, few, few, few, few, few, hours.map(at))
+said = st.builds(Said, few, few, few, few, few, few, few, hours.map(at), few, few, few)
 shipments = st.lists(st.builds(Shipment, hours.map(at), st.integers(1, 2)), max_size=3).map(tuple)
 levels = st.builds(
     OrderLine,
@@ -775,7 +911,7 @@ def summed(facts: list[Fact]) -> Stock:
 
 @given(states, st.booleans(), st.booleans())
 def test_never_more_given_back_than_taken(line: LineState, at_once: bool, trust: bool) -> None:
-    moved = total(due(line, at_once=at_once, trust_restock=trust))
+    moved = total(due(line, Policy(at_once=at_once, trust_restock=trust)))
     most = line.pack_size * max(line.level.ordered, line.level.sent) + line.said.left
     most += line.pack_size * line.baseline.sent if line.baseline else 0
     given_back = line.pack_size * line.baseline.sent if line.baseline else 0  # units shipped before may come back (B2)
@@ -788,7 +924,7 @@ def test_never_more_given_back_than_taken(line: LineState, at_once: bool, trust:
 @given(states, st.booleans(), st.booleans())
 def test_due_moves_each_unit_in_whole_packs_or_by_a_persons_word(line: LineState, at_once: bool, trust: bool) -> None:
     silent = replace(line, said=Said())
-    for change in due(silent, at_once=at_once, trust_restock=trust).values():
+    for change in due(silent, Policy(at_once=at_once, trust_restock=trust)).values():
         assert all(n % line.pack_size == 0 for n in change)
         assert any(change)
 
@@ -812,7 +948,7 @@ def test_B2_a_line_open_at_the_opening_takes_only_what_leaves_after_it(level: Or
 
 @given(states, states, st.booleans())
 def test_the_difference_makes_what_was_moved_what_should_have_been(a: LineState, b: LineState, at_once: bool) -> None:
-    have, want = due(a, at_once=at_once), due(b, at_once=at_once)
+    have, want = due(a, Policy(at_once=at_once)), due(b, Policy(at_once=at_once))
     missing = difference(want, have)
     assert all(any(change) for change in missing.values())
     merged = {k: have.get(k, Stock()).plus(missing.get(k, Stock())) for k in {**have, **missing}}
@@ -831,7 +967,11 @@ def test_O1_a_line_moves_once_in_whatever_order_its_readings_come(
         shop = booked(*order, at_once=at_once, trust_restock=trust)
         shop.say(**{f: getattr(word, f) for f in ("back", "gone", "damaged", "kept", "left", "good", "broken", "at")})
         line = shop.lines["1"]
-        assert summed(shop.facts[1:]) == total(line.moved) == total(due(line, at_once=at_once, trust_restock=trust))
+        assert (
+            summed(shop.facts[1:])
+            == total(line.moved)
+            == total(due(line, Policy(at_once=at_once, trust_restock=trust)))
+        )
         ends.append(total(line.moved))
     assert ends[0] == ends[1] == ends[2] == ends[3]
 
@@ -906,10 +1046,11 @@ def test_due_is_the_models_due(stock_model: ModuleType) -> None:
             line = replace(line, baseline=replace(line.baseline, cancelled=0, returned=0))
         line = replace(line, level=replace(line.level, cancelled_at=line.level.cancelled_at or line.version))
         words = (line.said.back, line.said.gone, line.said.damaged, line.said.kept, line.said.left)
+        line = replace(line, said=replace(line.said, absent=0, counted=0, came=0))  # words that the model has not
         word = stock_model.Said(*words, line.said.good, line.said.broken, line.said.at)
         base = None if line.baseline is None else as_model(line, line.baseline)
         want = stock_model.due(as_model(line, line.level), word, at_once, base)
-        assert due(line, at_once=at_once) == {
+        assert due(line, Policy(at_once=at_once)) == {
             (Kind(kind), when): Stock(*change) for (kind, when), change in want.items()
         }
 

@@ -189,7 +189,7 @@ def test_P2_after_a_cancellation_edit_or_refund_it_looks(shops: Shops, what: str
     with shops.here.watched() as calls:
         shops.visit()
     assert any(shops.here.is_look(c) for c in calls)
-    shops.ends(*{"cancel": ("10/0/10", 10), "edit": ("10/2/8", 8), "refund": ("7/0/7", 7)}[what])
+    shops.ends(*{"cancel": ("10/0/10", 10), "edit": ("10/2/8", 8), "refund": ("8/0/8", 8)}[what])
 
 
 def test_P3_lower_at_once_smallest_stock_first(shops: Shops) -> None:
