@@ -22,7 +22,8 @@ SKU, TITLE, ON_HAND, REASON, NOTE, STATUS, UPDATED = "SKU", "Title", "On hand", 
 TAG_SKU, TAG_FIGURE, TAG_EXCHANGE = "tag SKU", "tag figure", "tag exchange"
 TAG = (TAG_SKU, TAG_FIGURE, TAG_EXCHANGE)
 NEW = "new"  # in place of an exchange: Review said that this SKU is a new one
-BASE = frozenset({*TAG, ON_HAND})
+_BASE = (TAG_SKU, TAG_EXCHANGE, TAG_FIGURE, ON_HAND)
+BASE = frozenset(_BASE)
 NEEDED = (SKU, *TAG, ON_HAND, REASON, NOTE)
 
 
@@ -56,7 +57,9 @@ class Known:
     stock: Mapping[str, Stock]  # SKUs that have a count
     taken: Mapping[tuple[str, str], Cell] = field(default_factory=dict)  # (exchange, SKU) -> figure, of used tags
     answered: Mapping[tuple[str, str], Cell] = field(default_factory=dict)  # the same, of figures that Review settled
-    held: frozenset[str] = frozenset()  # SKUs with a held edit in their cell: typing the ledger's figure ends it (H2)
+    held: Mapping[str, Cell] = field(default_factory=dict)  # SKU -> what was typed, of edits held in their cells
+    adopting: bool = False  # the workbook went back: every change in it is asked about
+    restored: frozenset[tuple[str, str]] = frozenset()  # (exchange, SKU) of changes that are asked about for that
     last_edit: Mapping[str, tuple[int, int]] = field(default_factory=dict)  # S4: its (figure before, change)
 
 
@@ -75,8 +78,9 @@ def judge(sku: Cell, figure: Cell, tag: Tag, known: Known) -> Verdict:
     if not guard.is_count(figure):
         return Verdict(Says.TEXT)
     assert isinstance(figure, int)
-    if stock is not None and figure == stock.on_hand and (tag.figure is None or sku in known.held):
-        return Verdict(Says.NOTHING)  # what we would write; while it is held, typing it ends the hold (H2)
+    freed = known.held.get(sku, figure) != figure
+    if stock is not None and figure == stock.on_hand and (tag.figure is None or freed):
+        return Verdict(Says.NOTHING)  # what we would write; typed over a held figure it ends the hold (H2)
     if (str(tag.exchange), sku) in known.taken:
         return Verdict(Says.USED)
     if tag.sku not in (None, sku):
@@ -92,6 +96,9 @@ def hold(sku: str, figure: int, tag: Tag, reason: str, known: Known, at: datetim
     """Why an edit is not taken without an answer (S2, S4, S11); None where it is taken."""
     assert isinstance(tag.figure, int)
     stock, change = known.stock[sku], figure - tag.figure
+    if known.adopting or (str(tag.exchange), sku) in known.restored:
+        text = guard.restored(figure, tag.figure, stock.on_hand)
+        return guard.ask("restored", sku, text, at, typed=figure, tag=tag)
     moved = guard.moved_by(change, reason, stock)
     if moved is None:
         text = guard.bad_reason(reason, change, stock.damaged)
@@ -210,9 +217,7 @@ class _Rows:
         self.new: dict[str, Cell] = {}
         self.done: list[int] = []
         self.lost: dict[int, Question] = {}
-        self.restore: dict[str, dict[str, list[PutBack]]] = {}
-        for item in wanted.put_backs:
-            self.restore.setdefault(item.sku, {}).setdefault(item.group, []).append(item)
+        self.restore = self._places() if wanted.put_backs else {}
 
     def _duplicates(self) -> dict[str, list[int]]:
         twice = self.skus[self.skus.notna() & self.skus.duplicated(keep=False)]
@@ -220,6 +225,26 @@ class _Rows:
         for position, sku in zip(np.flatnonzero(twice.reindex(self.skus.index).notna()), twice, strict=True):
             found.setdefault(sku, []).append(int(position) + 2)
         return found
+
+    def _places(self) -> dict[int, list[list[PutBack]]]:
+        """Where each group of cells goes back: the row that shows what we wrote there, else its SKU's only row."""
+        groups: dict[str, list[PutBack]] = {}
+        for item in self.wanted.put_backs:
+            groups.setdefault(item.group, []).append(item)
+        shows = {whole: at for at, whole in enumerate(zip(*(self.cells[name] for name in _BASE), strict=True))}
+        tagged = {whole[:2]: at for whole, at in shows.items()}
+        by_sku = {sku: at for at, sku in enumerate(self.texts) if sku not in self.duplicates}
+        places: dict[int, list[list[PutBack]]] = {}
+        for group, items in groups.items():
+            wrote = {item.column: item.expect for item in items}
+            whole = tuple(wrote.get(name) for name in _BASE)
+            at = shows.get(whole) if ON_HAND in wrote else None
+            if at is None and group.startswith(f"{wrote.get(TAG_EXCHANGE)}:"):
+                at = tagged.get(whole[:2])
+            at = by_sku.get(items[0].sku) if at is None else at
+            if at is not None:
+                places.setdefault(at, []).append(items)
+        return places
 
     def differ(self) -> np.ndarray:
         """A mask of the rows that are not just as they should be."""
@@ -232,8 +257,9 @@ class _Rows:
         for header in self.headers:
             value = self.wanted.service[header].get
             mask |= _differs(self.cells[header], [value(s) for s in self.texts])
-        special: np.ndarray = self.skus.isin(self.duplicates.keys() | self.restore.keys()).to_numpy(dtype=bool)
-        return np.asarray(mask | special, dtype=bool)
+        mask |= self.skus.isin(self.duplicates.keys()).to_numpy(dtype=bool)
+        mask[list(self.restore)] = True
+        return np.asarray(mask, dtype=bool)
 
     def vanished(self) -> Iterator[Question]:
         for sku in self.gone:
@@ -243,13 +269,13 @@ class _Rows:
         """One row that differs: what to write there, what to ask."""
         sku, figure = self.texts[at], self.cells[ON_HAND][at]
         tag = Tag(*(self.cells[name][at] for name in TAG))
+        if at in self.restore and (write := self._put_back(at)):
+            return write, None
         if sku is None:
             return self._without_sku(at, figure, tag)
         if sku in self.duplicates:
             question = guard.ask("duplicate", sku, guard.duplicate(self.duplicates[sku]), self.at)
             return self._service(at, sku, question.text), question if self.duplicates[sku][0] == at + 2 else None
-        if sku in self.restore and (write := self._put_back(at, sku)):
-            return write, None
         verdict = judge(sku, figure, tag, self.known)
         match verdict.says:
             case Says.NOTHING:
@@ -275,6 +301,8 @@ class _Rows:
         if tag.exchange is not None and tag.sku is None and figure in (None, tag.figure):
             return self._clear(at, None), None  # our own write, on a row that was blank or is blank now
         cells = self._service_cells(at, None, None)
+        if self._now(at, UPDATED) is not None:
+            cells[UPDATED] = None
         return (RowWrite(at + 2, None, figure, cells) if cells else None), None
 
     def _nothing(self, at: int, sku: str, figure: Cell, tag: Tag) -> tuple[RowWrite | None, Question | None]:
@@ -326,18 +354,19 @@ class _Rows:
         """S9: the SKUs that vanished as this one appeared."""
         return self.missing & (self.wanted.renamed.get(sku) or self.missing - self.wanted.vanished)
 
-    def _put_back(self, at: int, sku: str) -> RowWrite | None:
+    def _put_back(self, at: int) -> RowWrite | None:
         """What goes back into this row; a group that finds its row changed by a person is given up."""
         cells: dict[str, Cell] = {}
         ids: list[tuple[int, str, Cell]] = []
-        for group in self.restore[sku].values():
+        for group in self.restore[at]:
             for items in _units(group):
                 if all(self._now(at, item.column) == item.expect for item in items):
                     cells |= {item.column: item.value for item in items}
                     ids += [(item.id, item.column, item.expect) for item in items]
                 else:
                     self._give_up(at, items)
-        return RowWrite(at + 2, sku, self.cells[ON_HAND][at], cells, put_backs=tuple(ids)) if cells else None
+        seen = self.cells[ON_HAND][at]
+        return RowWrite(at + 2, self.texts[at], seen, cells, put_backs=tuple(ids)) if cells else None
 
     def _give_up(self, at: int, items: Sequence[PutBack]) -> None:
         """It stands there again, or a person has written there since; of a typed figure it is then asked."""
@@ -357,8 +386,6 @@ class _Rows:
 
     def _service_cells(self, at: int, sku: str | None, status: str | None) -> dict[str, Cell]:
         wanted = {h: None if sku is None else self.wanted.service[h].get(sku) for h in self.headers}
-        if sku is None and UPDATED in self.cells:
-            wanted[UPDATED] = None
         if status is not None and STATUS in self.headers:
             wanted[STATUS] = status
         return {h: v for h, v in wanted.items() if self.cells[h][at] != v}
@@ -379,6 +406,8 @@ class _Rows:
 
     def _clear(self, at: int, sku: str | None) -> RowWrite:
         cells = dict.fromkeys((*TAG, ON_HAND)) | self._service_cells(at, sku, None)
+        if sku is None and UPDATED in self.cells:
+            cells[UPDATED] = None
         return RowWrite(at + 2, sku, self.cells[ON_HAND][at], cells)
 
 

@@ -69,6 +69,7 @@ class Intent:
     rows: tuple[RowWrite, ...]
     skus: frozenset[str]  # every SKU of the look
     extra: Mapping[str, Any] = field(default_factory=dict)  # what else lands with it: ledger rows shown, rows added
+    adopt: bool = False  # it follows a chain that went back: where it lands, the workbook is an older one
 
     @property
     def width(self) -> int:
@@ -350,7 +351,7 @@ class _Settling:
         self.intent, self.now = intent, now
         self.stock = dict(known.stock)
         self.used = dict(known.taken)
-        self.known = replace(known, stock=self.stock, taken=self.used, held=frozenset())
+        self.known = replace(known, stock=self.stock, taken=self.used, held={})
         self.facts: list[Fact] = []
         self.questions: list[Question] = []
         self.taken: dict[tuple[str, str], Cell] = {}
@@ -360,11 +361,11 @@ class _Settling:
     def row(self, row: _ImageRow) -> None:
         """One row: was it the row that we meant, and what did a person type in it?"""
         sku, tag = row.identity()
-        if not row.straight or not isinstance(sku, str) or sku not in self.intent.skus:
-            self._undo(row, sku)
-            return
-        if row.write.put_backs:
+        if row.write.put_backs and row.meant:
             self._restored(row, sku)
+            return
+        if not row.straight or row.write.put_backs or not isinstance(sku, str) or sku not in self.intent.skus:
+            self._undo(row, sku)
             return
         settled = self._judged(row, sku, tag) if ON_HAND in row.write.cells else False
         if settled is None:
@@ -382,7 +383,7 @@ class _Settling:
             return False
         verdict = judge(sku, figure, tag, self.known)
         match verdict.says:
-            case Says.NOTHING if sku not in self.stock and tag.sku not in (None, sku):
+            case Says.NOTHING if figure is not None and sku not in self.stock and tag.sku not in (None, sku):
                 return None  # S7: a row duplicated to make a new SKU
             case Says.NOTHING:
                 return False
@@ -475,16 +476,13 @@ class _Settling:
             elif settled and not write.clears:
                 self._back(row, sku, header, None, value)
 
-    def _restored(self, row: _ImageRow, sku: str) -> None:
-        """A row where something was put back: did it land on the SKU it was for?"""
-        if sku != row.write.sku:
-            self._undo(row, sku)
-            return
+    def _restored(self, row: _ImageRow, sku: Cell) -> None:
+        """A row where something was put back: was it still what we had written there?"""
         for item, header, expect in row.write.put_backs:
             self.restored.append(item)
             stood = row[header]
             if stood not in (None, expect, row.write.cells.get(header)) and _was_typed(row, header):
-                self._lost(sku, header, stood)
+                self._lost(text_of(sku), header, stood)
 
     def _undo(self, row: _ImageRow, sku: Cell) -> None:
         """This row was not exchanged: all that was overwritten in it goes back to where its SKU is then."""
@@ -512,7 +510,9 @@ class _Settling:
 
 def _was_typed(row: _ImageRow, header: str | None) -> bool:
     """Whether a person, not we, wrote what stood there."""
-    return header not in BASE or (header == ON_HAND and row[ON_HAND] != row[TAG_FIGURE])
+    if header in BASE:
+        return header == ON_HAND and row[ON_HAND] != row[TAG_FIGURE]
+    return not row.straight or bool(row.write.put_backs) or header not in row.write.cells
 
 
 def _cut(cells: Sequence[Cell]) -> list[Cell]:

@@ -53,9 +53,9 @@ from sheets_sync.sheet.workbook import Workbook
 log = structlog.get_logger()
 
 SHEET_KINDS = frozenset(
-    "text below_zero other_tag used_tag untagged reason undo duplicate sku_number rename vanished".split()
+    "text below_zero other_tag used_tag untagged reason undo restored duplicate sku_number rename vanished".split()
 )
-HELD_KINDS = frozenset("text below_zero reason undo".split())
+HELD_KINDS = frozenset("text below_zero reason undo restored".split())
 """Of those, the ones that hold a typed figure in its cell while Status shows the ledger's (H2)."""
 
 _LAYOUT_AGE = timedelta(minutes=5)
@@ -274,7 +274,7 @@ class _Pass:
                 stock,
                 view.taken(_typed_pairs(look)),
                 answered(view, _typed_pairs(look)),
-                held=frozenset(q.sku for q in asked if q.kind in HELD_KINDS and q.origin is Origin.CELL),
+                held={q.sku: q.typed for q in asked if q.kind in HELD_KINDS and q.origin is Origin.CELL},
                 last_edit=edited,
             ),
             wanted=edits.Wanted(
