@@ -17,7 +17,7 @@ import structlog
 from sheets_sync import booking, lines, offers
 from sheets_sync.channels import Channel, Outcome, PushResult, RawRequest, SignalKind, Target, all_pages
 from sheets_sync.desk import Desk, orders_cursor, remember
-from sheets_sync.errors import OutcomeUnknown
+from sheets_sync.errors import ChannelRefused, OutcomeUnknown
 from sheets_sync.ledger import Tx, View
 from sheets_sync.model import Event, Figure, Lease, Listing, Order, OrderLine, Ref, RemoteListing, StoredDelivery
 
@@ -169,10 +169,13 @@ def known_skus(view: View) -> set[str]:
     return {k.sku for k in view.balances()} | {item.sku for item in view.listings() if item.sku}
 
 
-def apply_delivery(desk: Desk, channel: Channel, delivery: StoredDelivery, *, fetch: bool) -> list[Event]:
+def apply_delivery(
+    desk: Desk, channel: Channel, delivery: StoredDelivery, *, fetch: bool, lease: Lease | None = None
+) -> list[Event]:
     """What a stored delivery says, booked. With `fetch` False only what its body carries whole; the rest waits.
 
-    Applying twice, late or out of order does no harm: a delivery is a reading like any other.
+    Applying twice, late or out of order does no harm: a delivery is a reading like any other. Raises ChannelRefused
+    where the channel has a definite no for what the delivery points at.
     """
     request = RawRequest("POST", "", delivery.headers, delivery.body)
     orders, waits = [], False
@@ -185,7 +188,7 @@ def apply_delivery(desk: Desk, channel: Channel, delivery: StoredDelivery, *, fe
             orders.append(channel.order(signal.id))
         else:
             waits = True
-    with desk.ledger.begin() as tx:
+    with desk.ledger.begin(lease) as tx:
         started = desk.started_at(tx) is not None
         events = book_orders(tx, desk, channel.name, orders) if started and orders else []
         if not waits:
@@ -324,7 +327,16 @@ class _ChannelPass:
         with self.desk.ledger.read() as view:
             waiting = view.deliveries(self.name, state="waiting")
         for delivery in waiting:
-            self.events += apply_delivery(self.desk, self.channel, delivery, fetch=True)
+            try:
+                self.events += apply_delivery(self.desk, self.channel, delivery, fetch=True, lease=self.lease)
+            except ChannelRefused as error:
+                self._failed(delivery, error)
+
+    def _failed(self, delivery: StoredDelivery, error: ChannelRefused) -> None:
+        """A definite no would be said again and again, and hold up all that came later."""
+        log.warning("delivery.failed", channel=self.name, id=delivery.id, topic=delivery.topic, why=str(error)[:200])
+        with self.desk.ledger.begin(self.lease) as tx:
+            tx.mark_delivery(self.name, delivery.id, "failed", str(error)[:300])
 
     def _read_orders(self) -> tuple[datetime, set[int]]:
         """All orders that changed since the last read, booked. When the read began, and the events it made."""
