@@ -5,6 +5,9 @@ from __future__ import annotations
 import base64
 import json
 import threading
+import time
+from collections.abc import Iterator
+from typing import Any
 
 import gspread
 import pytest
@@ -111,3 +114,237 @@ def test_a_slow_write_waits_and_lands(book: gspread.Spreadsheet, local_sheet: Ru
     go.set()
     writer.join(DEADLINE)
     assert local_sheet.store.book(KEY).tab_named("late") is not None
+
+
+# --- formulas
+
+
+SHEET = [
+    ["SKU", "On hand", "Sold", "Low"],
+    ["00123", "10", "3", "5"],
+    ["1E5", "2", "4", ""],
+    ["Käthe", "", "1", "2"],
+    ["mug red", "7.5", "x", "9"],
+]
+FORMULAS: list[tuple[str, Any]] = [
+    ("=SUM(B2:B)", 19.5),
+    ("=SUM(B2:B5,1,TRUE)", 21.5),
+    ("=B2-C2*2^2", -2),
+    ("=-2^2", 4),
+    ("=(1+2)*3%", 0.09),
+    ("=0.1+0.2=0.3", False),
+    ('=IF(B2<D2,"low","fine")', "fine"),
+    ('=IF(B4<D4,"low","fine")', "low"),  # a blank is 0
+    ('=IF(B4="","no count",B4)', "no count"),
+    ('=IF(TRUE,"yes",1/0)', "yes"),
+    ('=IFS(B3>5,"much",B3>0,"some")', "some"),
+    ('=SWITCH(A2,"00123","mug","else")', "mug"),
+    ("=CHOOSE(2,5,6,7)", 6),
+    ("=IF(A1,1)", "#VALUE!"),
+    ("=IF(,1,2)", 2),
+    ("=AND(B2>1,C2>1)", True),
+    ("=OR(B2>99,C2>99)", False),
+    ("=NOT(B2>99)", True),
+    ("=ROUND(2.5)&ROUND(-2.5)&ROUND(1.005,2)&ROUND(1234,-2)", "3-31.011200"),
+    ("=ROUNDUP(1.1)+ROUNDDOWN(1.9)+INT(-1.5)", 1),
+    ("=MOD(-1,3)", 2),
+    ("=MOD(1,0)", "#DIV/0!"),
+    ("=MIN(B2:B5)&MAX(B2:B5)&COUNT(B2:B5)&COUNTA(A2:D5)&COUNTBLANK(B2:B5)", "2103141"),
+    ("=AVERAGE(B2:B5)", 6.5),
+    ("=AVERAGE(A2:A5)", "#DIV/0!"),
+    ("=MEDIAN(B2:B5)+LARGE(B2:B5,1)+SMALL(B2:B5,1)", 19.5),
+    ('=COUNTIF(B2:B5,">5")', 2),
+    ('=COUNTIF(A2:A5,"m*")', 1),
+    ('=COUNTIF(A2:A5,"KÄTHE")', 1),
+    ('=COUNTIF(B2:B5,"<>")', 3),
+    ("=COUNTIF(B2:B5,10)", 1),
+    ('=SUMIF(A2:A5,"00*",B2:B5)', 10),
+    ('=SUMIF(B2:B5,">"&C3)', 17.5),
+    ('=SUMIFS(B2:B5,B2:B5,">1",D2:D5,">6")', 7.5),
+    ('=COUNTIFS(B2:B5,">1",C2:C5,">3")', 1),
+    ('=AVERAGEIF(B2:B5,">5")', 8.75),
+    ("=SUMPRODUCT(B2:B3,C2:C3)", 38),
+    ('=VLOOKUP("1E5",A2:D5,2,FALSE)', 2),
+    ('=VLOOKUP("gone",A2:D5,2,FALSE)', "#N/A"),
+    ('=VLOOKUP("1E5",A2:D5,9,FALSE)', "#REF!"),
+    ('=HLOOKUP("Sold",A1:D5,2,FALSE)', 3),
+    ('=XLOOKUP("1E5",A2:A5,B2:B5)', 2),
+    ('=XLOOKUP("gone",A2:A5,B2:B5,"none")', "none"),
+    ('=INDEX(B2:B5,MATCH("1E5",A2:A5,0))', 2),
+    ("=MATCH(4,{1},0)", "#ERROR!"),
+    ("=INDEX(A1:D5,2,3)", 3),
+    ("=INDEX(A1:D5,9,9)", "#REF!"),
+    ('=IFERROR(VLOOKUP("gone",A2:D5,2,FALSE),0)', 0),
+    ('=IFNA(VLOOKUP("gone",A2:D5,2,FALSE),"new")', "new"),
+    ("=IFNA(1/0,5)", "#DIV/0!"),
+    ("=ISNUMBER(B2)&ISNUMBER(A2)&ISBLANK(B4)&ISBLANK(A2)&ISERROR(1/0)&ISNA(NA())", "TRUEFALSETRUEFALSETRUETRUE"),
+    ('=CONCATENATE(A2,"-",B2)&"!"', "00123-10!"),
+    ('=JOIN(",",B2:B3)&TEXTJOIN("/",TRUE,B2:B5)', "10,210/2/7.5"),
+    ("=LEFT(A5,3)&RIGHT(A5,3)&MID(A5,2,2)&LEN(A4)", "mugredug5"),
+    ('=TRIM("  a  b ")&UPPER("ä")&LOWER("Ä")&PROPER("red MUG")', "a bÄäRed Mug"),
+    ('=SUBSTITUTE("a-b-c","-","+")&SUBSTITUTE("a-b-c","-","+",2)', "a+b+ca-b+c"),
+    ('=FIND("g","mug")&SEARCH("G","mug")', "33"),
+    ('=FIND("G","mug")', "#VALUE!"),
+    ('=EXACT("a","A")', False),
+    ('="a"="A"', True),
+    ('=VALUE("12")+VALUE("50%")', 12.5),
+    ('="2"+3', 5),
+    ('="x"+3', "#VALUE!"),
+    ('=TEXT(1234.5,"#,##0.00")&TEXT(46000,"yyyy-mm-dd")', "1,234.502025-12-09"),
+    ("=DATE(2026,14,1)-DATE(2027,2,1)", 0),
+    ("=YEAR(46000)&MONTH(46000)&DAY(46000)&WEEKDAY(46000,2)", "20251292"),
+    ("=Other!A1*2", 42),
+    ("='Other'!A1+Other!$A$1", 42),
+    ("=Nowhere!A1", "#REF!"),
+    ("=ROWS(A1:D5)&COLUMNS(A1:D5)&ROW()&COLUMN()", "54110"),
+    ("=UNKNOWN(1)", "#NAME?"),
+    ("=unknown_name", "#NAME?"),
+    ("=SUM()", "#N/A"),
+    ("=1+", "#ERROR!"),
+    ("=" + "(" * 3000 + "1" + ")" * 3000, "#ERROR!"),
+    ("=10^400", "#NUM!"),
+    ("=SQRT(-1)", "#NUM!"),
+    ("=A1:A3", "#VALUE!"),
+    ("=COUNTA(B2:B)", 3),
+    ("=B2:B5", "#VALUE!"),
+]
+
+
+@pytest.fixture(scope="module")
+def counting() -> Iterator[Running]:
+    with serve() as running:
+        running.store.create("Formulas", KEY, tabs=["Stock", "Other"])
+        running.store.apply(KEY, [text_column(0, 0, 1)])
+        running.store.type(KEY, "Stock", "A1", SHEET)
+        running.store.type(KEY, "Other", "A1", "21")
+        yield running
+
+
+def text_column(sheet: int, first: int, last: int) -> dict[str, Any]:
+    where = {"sheetId": sheet, "startColumnIndex": first, "endColumnIndex": last}
+    cell = {"userEnteredFormat": {"numberFormat": {"type": "TEXT"}}}
+    return {"repeatCell": {"range": where, "cell": cell, "fields": "userEnteredFormat.numberFormat"}}
+
+
+@pytest.mark.parametrize(("text", "value"), FORMULAS, ids=[text[:60] for text, _ in FORMULAS])
+def test_formulas_are_worked_out_as_google_does(counting: Running, text: str, value: Any) -> None:
+    counting.store.type(KEY, "Stock", "J1", text)
+    seen = counting.store.cell(KEY, "Stock", "J1")
+    assert seen == (pytest.approx(value) if isinstance(value, float) else value) and isinstance(
+        seen, bool
+    ) == isinstance(value, bool)
+
+
+def test_today_is_the_day_in_the_sheets_time_zone(local_sheet: Running) -> None:
+    store = local_sheet.store
+    for zone in ("Pacific/Kiritimati", "Pacific/Pago_Pago"):  # never the same day
+        store.create("Book", zone, properties={"timeZone": zone})
+        store.type(zone, "Sheet1", "A1", [["=TODAY()", "=NOW()-TODAY()"]])
+    east, west = (store.cell(zone, "Sheet1", "A1") for zone in ("Pacific/Kiritimati", "Pacific/Pago_Pago"))
+    assert east - west in (1, 2)
+    assert 0 <= store.cell("Pacific/Pago_Pago", "Sheet1", "B1") < 1
+
+
+def test_cells_that_need_each_other_are_errors_and_long_chains_are_not(local_sheet: Running) -> None:
+    store = local_sheet.store
+    store.create("Book", KEY, tabs=["Stock"])
+    store.type(KEY, "Stock", "A1", [["=B1", "=C1+1", "=A1"]])
+    assert [store.cell(KEY, "Stock", c) for c in ("A1", "B1", "C1")] == ["#REF!"] * 3
+    store.type(KEY, "Stock", "A1", [["=IF(TRUE,1,A1)", "", ""]])
+    assert store.cell(KEY, "Stock", "A1") == 1
+    upward = [[f"=D{row + 1}+1"] for row in range(1, 900)]
+    store.type(KEY, "Stock", "D1", [*upward, ["1"]])
+    assert store.cell(KEY, "Stock", "D1") == 900
+    store.type(KEY, "Stock", "D900", "=D1")
+    assert store.cell(KEY, "Stock", "D1") == "#REF!"
+
+
+def test_a_named_range_is_known_in_formulas(book: gspread.Spreadsheet, local_sheet: Running) -> None:
+    place = {"sheetId": STOCK, "startRowIndex": 0, "endRowIndex": 2, "startColumnIndex": 0, "endColumnIndex": 1}
+    book.batch_update({"requests": [{"addNamedRange": {"namedRange": {"name": "counts", "range": place}}}]})
+    local_sheet.store.type(KEY, "Stock", "A1", [["4"], ["5"], ["=SUM(Counts)"]])
+    assert local_sheet.store.cell(KEY, "Stock", "A3") == 9
+
+
+def test_references_to_rows_and_columns_move_along(local_sheet: Running) -> None:
+    store = local_sheet.store
+    store.create("Book", KEY, tabs=["Stock", "Other"])
+
+    def texts() -> list[str]:
+        rows = gspread_for(local_sheet.base_url).open_by_key(KEY).worksheet("Other")
+        return [row[0] for row in rows.get("A1:A6", value_render_option="FORMULA")]  # type: ignore[arg-type]
+
+    wanted = ["=SUM(Stock!B:B)", "=SUM(Stock!B2:B)", "=SUM(Stock!$2:3)", "=SUM(Stock!B2:C4)", "=Stock!B4", "=B4"]
+    store.type(KEY, "Other", "A1", [[text] for text in wanted])
+    store.insert_columns(KEY, "Stock", "A")
+    store.insert_rows(KEY, "Stock", 1)
+    assert texts() == [
+        *["=SUM(Stock!C:C)", "=SUM(Stock!C3:C)", "=SUM(Stock!$3:4)", "=SUM(Stock!C3:D5)", "=Stock!C5", "=B4"]
+    ]
+    store.delete_rows(KEY, "Stock", 5)
+    store.delete_columns(KEY, "Stock", "C")
+    assert texts() == [
+        *["=SUM(Stock!#REF!)", "=SUM(Stock!#REF!)", "=SUM(Stock!$3:4)", "=SUM(Stock!C3:C4)", "=Stock!#REF!", "=B4"]
+    ]
+    assert [store.cell(KEY, "Other", cell) for cell in ("A1", "A3", "A5")] == ["#REF!", 0, "#REF!"]
+
+
+def test_ten_thousand_formulas_do_not_hold_up_an_edit(local_sheet: Running) -> None:
+    store = local_sheet.store
+    store.create("Book", KEY, tabs=[{"title": "Stock", "gridProperties": {"rowCount": 10_000, "columnCount": 5}}])
+    store.type(KEY, "Stock", "A1", [[f"{n}", f"=A{n + 1}*2"] for n in range(10_000)])
+    began = time.perf_counter()
+    store.type(KEY, "Stock", "A1", "7")
+    assert time.perf_counter() - began < 2, "a fifth of that on an idle machine"
+    assert store.cell(KEY, "Stock", "B1") == 14
+
+
+# --- locales
+
+
+TYPED = [
+    ("de_DE", "1,5", 1.5, "1,5"),
+    ("de_DE", "1.234,5", 1234.5, "1.234,50"),
+    ("de_DE", "1.234", 1234, "1.234"),
+    ("de_DE", "12,50 €", 12.5, "12,50 €"),
+    ("de_DE", "50,5%", 0.505, "50,50%"),
+    ("de_DE", "31.12.2026", 46387, "31.12.2026"),
+    ("de_DE", "1.2.", None, "1.2"),
+    ("de_DE", "2026-12-31", 46387, "2026-12-31"),
+    ("de_DE", "1,5,3", "1,5,3", "1,5,3"),
+    ("de_DE", "1.5.3x", "1.5.3x", "1.5.3x"),
+    ("de_DE", "=1,5*2", 3, "3"),
+    ("de_DE", "=SUM(1,5;2)", 3.5, "3,5"),
+    ("de_DE", '="a"&1,5', "a1,5", "a1,5"),
+    ("de_DE", "=1.5", "#ERROR!", "#ERROR!"),
+    ("fr_FR", "1 234,5", 1234.5, "1\u00a0234,50"),
+    ("fr_FR", "31/12/2026", 46387, "31/12/2026"),
+    ("en_GB", "31/12/2026", 46387, "31/12/2026"),
+    ("en_GB", "£3.50", 3.5, "£3.50"),
+    ("en_GB", "1,5", "1,5", "1,5"),
+    ("en_US", "31/12/2026", "31/12/2026", "31/12/2026"),
+    ("en_US", "1.5.2026", "1.5.2026", "1.5.2026"),
+    ("en_US", "1,5", "1,5", "1,5"),
+    ("ja_JP", "2026/12/31", 46387, "2026/12/31"),
+    ("sv_SE", "1,5", 1.5, "1,5"),
+]
+
+
+@pytest.mark.parametrize(("locale", "text", "value", "shown"), TYPED, ids=[f"{n}-{t}" for n, t, _, _ in TYPED])
+def test_typing_and_showing_follow_the_locale(
+    local_sheet: Running, locale: str, text: str, value: Any, shown: str
+) -> None:
+    local_sheet.store.create("Book", KEY, properties={"locale": locale})
+    sheet = gspread_for(local_sheet.base_url).open_by_key(KEY).sheet1
+    sheet.update(range_name="A1", values=[[text]], raw=False)
+    if value is not None:
+        assert sheet.acell("A1", value_render_option="UNFORMATTED_VALUE").value == value  # type: ignore[arg-type]
+    assert sheet.acell("A1").value == shown
+
+
+def test_a_locale_is_told_and_can_be_changed(book: gspread.Spreadsheet, local_sheet: Running) -> None:
+    book.update_locale("de_DE")
+    assert book.locale == "de_DE"
+    local_sheet.store.type(KEY, "Stock", "A1", "2,5")
+    assert local_sheet.store.cell(KEY, "Stock", "A1") == 2.5
+    assert book.worksheet("Stock").get("A1") == [["2,5"]]

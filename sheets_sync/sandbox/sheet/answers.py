@@ -6,16 +6,23 @@ has anything, a list of rows likewise.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
+
+import orjson
 
 from sheets_sync.sandbox.sheet import a1, mask
 from sheets_sync.sandbox.sheet.a1 import Box
 from sheets_sync.sandbox.sheet.conditions import behind_filter as behind_filter
 from sheets_sync.sandbox.sheet.display import show
-from sheets_sync.sandbox.sheet.grid import DEFAULT_HEIGHT, DEFAULT_WIDTH, Book, ErrorValue, Json, Style, Tab, Value
+from sheets_sync.sandbox.sheet.grid import DEFAULT_HEIGHT, DEFAULT_WIDTH, Book, ErrorValue, Json, Tab, Value
+from sheets_sync.sandbox.sheet.locales import ENGLISH, Locale
 from sheets_sync.sandbox.sheet.tabs import sheet_properties
 
+MANY = 4096  # cells from which on an answer is kept as JSON, for whoever reads it again
+Cells = Sequence[Value]
+Way = Callable[[Value], Value]
 _WHITE, _BLACK = {"red": 1, "green": 1, "blue": 1}, {}  # type: tuple[Json, Json]
 DEFAULT_FORMAT: Json = {
     "backgroundColor": _WHITE,
@@ -60,37 +67,60 @@ DEFAULT_PROPERTIES: Json = {
 # values
 
 
-def value_range(tab: Tab, box: Box, render: str, major: str, dates: str = "SERIAL_NUMBER") -> Json:
-    """A ValueRange; `values` is left out where all cells are empty."""
-    if major == "COLUMNS" and _as_kept(tab, render, dates):
-        values = _columns(tab.values[box.r0 : box.r1], box.c0, box.c1)
-    else:
-        rows = rendered(tab, box, render, dates)
-        values = _columns(rows, 0, box.width) if major == "COLUMNS" else rows
-    while values and not values[-1]:
-        values.pop()
+def value_range(
+    tab: Tab, box: Box, render: str, major: str, dates: str = "SERIAL_NUMBER", locale: Locale = ENGLISH
+) -> Json:
+    """A ValueRange; `values` is left out where all cells are empty, and ready-made JSON where they are many."""
     answer: Json = {"range": a1.name_of(tab.title, box), "majorDimension": major}
+    make = _values_once if box.height * box.width > MANY else _values
+    values = make(tab, box, render, major, dates, locale)
     if values:
         answer["values"] = values
     return answer
 
 
-def rendered(tab: Tab, box: Box, render: str, dates: str = "SERIAL_NUMBER") -> list[list[Value]]:
+@lru_cache(maxsize=32)
+def _values_once(tab: Tab, box: Box, render: str, major: str, dates: str, locale: Locale) -> orjson.Fragment | None:
+    """A tab that is published never changes, and whoever polls reads the same one again and again."""
+    values = _values(tab, box, render, major, dates, locale)
+    return orjson.Fragment(orjson.dumps(values)) if values else None
+
+
+def _values(tab: Tab, box: Box, render: str, major: str, dates: str, locale: Locale) -> list[Cells]:
+    """Lines without trailing empty cells, without trailing empty lines."""
+    if major == "ROWS":
+        lines = rendered(tab, box, render, dates, locale)
+    elif _as_kept(tab, render, dates):
+        lines = _columns(tab.values[box.r0 : box.r1], box.c0, box.c1)
+    elif render == "FORMATTED_VALUE" and not _has_shapes(tab, box):
+        text = _texts(locale)
+        lines = [list(map(text, column)) for column in _columns(tab.values[box.r0 : box.r1], box.c0, box.c1)]
+    else:
+        lines = _columns(rendered(tab, box, render, dates, locale), 0, box.width)
+    while lines and not lines[-1]:
+        lines.pop()
+    return lines
+
+
+def rendered(tab: Tab, box: Box, render: str, dates: str = "SERIAL_NUMBER", locale: Locale = ENGLISH) -> list[Cells]:
     """Rows of a box, each cut behind its last cell that is not empty."""
     rows = _cut(tab.values[box.r0 : box.r1], box.c0, box.c1, box.c1 >= len(tab.columns))
     if render == "FORMULA" and tab.has_formulas:
         return [_with_formulas(tab, box, i, row) for i, row in enumerate(rows)]
-    shapes: dict[int, list[Json | None]] = {}
-    if render == "FORMATTED_VALUE":
-        styles = {id(style): style for style in tab.styles[box.r0 : box.r1]}
-        if not any(any(_shapes(style, box, shapes)) for style in styles.values()):
-            return [_plain(row) for row in rows]
-        return [_shown(row, _shapes(tab.styles[box.r0 + i], box, shapes)) if row else row for i, row in enumerate(rows)]
-    if render == "UNFORMATTED_VALUE" and dates == "FORMATTED_STRING":
-        return [
-            _shown(row, _shapes(tab.styles[box.r0 + i], box, shapes), only_dates=True) for i, row in enumerate(rows)
-        ]
-    return rows
+    dates_only = render == "UNFORMATTED_VALUE" and dates == "FORMATTED_STRING"
+    if render != "FORMATTED_VALUE" and not dates_only:
+        return list(rows)
+    text = _as_it_is if dates_only else _texts(locale)
+    if not _has_shapes(tab, box):
+        return list(rows) if dates_only else [tuple(map(text, row)) for row in rows]
+    ways: dict[int, list[Way]] = {}
+    lines: list[Cells] = []
+    for row, style in zip(rows, tab.styles[box.r0 : box.r1], strict=True):
+        if id(style) not in ways:
+            ways[id(style)] = [_way(cell, dates_only, locale) or text for cell in style[box.c0 : box.c1]]
+        known = ways[id(style)]
+        lines.append([known[i](value) if i < len(known) else text(value) for i, value in enumerate(row)])
+    return lines
 
 
 def _cut(rows: list[list[Value]], c0: int, c1: int, to_the_end: bool) -> list[list[Value]]:
@@ -110,8 +140,8 @@ def _as_kept(tab: Tab, render: str, dates: str) -> bool:
     )
 
 
-def _columns(rows: list[list[Value]], c0: int, c1: int) -> list[list[Value]]:
-    columns: list[list[Value]] = []
+def _columns(rows: Sequence[Cells], c0: int, c1: int) -> list[Cells]:
+    columns: list[Cells] = []
     for c in range(c0, c1):
         column = [row[c] if len(row) > c else "" for row in rows]
         while column and type(column[-1]) is str and not column[-1]:
@@ -133,30 +163,40 @@ def _with_formulas(tab: Tab, box: Box, index: int, row: list[Value]) -> list[Val
     return shown
 
 
-def _shapes(style: Style, box: Box, known: dict[int, list[Json | None]]) -> list[Json | None]:
-    found = known.get(id(style))
-    if found is None:
-        cells = style[box.c0 : box.c1]
-        found = known[id(style)] = [
-            (cell.get("userEnteredFormat") or {}).get("numberFormat") if cell else None for cell in cells
-        ]
-    return found
+def _number_format(cell: Json | None) -> Json | None:
+    return (cell.get("userEnteredFormat") or {}).get("numberFormat") if cell else None
 
 
-def _plain(row: list[Value]) -> list[Value]:
-    return [v if (kind := type(v)) is str else str(v) if kind is int else show(v) for v in row]
+def _has_shapes(tab: Tab, box: Box) -> bool:
+    """Whether any cell has a number format; rows that look the same share one style."""
+    styles = {id(style): style for style in tab.styles[box.r0 : box.r1] if style}
+    return any(_number_format(cell) for style in styles.values() for cell in style[box.c0 : box.c1])
 
 
-def _shown(row: list[Value], shapes: list[Json | None], only_dates: bool = False) -> list[Value]:
-    if not only_dates:
-        if not shapes:
-            return [v if type(v) is str else show(v) for v in row]
-        return [v if type(v) is str else show(v, shapes[i] if i < len(shapes) else None) for i, v in enumerate(row)]
-    return [show(v, shapes[i]) if i < len(shapes) and _is_date(v, shapes[i]) else v for i, v in enumerate(row)]
+def _texts(locale: Locale) -> Way:
+    """How cells without a number format are shown."""
+
+    def text(value: Value) -> Value:
+        kind = type(value)
+        if kind is str:
+            return value
+        return str(value) if kind is int and -(10**15) < value < 10**15 else show(value, None, locale)  # type: ignore[operator]  # an int
+
+    return text
 
 
-def _is_date(value: Value, shape: Json | None) -> bool:
-    return not isinstance(value, (str, bool)) and (shape or {}).get("type") in ("DATE", "TIME", "DATE_TIME")
+def _way(cell: Json | None, dates_only: bool, locale: Locale) -> Way | None:
+    """How a cell with that format is answered; None where as without one."""
+    shape = _number_format(cell)
+    kind = (shape or {}).get("type")
+    if kind in (None, "TEXT") or (dates_only and kind not in ("DATE", "TIME", "DATE_TIME")):
+        return None
+    kept = (str, bool) if dates_only else str
+    return lambda value: value if isinstance(value, kept) else show(value, shape, locale)
+
+
+def _as_it_is(value: Value) -> Value:
+    return value
 
 
 # the resource
@@ -226,14 +266,14 @@ def grid(book: Book, tab: Tab, box: Box, tree: mask.Mask | None = None) -> Json:
         data["startColumn"] = box.c0
     if mask.wants(tree, "rowData"):
         cells = ((tree or {}).get("rowData") or {}).get("values")
-        rows = [_row(tab, r, box, cells) for r in range(box.r0, box.r1)]
+        rows = [_row(tab, r, box, cells, book.locale) for r in range(box.r0, box.r1)]
         while rows and not rows[-1]:
             rows.pop()
         if rows:
             data["rowData"] = rows
     if mask.wants(tree, "rowMetadata"):
         data["rowMetadata"] = [_dimension(tab.rows[r], DEFAULT_HEIGHT) for r in range(box.r0, box.r1)]
-        for r in behind_filter(tab):
+        for r in behind_filter(tab, book.locale):
             if box.r0 <= r < box.r1:
                 data["rowMetadata"][r - box.r0]["hiddenByFilter"] = True
     if mask.wants(tree, "columnMetadata"):
@@ -260,22 +300,22 @@ def _dimension(kept: Json | None, size: int) -> Json:
     return {"pixelSize": size, **(kept or {})}
 
 
-def _row(tab: Tab, row: int, box: Box, tree: mask.Mask | None) -> Json:
+def _row(tab: Tab, row: int, box: Box, tree: mask.Mask | None, locale: Locale) -> Json:
     last = min(box.c1, max(len(tab.values[row]), len(tab.styles[row]), *(c + 1 for c in tab.formulas[row]), 0))
-    cells = [cell(tab, row, column, tree) for column in range(box.c0, last)]
+    cells = [cell(tab, row, column, tree, locale) for column in range(box.c0, last)]
     while cells and not cells[-1]:
         cells.pop()
     return {"values": cells} if cells else {}
 
 
-def cell(tab: Tab, row: int, column: int, tree: mask.Mask | None = None) -> Json:
+def cell(tab: Tab, row: int, column: int, tree: mask.Mask | None = None, locale: Locale = ENGLISH) -> Json:
     """CellData of one cell, as far as the mask wants it; {} where there is nothing."""
     value, style, text = tab.value(row, column), tab.style(row, column) or {}, tab.formulas[row].get(column)
     answer: Json = {}
     if value != "" or text:
         answer["userEnteredValue"] = {"formulaValue": text} if text else _extended(value)
         answer["effectiveValue"] = _extended(value)
-        answer["formattedValue"] = show(value, (style.get("userEnteredFormat") or {}).get("numberFormat"))
+        answer["formattedValue"] = show(value, _number_format(style), locale)
     answer.update(style)
     if answer and mask.wants(tree, "effectiveFormat"):
         answer["effectiveFormat"] = _effective(style.get("userEnteredFormat") or {})
@@ -299,11 +339,17 @@ _ERRORS = {
 }
 
 
+_MESSAGES = {
+    "#NAME?": "This name or function is not known here.",
+    "#REF!": "This reference leads nowhere, or back to its own cell.",
+    "#ERROR!": "Formula parse error.",
+}
+
+
 def _extended(value: Value) -> Json:
     if isinstance(value, ErrorValue):
-        return {
-            "errorValue": {"type": _ERRORS.get(value, "ERROR"), "message": "This formula can not be worked out here."}
-        }
+        said = _MESSAGES.get(value, "This formula has no result.")
+        return {"errorValue": {"type": _ERRORS.get(value, "ERROR"), "message": said}}
     if isinstance(value, bool):
         return {"boolValue": value}
     return {"stringValue": value} if isinstance(value, str) else {"numberValue": value}

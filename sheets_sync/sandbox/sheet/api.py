@@ -250,6 +250,7 @@ class _Sheets:
             render,
             major,
             _choice("dateTimeRenderOption", options.get("dateTimeRenderOption"), kinds, kinds[0]),
+            book.locale,
         )
 
     def values_get(self, key: str, where: str) -> Response:

@@ -271,7 +271,11 @@ def copy_paste(draft: Draft, body: Json) -> None:
 
 def _left_out(draft: Draft, tab: Tab) -> frozenset[int]:
     """Rows that a copy leaves out: none, or those behind a filter, whichever was asked for."""
-    return frozenset() if draft.unknowns.copies_hidden_rows else frozenset(conditions.behind_filter(tab))
+    return (
+        frozenset()
+        if draft.unknowns.copies_hidden_rows
+        else frozenset(conditions.behind_filter(tab, draft.book.locale))
+    )
 
 
 def _paste(draft: Draft, tab: Tab, place: Box, pieces: list[Piece], what: str, origin: Box) -> None:
@@ -395,7 +399,9 @@ def _replace_in(
     old = tab.value(row, column)
     if column in tab.formulas[row] or not (isinstance(old, str) or draft.unknowns.replaces_in_numbers):
         return 0
-    text, hits = pattern.subn(replacement if body.get("searchByRegex") else lambda _: replacement, show(old))
+    text, hits = pattern.subn(
+        replacement if body.get("searchByRegex") else lambda _: replacement, show(old, None, draft.book.locale)
+    )
     if hits:
         enter(draft, tab, row, column, text)
     return hits
@@ -407,7 +413,7 @@ def enter(draft: Draft, tab: Tab, row: int, column: int, text: str) -> None:
     style = tab.style(row, column) or {}
     shape = style.get("userEnteredFormat") or {}
     kind = (shape.get("numberFormat") or {}).get("type")
-    read = entered.read(text, kind == "TEXT", draft.now.date())
+    read = entered.read(text, kind == "TEXT", draft.now.date(), draft.book.locale)
     tab.put_values(row, column, [read.value])
     if read.formula is not None:
         tab.put_formula(row, column, read.formula)
@@ -446,3 +452,19 @@ def _raw(value: Any) -> Value:
             _check_length(value)
         return value
     raise Refused(f"a cell can not hold {value!r}")
+
+
+def clear_cells(draft: Draft, body: Json) -> None:
+    """Ours: what the Delete key does. Cells are emptied, tick boxes unticked; looks and validation stay."""
+    tab, box = draft.reach(body["range"])
+    for row in range(box.r0, min(box.r1, len(tab.values))):
+        if not tab.values[row] and not tab.formulas[row]:
+            continue
+        style = tab.styles[row][box.c0 : box.c1]
+        cleared: list[Value] = [False if _is_tick(cell) else "" for cell in style]
+        tab.put_values(row, box.c0, cleared + [""] * (box.width - len(cleared)))
+
+
+def _is_tick(cell: Json | None) -> bool:
+    condition = ((cell or {}).get("dataValidation") or {}).get("condition") or {}
+    return condition.get("type") == "BOOLEAN" and not condition.get("values")

@@ -14,6 +14,7 @@ from typing import Any
 from sheets_sync.sandbox.sheet import entered
 from sheets_sync.sandbox.sheet.display import show
 from sheets_sync.sandbox.sheet.grid import Json, Tab, Value
+from sheets_sync.sandbox.sheet.locales import ENGLISH, Locale
 
 _COMPARED: dict[str, Callable[[Any, Any], bool]] = {
     "LESS": operator.lt,
@@ -48,11 +49,11 @@ def known(kind: str) -> bool:
     )
 
 
-def holds(condition: Json, value: Value, shown: str | None = None) -> bool:
+def holds(condition: Json, value: Value, shown: str | None = None, locale: Locale = ENGLISH) -> bool:
     """Whether a cell meets a BooleanCondition; `shown` is its text where it has a number format."""
     kind = condition.get("type") or ""
     wanted = [str(v.get("userEnteredValue") or "") for v in condition.get("values") or ()]
-    text = show(value) if shown is None else shown
+    text = show(value, None, locale) if shown is None else shown
     if kind in ("BLANK", "NOT_BLANK"):
         return (value == "") == (kind == "BLANK")
     if kind == "BOOLEAN":
@@ -61,12 +62,12 @@ def holds(condition: Json, value: Value, shown: str | None = None) -> bool:
         return text in wanted
     if kind in _TEXTS:
         return _TEXTS[kind](text.casefold(), (wanted[0] if wanted else "").casefold())
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and _measures(kind, value, wanted)
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and _measures(kind, value, wanted, locale)
 
 
-def _measures(kind: str, value: float, wanted: Sequence[str]) -> bool:
+def _measures(kind: str, value: float, wanted: Sequence[str], locale: Locale) -> bool:
     family, _, rest = kind.partition("_")
-    bounds = [entered.read(text, False, _NO_DAY).value for text in wanted]
+    bounds = [entered.read(text, False, _NO_DAY, locale).value for text in wanted]
     numbers = [b for b in bounds if isinstance(b, (int, float)) and not isinstance(b, bool)]
     if family not in ("NUMBER", "DATE") or not numbers or len(numbers) < len(bounds):
         return False
@@ -76,28 +77,28 @@ def _measures(kind: str, value: float, wanted: Sequence[str]) -> bool:
     return compare is not None and compare(value, numbers[0])
 
 
-def behind_filter(tab: Tab) -> list[int]:
+def behind_filter(tab: Tab, locale: Locale = ENGLISH) -> list[int]:
     """Rows that the basic filter hides: below its header, with a hidden value or one that fails a condition."""
     kept = tab.basic_filter
     if kept is None:
         return []
     specs = [(s.get("columnIndex") or 0, s.get("filterCriteria") or {}) for s in kept.get("filterSpecs") or ()]
     specs += [(int(column), criteria) for column, criteria in (kept.get("criteria") or {}).items()]
-    tests = [(column, hides) for column, criteria in specs if (hides := _hides(criteria))]
+    tests = [(column, hides) for column, criteria in specs if (hides := _hides(criteria, locale))]
     place = kept.get("range") or {}
     last = min(place.get("endRowIndex") or len(tab.values), len(tab.values))
     rows = range((place.get("startRowIndex") or 0) + 1, last) if tests else ()
-    return [row for row in rows if any(hides(*_cell(tab, row, column)) for column, hides in tests)]
+    return [row for row in rows if any(hides(*_cell(tab, row, column, locale)) for column, hides in tests)]
 
 
-def _hides(criteria: Json) -> Callable[[Value, str], bool] | None:
+def _hides(criteria: Json, locale: Locale) -> Callable[[Value, str], bool] | None:
     values, condition = set(criteria.get("hiddenValues") or ()), criteria.get("condition") or {}
     if not known(condition.get("type") or ""):
         return (lambda value, shown: shown in values) if values else None
-    return lambda value, shown: shown in values or not holds(condition, value, shown)
+    return lambda value, shown: shown in values or not holds(condition, value, shown, locale)
 
 
-def _cell(tab: Tab, row: int, column: int) -> tuple[Value, str]:
+def _cell(tab: Tab, row: int, column: int, locale: Locale) -> tuple[Value, str]:
     shape = ((tab.style(row, column) or {}).get("userEnteredFormat") or {}).get("numberFormat")
     value = tab.value(row, column)
-    return value, show(value, shape)
+    return value, show(value, shape, locale)

@@ -13,6 +13,7 @@ from typing import Any
 
 from sheets_sync.sandbox.sheet.entered import EPOCH, MONTHS
 from sheets_sync.sandbox.sheet.grid import Value
+from sheets_sync.sandbox.sheet.locales import ENGLISH, Locale
 
 DEFAULT_PATTERNS = {
     "NUMBER": "#,##0.00",
@@ -45,26 +46,32 @@ def text_width(text: str) -> int:
     return round(units * _SIZE / 1000)
 
 
-def show(value: Value, number_format: dict[str, Any] | None = None) -> str:
-    """The text that a cell with this value and number format shows."""
+def show(value: Value, number_format: dict[str, Any] | None = None, locale: Locale = ENGLISH) -> str:
+    """The text that a cell with this value and number format shows in a sheet of that locale."""
     if type(value) is bool:
         return "TRUE" if value else "FALSE"
     if isinstance(value, str):
         return value
     kind = (number_format or {}).get("type")
     if number_format is None or kind in (None, "TEXT", "NUMBER_FORMAT_TYPE_UNSPECIFIED"):
-        return general(value)
-    pattern = number_format.get("pattern") or DEFAULT_PATTERNS.get(kind, "")
+        return general(value, locale)
+    pattern = number_format.get("pattern") or _default_pattern(kind, locale)
     if pattern in ("", "@", "General"):
-        return general(value)
-    return _moment(value, pattern) if kind in _MOMENTS else _number(value, pattern)
+        return general(value, locale)
+    return _moment(value, pattern) if kind in _MOMENTS else _number(value, pattern, locale)
 
 
-def general(value: int | float) -> str:
+def _default_pattern(kind: str, locale: Locale) -> str:
+    if locale is ENGLISH or kind not in ("DATE", "DATE_TIME"):
+        return DEFAULT_PATTERNS.get(kind, "")
+    return locale.date_pattern + (" hh:mm:ss" if kind == "DATE_TIME" else "")
+
+
+def general(value: int | float, locale: Locale = ENGLISH) -> str:
     """A number without a format: at most ten significant digits after a long fraction, an exponent where it is huge."""
     if type(value) is int and abs(value) < 10**15:
         return str(value)
-    text = f"{value:.10g}"
+    text = f"{value:.10g}".replace(".", locale.decimal)
     if "e" in text:
         mantissa, exponent = text.split("e")
         return f"{mantissa}E{exponent[0]}{exponent[1:].lstrip('0').rjust(2, '0')}"
@@ -72,22 +79,24 @@ def general(value: int | float) -> str:
 
 
 @lru_cache(maxsize=65536)  # a sheet shows the same few numbers and moments over and over
-def _number(value: int | float, pattern: str) -> str:
+def _number(value: int | float, pattern: str, locale: Locale) -> str:
     sections = pattern.split(";")
     if value < 0 and len(sections) > 1 and sections[1]:
-        return _section(-value, sections[1])
+        return _section(-value, sections[1], locale)
     if value == 0 and len(sections) > 2:
-        return _section(0, sections[2])
-    return _section(value, sections[0])
+        return _section(0, sections[2], locale)
+    return _section(value, sections[0], locale)
 
 
-def _section(value: int | float, pattern: str) -> str:
+def _section(value: int | float, pattern: str, locale: Locale) -> str:
     pattern = re.sub(r"\[[^\]]*\]", "", pattern)
     match = next((m for m in _DIGITS.finditer(re.sub(r'"[^"]*"', lambda m: "\0" * len(m[0]), pattern))), None)
     if match is None:
         return _literal(pattern)
     shown = _digits(abs(value), match[0])
     sign = "-" if value < 0 and any(c in "123456789" for c in shown) else ""
+    if locale is not ENGLISH:
+        shown = shown.translate({ord(","): locale.thousands, ord("."): locale.decimal})
     return sign + _literal(pattern[: match.start()]) + shown + _literal(pattern[match.end() :])
 
 

@@ -49,7 +49,7 @@ class Draft:
         return [i for i in before.keys() | after.keys() if before.get(i) is not after.get(i)]
 
     def _reckon(self) -> None:
-        reckoner = formula.Reckoner(self.book)
+        reckoner = formula.Reckoner(self.book, self.now)
         for tab in list(self.book.tabs):
             for row, column, _ in list(tab.cells_with_formulas()):
                 value = reckoner.value(tab, row, column)

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from sheets_sync.sandbox.sheet import locales
 from sheets_sync.sandbox.sheet.a1 import Box
 
 Json = dict[str, Any]
@@ -216,6 +217,10 @@ class Book:
             named=dict(self.named),
             metadata=dict(self.metadata),
         )
+
+    @property
+    def locale(self) -> locales.Locale:
+        return locales.of(self.properties.get("locale"))
 
     def tab(self, sheet_id: int) -> Tab | None:
         return next((tab for tab in self.tabs if tab.sheet_id == sheet_id), None)
