@@ -14,16 +14,17 @@ import logging
 import os
 import re
 import signal
+import sqlite3
 import sys
 import threading
 import traceback
 import webbrowser
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from enum import IntEnum, StrEnum
 from pathlib import Path
-from typing import IO, Annotated, Any
+from typing import IO, Annotated, Any, TypeVar
 
 import typer
 from rich.console import Console
@@ -211,7 +212,15 @@ def _version(wanted: bool) -> None:
 def _before(
     ctx: typer.Context,
     path: Annotated[
-        Path, typer.Option("--config", "-c", envvar="SHEETS_SYNC_CONFIG", help="The config file.", metavar="PATH")
+        Path,
+        typer.Option(
+            "--config",
+            "-c",
+            envvar="SHEETS_SYNC_CONFIG",
+            show_envvar=False,
+            help="The config file, or set SHEETS_SYNC_CONFIG.",
+            metavar="PATH",
+        ),
     ] = Path("config.toml"),
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="Log everything, and where errors come from.")
@@ -251,6 +260,7 @@ def init(
             ]
         )
     if not settings.sheet.spreadsheet_id:
+        _never_two(settings)
         made = workbooks.create(assembly.access(settings), create or "Stock")
         _say("Made a spreadsheet. Write this into the [sheet] section of your config:", f'spreadsheet_id = "{made}"')
         sheet = settings.sheet.model_copy(update={"spreadsheet_id": made})
@@ -258,6 +268,15 @@ def init(
     with assembly.desk_of(settings) as desk:
         says = onboarding.set_up(desk, assembly.workbook_of(settings))
     _say(*(says or ["Everything is there already."]), "Next: sheets-sync doctor")
+
+
+def _never_two(settings: Settings) -> None:
+    with assembly.desk_of(settings) as desk, desk.ledger.read() as view:
+        if view.head():
+            raise SellerMustAct(
+                "This ledger drives a spreadsheet already. Write its id into [sheet] spreadsheet_id; "
+                "for another spreadsheet give [ledger] another url."
+            )
 
 
 @app.command()
@@ -358,8 +377,7 @@ def start(ctx: typer.Context) -> None:
 @app.command()
 def run(ctx: typer.Context) -> None:
     """Keep sheet, ledger and channels in step until Ctrl-C."""
-    _end_on_signals()
-    with _at_desk(ctx, logging.INFO) as desk:
+    with _ending_on_signals(), _at_desk(ctx, logging.INFO) as desk:
         with assembly.serving(desk) as serving:
             about = (
                 desk.settings.web.public_url or "no public_url, so shops send no webhooks and orders wait for a look"
@@ -369,10 +387,15 @@ def run(ctx: typer.Context) -> None:
     _aside("Ended.")
 
 
-def _end_on_signals() -> None:
+@contextmanager
+def _ending_on_signals() -> Iterator[None]:
     """Ctrl-C and SIGTERM alike, also where a shell started us in the background and had SIGINT ignored."""
-    for one in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(one, signal.default_int_handler)
+    before = {one: signal.signal(one, signal.default_int_handler) for one in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
 
 
 def _until_interrupted(serving: assembly.Serving) -> None:
@@ -475,7 +498,10 @@ def _stock_rows(view: View, desk: Desk) -> list[dict[str, Any]]:
     texts: dict[str, list[str]] = {}
     for question in asked:
         texts.setdefault(question.sku, []).append(question.text)
-    titles = {item.sku: item.title for item in listings if item.sku}
+    titles: dict[str, str] = {}
+    for item in listings:
+        titles.setdefault(item.sku or "", item.title)
+    titles.pop("", None)
     order = dict.fromkeys([*titles, *(key.sku for key in books.balances)])
     rows = []
     for sku in order:
@@ -539,7 +565,7 @@ def review_answer(
 @app.command()
 def undo(
     ctx: typer.Context,
-    what: Annotated[str, typer.Argument(metavar="EVENT|BATCH", help="An event's number, or a batch's name.")],
+    what: Annotated[str, typer.Argument(metavar="EVENT", help="An event's number, or a batch's name.")],
     note: Annotated[str, typer.Option(help="A remark for the reversal.", show_default=False)] = "",
 ) -> None:
     """Strike an event, or a whole batch; what happened since stays."""
@@ -572,7 +598,16 @@ def ledger_show(
         events = view.events(sku=sku, limit=limit, newest_first=True)
     numbers = ("Event", "On hand", "Committed", "Damaged")
     table = _table(
-        "Event", "When", "SKU", "What", *numbers[1:], "Why", "Source", numbers=numbers, kept=("SKU", "When", "What")
+        "Event",
+        "When",
+        "SKU",
+        "What",
+        *numbers[1:],
+        "Why",
+        "Source",
+        "Batch",
+        numbers=numbers,
+        kept=("SKU", "When", "What"),
     )
     for event in events:
         fact, change, balance = event.fact, event.change, event.balance
@@ -585,6 +620,7 @@ def ledger_show(
             *(_figure(getattr(balance, name), getattr(change, name)) for name in Stock._fields),
             _cell(why),
             _cell(fact.source),
+            _cell(fact.batch),
         )
     _say(table if events else "No events yet." if sku is None else f"No events of {sku} yet.")
 
@@ -675,6 +711,7 @@ def _replacing(file: Path) -> Iterator[IO[str]]:
 
 # rehearsing -----------------------------------------------------------------------------------------------------
 
+R = TypeVar("R")
 Vendor = StrEnum("Vendor", {name: name for name in shops.VENDORS})  # type: ignore[misc]
 Port = Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 takes a free one.")]
 Data = Annotated[
@@ -688,10 +725,7 @@ Data = Annotated[
 @sandbox_app.command("sheet")
 def sandbox_sheet(port: Port = 8790, data: Data = None) -> None:
     """A local sheet that speaks the Google Sheets API, with a page to see and edit it, until Ctrl-C."""
-    _end_on_signals()
-    with _port(port):
-        running = local_sheet.serve(data, port=port)
-    with running:
+    with _ending_on_signals(), _had(port, lambda: local_sheet.serve(data, port=port)) as running:
         _say(f"The local sheet: {running.base_url}", f'In config.toml: [sheet] base_url = "{running.base_url}"')
         _wait_for_interrupt()
 
@@ -704,21 +738,23 @@ def sandbox_shop(
     seed: Annotated[bool, typer.Option("--seed", help="Fill it with the demo's catalogue, if it is empty.")] = False,
 ) -> None:
     """A local shop that speaks its vendor's API, with a storefront to buy and cancel on, until Ctrl-C."""
-    _end_on_signals()
-    with _port(port):
-        running = shops.serve(name.value, data, port, seed=demo.catalogue(name.value) if seed else None)
-    with running:
+    catalogue = demo.catalogue(name.value) if seed else None
+    with _ending_on_signals(), _had(port, lambda: shops.serve(name.value, data, port, seed=catalogue)) as running:
         _say(f"The storefront: {running.storefront}", "The keys of this local shop, for config.toml:")
         _say(*(f"  {key} = {value}" for key, value in {"base_url": running.base_url, **running.credentials}.items()))
         _wait_for_interrupt()
 
 
-@contextmanager
-def _port(port: int) -> Iterator[None]:
+def _had(port: int, serve: Callable[[], R]) -> R:
+    """A server, or words about its port or its file."""
     try:
-        yield
+        return serve()
     except OSError as error:
+        if error.filename:
+            raise ConfigError([f"{error.filename} cannot be used: {error.strerror}. Give another --data"]) from error
         raise ConfigError([f"port {port} cannot be had: {error}. Give another --port, or 0 for a free one"]) from error
+    except sqlite3.Error as error:
+        raise ConfigError([f"--data names no file of a local shop of this version: {error}"]) from error
 
 
 def _wait_for_interrupt() -> None:
@@ -742,9 +778,8 @@ def demo_command(
     ] = False,
 ) -> None:
     """A local sheet, two local shops and the service, on this machine alone, until Ctrl-C."""
-    _end_on_signals()
     demo.claim(data)
-    with (data / demo.LOG).open("a", encoding="utf-8") as log:
+    with _ending_on_signals(), (data / demo.LOG).open("a", encoding="utf-8") as log:
         logs.configure(logging.INFO, log)
         with _console(stderr=True).status("Starting a sheet, two shops and the service…") as status:
             with demo.running(data, status.update) as parts:
