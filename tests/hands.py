@@ -73,8 +73,8 @@ class Hands(ABC):
         self.shop.cancel(int(order))
 
     @abstractmethod
-    def refund(self, order: str, sku: str, units: int) -> None:
-        """Units of a shipped order came back; the shop puts them back on its shelf."""
+    def refund(self, order: str, sku: str, units: int, *, restock: bool = True) -> None:
+        """Units of a shipped order come back; the shop puts them back on its shelf, or does not say so."""
 
     @abstractmethod
     def edit(self, order: str, sku: str, units: int) -> None:
@@ -147,8 +147,9 @@ class Shopify(Hands):
     def buy(self, sku: str, units: int = 1, *, paid: bool = True) -> str:
         return str(self.shop.buy(sku, units, paid=paid)["id"])
 
-    def refund(self, order: str, sku: str, units: int) -> None:
-        self.shop.refund(int(order), [Refunded(self._line(order, sku), units, "RETURN")])
+    def refund(self, order: str, sku: str, units: int, *, restock: bool = True) -> None:
+        part = Refunded(self._line(order, sku), units, "RETURN" if restock else "NO_RESTOCK")
+        self.shop.refund(int(order), [part], returned=True)
 
     def edit(self, order: str, sku: str, units: int) -> None:
         self.shop.edit(int(order), self._line(order, sku), units)
@@ -183,8 +184,8 @@ class WooCommerce(Hands):
     def buy(self, sku: str, units: int = 1, *, paid: bool = True) -> str:
         return str(self.shop.buy(sku, units, pay=paid))
 
-    def refund(self, order: str, sku: str, units: int) -> None:
-        self.shop.refund(int(order), {sku: units})
+    def refund(self, order: str, sku: str, units: int, *, restock: bool = True) -> None:
+        self.shop.refund(int(order), {sku: units}, restock=restock)
 
     def edit(self, order: str, sku: str, units: int) -> None:
         self.shop.set_quantity(int(order), sku, units)

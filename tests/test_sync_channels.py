@@ -493,12 +493,23 @@ def test_O3_shipped_takes_away(shops: Shops) -> None:
     assert shops.world.cell(MUG) == 8
 
 
-def test_O5_a_refund_with_restock_asks_and_gives_nothing_back_by_itself(shops: Shops) -> None:
+def test_O5_a_refund_with_restock_gives_back_once(shops: Shops) -> None:
+    """The shop says that it is on its shelf again: by default that is believed."""
     order = shops.here.buy(MUG, 2)
     shops.here.ship(order)
     shops.ends("8/0/8", 8)
     shops.clock.tick(minutes=10)
     shops.here.refund(order, MUG, 1)
+    shops.ends("9/0/9", 9)
+    assert shops.world.questions() == {}
+
+
+def test_O5_a_return_that_the_shop_says_nothing_about_asks(shops: Shops) -> None:
+    order = shops.here.buy(MUG, 2)
+    shops.here.ship(order)
+    shops.ends("8/0/8", 8)
+    shops.clock.tick(minutes=10)
+    shops.here.refund(order, MUG, 1, restock=False)
     shops.ends("8/0/8", 8)
     assert shops.world.questions() == {MUG: "return"}
 
