@@ -9,6 +9,7 @@ import json
 import re
 from functools import cache
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
 from jsonschema import Draft202012Validator
@@ -112,3 +113,55 @@ def _without_nulls(value: Any) -> Any:
     if isinstance(value, dict):
         return {k: _without_nulls(v) for k, v in value.items() if v is not None}
     return ["" if v is None else _without_nulls(v) for v in value] if isinstance(value, list) else value
+
+
+# The local sheet refuses what the document does not name; it keeps a short form of it (`python -m tests.discovery`).
+
+SHORT = Path(__file__).resolve().parents[1] / "sheets_sync" / "sandbox" / "sheet" / "schema.json"
+
+
+def short_form() -> Json:
+    """Of each method its query parameters and the message of its body, and of each message its fields with their types.
+
+    A type is a word ("string", "int32", …), {"of": message}, {"list": type}, {"map": type} or {"enum": [words]}.
+    """
+    methods: Json = {}
+    messages: Json = {}
+    for verb, _, method in _methods("sheets.v4"):
+        about = {
+            "verb": verb,
+            "query": sorted(k for k, p in method.get("parameters", {}).items() if p["location"] == "query"),
+        }
+        body = method.get("request", {}).get("$ref")
+        methods[method["id"].removeprefix("sheets.")] = about | ({"body": body} if body else {})
+        if body:
+            _collect(body, messages)
+    anywhere = sorted(_document("sheets.v4")["parameters"])
+    return {"anywhere": anywhere, "methods": dict(sorted(methods.items())), "messages": dict(sorted(messages.items()))}
+
+
+def _collect(name: str, messages: Json) -> None:
+    if name in messages:
+        return
+    fields = messages[name] = {}
+    for field, below in sorted(_document("sheets.v4")["schemas"][name].get("properties", {}).items()):
+        fields[field] = _short_type(below, messages)
+
+
+def _short_type(schema: Json, messages: Json) -> Any:
+    if "$ref" in schema:
+        _collect(schema["$ref"], messages)
+        return {"of": schema["$ref"]}
+    if schema["type"] == "array":
+        return {"list": _short_type(schema["items"], messages)}
+    if schema["type"] == "object":
+        return {"map": _short_type(schema["additionalProperties"], messages)}
+    if "enum" in schema:
+        return {"enum": schema["enum"]}
+    return {"integer": "int32", "number": "number"}.get(schema["type"]) or (
+        "int64" if schema.get("format") == "int64" else schema["type"]
+    )
+
+
+if __name__ == "__main__":
+    SHORT.write_text(json.dumps(short_form(), separators=(",", ":")) + "\n", encoding="utf-8")

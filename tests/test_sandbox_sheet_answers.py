@@ -13,9 +13,10 @@ import gspread
 import pytest
 import requests
 
+from sheets_sync.sandbox.sheet import wire
 from sheets_sync.sandbox.sheet.quotas import NOBODY, WINDOW, Meter, Quotas, token_for, user_of
 from sheets_sync.sandbox.sheet.server import Running, serve
-from tests.discovery import answer_problems
+from tests.discovery import SHORT, answer_problems, short_form
 from tests.sheet_server import DEADLINE, QUOTA, Faults, gspread_for, is_read
 
 KEY = "book"
@@ -348,3 +349,125 @@ def test_a_locale_is_told_and_can_be_changed(book: gspread.Spreadsheet, local_sh
     local_sheet.store.type(KEY, "Stock", "A1", "2,5")
     assert local_sheet.store.cell(KEY, "Stock", "A1") == 2.5
     assert book.worksheet("Stock").get("A1") == [["2,5"]]
+
+
+# --- what a call may say
+
+
+def test_the_short_form_is_the_discovery_document() -> None:
+    assert json.loads(SHORT.read_text("utf-8")) == short_form(), "run `python -m tests.discovery`"
+
+
+UNKNOWN = "Invalid JSON payload received. Unknown name "
+WRONG = [
+    (
+        {"requests": [{"addSheet": {}, "deleteSheet": {"sheetId": 1}}]},
+        [
+            (
+                "requests[0]",
+                "Invalid value at 'requests[0]' (oneof), oneof field 'kind' is already set. Cannot set 'deleteSheet'",
+            )
+        ],
+    ),
+    ({"requsts": []}, [("", UNKNOWN + '"requsts": Cannot find field.')]),
+    (
+        {"requests": [{"addSheet": {"properties": {"titel": "x", "sheetId": "y"}}}]},
+        [
+            (
+                "requests[0].add_sheet.properties",
+                UNKNOWN + "\"titel\" at 'requests[0].add_sheet.properties': Cannot find field.",
+            ),
+            (
+                "requests[0].add_sheet.properties.sheet_id",
+                "Invalid value at 'requests[0].add_sheet.properties.sheet_id' (TYPE_INT32), \"y\"",
+            ),
+        ],
+    ),
+    (
+        {"requests": [{"enterValues": {}}]},
+        [("requests[0]", UNKNOWN + "\"enterValues\" at 'requests[0]': Cannot find field.")],
+    ),
+    (
+        {"requests": [{"updateCells": {"range": [{}], "fields": "*"}}]},
+        [
+            (
+                "requests[0].update_cells",
+                UNKNOWN + "\"range\" at 'requests[0].update_cells': Proto field is not repeating, cannot start list.",
+            )
+        ],
+    ),
+    (
+        {"requests": [{"copyPaste": {"pasteType": "PASTE_ALL"}}]},
+        [
+            (
+                "requests[0].copy_paste.paste_type",
+                "Invalid value at 'requests[0].copy_paste.paste_type' "
+                '(type.googleapis.com/google.apps.sheets.v4.PasteType), "PASTE_ALL"',
+            )
+        ],
+    ),
+]
+
+
+@pytest.mark.parametrize(("body", "wrong"), WRONG)
+def test_a_body_with_what_the_document_does_not_name_is_refused_in_googles_words(
+    book: gspread.Spreadsheet, local_sheet: Running, body: Any, wrong: list[tuple[str, str]]
+) -> None:
+    before = local_sheet.store.book(KEY)
+    answer = requests.post(f"{local_sheet.base_url}/v4/spreadsheets/{KEY}:batchUpdate", json=body, timeout=DEADLINE)
+    error = answer.json()["error"]
+    assert (answer.status_code, error["status"]) == (400, "INVALID_ARGUMENT")
+    assert error["message"] == "\n".join(words for _, words in wrong)
+    violations = error["details"][0]["fieldViolations"]
+    assert [(v.get("field", ""), v["description"]) for v in violations] == wrong
+    assert local_sheet.store.book(KEY) is before
+
+
+def test_json_is_read_as_google_reads_it(local_sheet: Running, faults: Faults) -> None:
+    """Names in snake_case, whole numbers as text or with a fraction of zero, and nulls, which are not there."""
+    local_sheet.store.create("Stock book", KEY, tabs=[{"title": "Stock", "sheetId": STOCK}])
+    start = {"sheet_id": str(STOCK), "rowIndex": 1.0, "columnIndex": None}
+    cell = {"user_entered_value": {"number_value": 7, "stringValue": None}, "note": "n"}
+    body = {
+        "requests": [{"update_cells": {"start": start, "rows": [{"values": [cell]}], "fields": "*"}, "addChart": None}]
+    }
+    url = f"{local_sheet.base_url}/v4/spreadsheets/{KEY}"
+    assert requests.post(f"{url}:batchUpdate", json=body, timeout=DEADLINE).status_code == 200
+    assert local_sheet.store.rows(KEY, "Stock") == [[], [7]]
+    assert {problem.split(": ")[1] for problem in faults.problems} >= {"$.requests[0]"}, "our own tests spell strictly"
+    faults.problems.clear()
+
+
+def test_query_parameters_and_bodies_of_every_method_are_checked(local_sheet: Running) -> None:
+    local_sheet.store.create("Stock book", KEY, tabs=[{"title": "Stock", "sheetId": STOCK}])
+    url = f"{local_sheet.base_url}/v4/spreadsheets"
+    bad = {"frob": 1}
+    for path in (f"{url}/{KEY}", f"{url}/{KEY}/values/A1", f"{url}/{KEY}/values:batchGet"):
+        error = requests.get(path, params=bad, timeout=DEADLINE).json()["error"]
+        assert error["message"] == UNKNOWN + (
+            "\"frob\": Cannot bind query parameter. Field 'frob' could not be found in request message."
+        )
+    calls = {
+        "post": (
+            *("", f"/{KEY}:batchUpdate", f"/{KEY}:getByDataFilter", f"/{KEY}/values:batchUpdate"),
+            *(f"/{KEY}/values:batchClear", f"/{KEY}/values:batchGetByDataFilter", f"/{KEY}/values/A1:append"),
+            *(f"/{KEY}/values/A1:clear", f"/{KEY}/developerMetadata:search", f"/{KEY}/sheets/{STOCK}:copyTo"),
+        ),
+        "put": (f"/{KEY}/values/A1",),
+    }
+    for verb, paths in calls.items():
+        for path in paths:
+            answer = requests.request(verb, url + path, json=bad, timeout=DEADLINE)
+            assert answer.status_code == 400, path
+            assert answer.json()["error"]["message"].startswith(UNKNOWN + '"frob"'), path
+    assert len(local_sheet.store.books()) == 1
+
+
+def test_a_large_batch_is_checked_in_no_time() -> None:
+    cell = {"userEnteredValue": {"numberValue": 5}}
+    update = {"updateCells": {"rows": [{"values": [cell] * 3}] * 4000, "fields": "userEnteredValue"}}
+    body = {"requests": [update]}
+    assert wire.check_body("spreadsheets.batchUpdate", body) is body
+    began = time.perf_counter()
+    wire.check_body("spreadsheets.batchUpdate", body)
+    assert time.perf_counter() - began < 0.5, "a twentieth of that on an idle machine"

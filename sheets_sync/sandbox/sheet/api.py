@@ -16,11 +16,10 @@ import orjson
 from flask import Blueprint, Response, request
 from werkzeug.exceptions import InternalServerError, RequestEntityTooLarge
 
-from sheets_sync.sandbox.sheet import a1, answers, mask, quotas
+from sheets_sync.sandbox.sheet import a1, answers, mask, quotas, wire
 from sheets_sync.sandbox.sheet.a1 import Box
 from sheets_sync.sandbox.sheet.draft import Refused
 from sheets_sync.sandbox.sheet.grid import Book, Json, Tab
-from sheets_sync.sandbox.sheet.kinds import INTERNAL
 from sheets_sync.sandbox.sheet.metadata import matches
 from sheets_sync.sandbox.sheet.store import BadRange, Store, Unknown, area_in
 
@@ -71,6 +70,10 @@ def blueprint(store: Store, meter: quotas.Meter | None = None) -> Blueprint:
     @api.errorhandler(Unknown)
     def unknown(error: Unknown) -> Response:
         return error_reply(_absent(store, str(error.args[0])))
+
+    @api.errorhandler(wire.BadPayload)
+    def bad_payload(error: wire.BadPayload) -> Response:
+        return error_reply(invalid(str(error), _violations(error.faults)))
 
     @api.errorhandler(Refused)
     @api.errorhandler(BadRange)
@@ -143,7 +146,10 @@ def _choice(name: str, value: str | None, allowed: tuple[str, ...], default: str
     return value
 
 
-def _body() -> Json:
+def _body(method: str = "") -> Json:
+    """The call's body, held with its query against what the method takes."""
+    if method:
+        wire.check_query(method, request.args)
     raw = request.get_data()
     if not raw.strip():
         return {}
@@ -153,7 +159,12 @@ def _body() -> Json:
         raise invalid(f"Invalid JSON payload received. {bad}") from None
     if not isinstance(body, dict):
         raise invalid('Invalid JSON payload received. Unknown name "": Root element must be a message.')
-    return body
+    return wire.check_body(method, body) if method else body
+
+
+def _violations(faults: list[wire.Fault]) -> list[Json]:
+    kept = [{**({"field": f.field} if f.field else {}), "description": f.words} for f in faults]
+    return [{"@type": "type.googleapis.com/google.rpc.BadRequest", "fieldViolations": kept}]
 
 
 class _Sheets:
@@ -190,36 +201,29 @@ class _Sheets:
     # spreadsheets
 
     def create(self) -> Response:
-        body = _body()
+        body = _body("spreadsheets.create")
         wanted = dict(body.get("properties") or {})
         title = wanted.pop("title", None) or "Untitled spreadsheet"
         tabs = [sheet.get("properties") or {} for sheet in body.get("sheets") or ()] or [{"title": "Sheet1"}]
         return masked(answers.spreadsheet(book := self.store.create(title, tabs=tabs, properties=wanted), _url(book)))
 
     def get(self, key: str) -> Response:
+        wire.check_query("spreadsheets.get", request.args)
         book = self.seen(key)
         places = [area_in(book, text) for text in request.args.getlist("ranges")]
         return reply(answers.spreadsheet(book, _url(book), places, _flag("includeGridData"), _mask()))
 
     def get_by_filter(self, key: str) -> Response:
-        book, body = self.seen(key), _body()
+        body, book = _body("spreadsheets.getByDataFilter"), self.seen(key)
         places = [_filter_place(book, item) for item in body.get("dataFilters") or ()]
         return reply(answers.spreadsheet(book, _url(book), places, _flag("includeGridData", body), _mask()))
 
     def batch_update(self, key: str) -> Response:
-        body = _body()
-        requests = body.get("requests")
-        if not isinstance(requests, list) or not all(isinstance(item, dict) for item in requests):
-            raise invalid("Invalid value at 'requests': a list of requests is needed.")
+        body = _body("spreadsheets.batchUpdate")
+        requests = body.get("requests") or []
         if not requests:
             self.store.book(key)
             raise invalid("Must specify at least one request.")
-        for index, item in enumerate(requests):
-            if INTERNAL & item.keys():
-                name = next(iter(INTERNAL & item.keys()))
-                raise invalid(
-                    f"Invalid JSON payload received. Unknown name \"{name}\" at 'requests[{index}]': Cannot find field."
-                )
         applied = self.store.apply(key, requests)
         answer: Json = {"spreadsheetId": key, "replies": applied.replies}
         if _flag("includeSpreadsheetInResponse", body):
@@ -230,10 +234,11 @@ class _Sheets:
         return masked(answer)
 
     def copy_to(self, key: str, number: int) -> Response:
+        wanted = _body("spreadsheets.sheets.copyTo")
         source = self.store.book(key).tab(number)
         if source is None:
             raise invalid(f"No sheet with id: {number}")
-        if _body().get("destinationSpreadsheetId") != key:
+        if wanted.get("destinationSpreadsheetId") != key:
             raise invalid("The local sheet copies tabs within one spreadsheet only.")
         made = self.store.apply(key, [{"duplicateSheet": {"sourceSheetId": number, "insertSheetIndex": 10**6}}])
         return masked(made.replies[0]["duplicateSheet"]["properties"])
@@ -254,23 +259,25 @@ class _Sheets:
         )
 
     def values_get(self, key: str, where: str) -> Response:
+        wire.check_query("spreadsheets.values.get", request.args)
         book = self.seen(key)
         return masked(self._read(book, *area_in(book, where), request.args))
 
     def values_batch_get(self, key: str) -> Response:
+        wire.check_query("spreadsheets.values.batchGet", request.args)
         book = self.seen(key)
         ranges = [self._read(book, *area_in(book, text), request.args) for text in request.args.getlist("ranges")]
         return masked({"spreadsheetId": key} | ({"valueRanges": ranges} if ranges else {}))
 
     def values_get_by_filter(self, key: str) -> Response:
-        book, body = self.seen(key), _body()
+        body, book = _body("spreadsheets.values.batchGetByDataFilter"), self.seen(key)
         filters = body.get("dataFilters") or []
         read = [(self._read(book, *_filter_place(book, item), body), item) for item in filters]
         matched = [{"valueRange": values, "dataFilters": [item]} for values, item in read]
         return masked({"spreadsheetId": key} | ({"valueRanges": matched} if matched else {}))
 
     def values_update(self, key: str, where: str) -> Response:
-        body = _body()
+        body = _body("spreadsheets.values.update")
         if body.get("range") not in (None, where):
             raise invalid(f"Requested writing within range [{where}], but the body names [{body['range']}].")
         option = _choice("valueInputOption", request.args.get("valueInputOption"), INPUT, None)
@@ -278,7 +285,7 @@ class _Sheets:
         return masked(answer[0])
 
     def values_batch_update(self, key: str) -> Response:
-        body = _body()
+        body = _body("spreadsheets.values.batchUpdate")
         option = _choice("valueInputOption", body.get("valueInputOption"), INPUT, None)
         writes = [(item.get("range") or "", item) for item in body.get("data") or ()]
         options = {k.replace("responseV", "v").replace("responseD", "d"): v for k, v in body.items()}
@@ -315,11 +322,12 @@ class _Sheets:
         if verb == "append":
             return self._append(key, where)
         if verb == "clear":
+            _body("spreadsheets.values.clear")
             return masked({"spreadsheetId": key, "clearedRange": self._clear(key, [where])[0]})
         raise Problem(404, "NOT_FOUND", "Method not found.")
 
     def _append(self, key: str, where: str) -> Response:
-        body = _body()
+        body = _body("spreadsheets.values.append")
         option = _choice("valueInputOption", request.args.get("valueInputOption"), INPUT, None)
         insert = _choice(
             "insertDataOption", request.args.get("insertDataOption"), ("OVERWRITE", "INSERT_ROWS"), "OVERWRITE"
@@ -344,7 +352,12 @@ class _Sheets:
         return masked({"spreadsheetId": key, **found, "updates": updates})
 
     def values_batch_clear(self, key: str) -> Response:
-        return masked({"spreadsheetId": key, "clearedRanges": self._clear(key, _body().get("ranges") or [])})
+        return masked(
+            {
+                "spreadsheetId": key,
+                "clearedRanges": self._clear(key, _body("spreadsheets.values.batchClear").get("ranges") or []),
+            }
+        )
 
     def _clear(self, key: str, ranges: list[str]) -> list[str]:
         book = self.store.book(key)
@@ -365,7 +378,11 @@ class _Sheets:
         return masked(found)
 
     def metadata_search(self, key: str) -> Response:
-        filters = [f for f in _body().get("dataFilters") or () if "developerMetadataLookup" in f]
+        filters = [
+            f
+            for f in _body("spreadsheets.developerMetadata.search").get("dataFilters") or ()
+            if "developerMetadataLookup" in f
+        ]
         matched = []
         for item in self.seen(key).metadata.values():
             hits = [f for f in filters if matches(item, f["developerMetadataLookup"])]
@@ -501,8 +518,7 @@ def _rows(body: Json) -> list[list[Any]]:
 def _bad_list(field: str, value: Any) -> Problem:
     shown = orjson.dumps(value).decode()
     words = f"Invalid value at '{field}' (type.googleapis.com/google.protobuf.ListValue), {shown}"
-    violation = {"field": field, "description": words}
-    return invalid(words, [{"@type": "type.googleapis.com/google.rpc.BadRequest", "fieldViolations": [violation]}])
+    return invalid(words, _violations([wire.Fault(field, words)]))
 
 
 class _Drive:
