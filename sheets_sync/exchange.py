@@ -103,7 +103,7 @@ class Settlement:
 
 def plan(
     exchange: str, previous: str, header: tuple[Cell, ...], rows: Sequence[RowWrite], skus: frozenset[str],
-    made_at: datetime, *, gap: int = 50, extra: Mapping[str, Any] | None = None,
+    made_at: datetime, *, gap: int = 50, extra: Mapping[str, Any] | None = None, adopt: bool = False,
 ) -> Intent:  # fmt: skip
     """The intention of one exchange over `rows`. The image spans every column that is ours or written."""
     columns = {str(h): i for i, h in reversed(list(enumerate(header))) if h is not None}
@@ -111,7 +111,7 @@ def plan(
     ordered = tuple(sorted(rows, key=lambda r: r.row))
     image = tuple(_loose(tuple(r.row for r in ordered), gap))
     first, last = (min(used), max(used) + 1) if used else (0, 1)
-    return Intent(exchange, previous, made_at, header, columns, first, last, image, ordered, skus, extra or {})
+    return Intent(exchange, previous, made_at, header, columns, first, last, image, ordered, skus, extra or {}, adopt)
 
 
 def chain(previous: str, new: str, place: Place) -> list[Request]:

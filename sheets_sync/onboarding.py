@@ -23,6 +23,7 @@ from sheets_sync.errors import ExchangeRefused, SellerMustAct, SheetNotReady
 from sheets_sync.exchange import Image, Intent, Place
 from sheets_sync.ledger import Tx, View
 from sheets_sync.model import Event, Fact, Figure, Kind, Layout, Lease, Listing, Order, OrderLine, OrderState, Ref
+from sheets_sync.recovery import chain_name
 from sheets_sync.sheet import doctor, setup, tabs
 from sheets_sync.sheet.workbook import Workbook
 from sheets_sync.sync import fresh_id
@@ -55,12 +56,18 @@ def set_up(desk: Desk, workbook: Workbook) -> tuple[str, ...]:
     plan = setup.plan(survey, wanted, setup.fresh_ids(survey.layout))
     _finish_open(desk, survey.layout.named_ranges)
     with desk.ledger.begin() as tx:
-        head = tx.head()
+        head, chain = tx.head(), chain_name(tx)
+        if head and tabs.EXCHANGE not in survey.layout.tabs:
+            raise SheetNotReady(
+                "This ledger drives a spreadsheet already, and this one has no tab '_exchange': it is another one, or "
+                "the tab was deleted. Name the first spreadsheet in config.toml, or use a new database for this one; "
+                "a deleted tab comes back with File > Version history."
+            )
         if head and not plan.requests:
             return ()
         intent = Intent(fresh_id(tx), head, desk.clock(), (), {}, 0, 1, (), (), frozenset())
         tx.intend(intent.exchange, head, exchange.dump(intent))
-    requests = _chained(intent, plan, survey.layout, desk.ledger.id)
+    requests = _chained(intent, plan, survey.layout, desk.ledger.id, chain)
     try:
         workbook.send(requests)
     except ExchangeRefused as error:
@@ -95,10 +102,10 @@ def require_proven(desk: Desk) -> None:
         )
 
 
-def _chained(intent: Intent, plan: setup.Plan, layout: Layout, ledger: str) -> list[exchange.Request]:
+def _chained(intent: Intent, plan: setup.Plan, layout: Layout, ledger: str, chain: str) -> list[exchange.Request]:
     """The plan behind the chain, which is made with it the first time."""
     if intent.previous:
-        place = Place(plan.stock_tab_id, layout.tabs[tabs.EXCHANGE].id, ledger, layout.spreadsheet_id)
+        place = Place(plan.stock_tab_id, layout.tabs[tabs.EXCHANGE].id, ledger, layout.spreadsheet_id, chain)
         return exchange.compose(intent, place, plan.requests)
     used = {tab.id for tab in layout.tabs.values()} | set(plan.tab_ids.values())
     sheet = next(n for n in range(900, 2_000_000) if n not in used)
@@ -116,8 +123,8 @@ def _chained(intent: Intent, plan: setup.Plan, layout: Layout, ledger: str) -> l
 def _finish_open(desk: Desk, named_ranges: Mapping[str, str]) -> None:
     """A set-up whose answer was lost has landed if the chain names it."""
     with desk.ledger.read() as view:
-        waiting = {i: payload for i, _, payload in view.open_intents()}
-    payload = waiting.get(named_ranges.get(exchange.CHAIN_NAME, ""))
+        waiting, chain = {i: payload for i, _, payload in view.open_intents()}, chain_name(view)
+    payload = waiting.get(named_ranges.get(chain, ""))
     if payload is not None and not exchange.load(payload).rows:
         _landed(desk, exchange.load(payload))
 

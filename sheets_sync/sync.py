@@ -17,8 +17,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import structlog
 
-from sheets_sync import answering, edits, exchange, guard, review, views
+from sheets_sync import adjusting, answering, edits, exchange, guard, recovery, review, views
 from sheets_sync.desk import (
+    ADOPTING,
     ANSWERED,
     LEDGER_SHOWN,
     PRIMARY,
@@ -53,13 +54,14 @@ from sheets_sync.sheet.workbook import Workbook
 log = structlog.get_logger()
 
 SHEET_KINDS = frozenset(
-    "text below_zero other_tag used_tag untagged reason undo restored duplicate sku_number rename vanished".split()
+    "text below_zero other_tag used_tag untagged reason undo is_order restored duplicate sku_number rename "
+    "vanished".split()
 )
-HELD_KINDS = frozenset("text below_zero reason undo restored".split())
+HELD_KINDS = frozenset("text below_zero reason undo is_order restored".split())
 """Of those, the ones that hold a typed figure in its cell while Status shows the ledger's (H2)."""
 
 _LAYOUT_AGE = timedelta(minutes=5)
-_STALE_FOR = timedelta(minutes=2)  # reads may lag behind writes; a workbook that was restored stays behind
+_STALE_FOR = timedelta(seconds=30)  # reads may lag behind writes; a workbook that was restored stays behind
 _REFUSALS = 3  # in a row: people who delete rows while we write are not that quick
 _ADDED_AT_ONCE = 500
 _EVENTS_AT_ONCE = 1_000
@@ -76,6 +78,7 @@ class Memory:
     stale_since: datetime | None = None
     refusals: int = 0
     decided: dict[str, review.Decision] = field(default_factory=dict)  # decisions as the last look saw them
+    adjustments: adjusting.Seen = field(default_factory=adjusting.Seen)
     untaken: dict[str, str] = field(default_factory=dict)  # why an answer was not taken, by question
 
 
@@ -120,18 +123,28 @@ class _Pass:
     def __init__(self, desk: Desk, workbook: Workbook, memory: Memory, lease: Lease | None) -> None:
         self.desk, self.workbook, self.memory, self.lease = desk, workbook, memory, lease
         self.events: list[Event] = []
+        self.adjusted = adjusting.Taken()
+        self.follows: str | None = None  # the exchange of an older workbook that this pass follows
 
     # the three steps ------------------------------------------------------------------------------------------
 
     def run(self) -> Report:
-        look = self._look()
+        try:
+            look = self._look()
+        except SheetNotReady:
+            if self._heal():
+                return Report(again=True)
+            raise
         if look.problems:
             return Report(problems=look.problems)
         if not self._follow(look.mark):
             return Report(again=bool(self.memory.stale_since is None), events=tuple(self.events))
         self._answers(look)
+        self.adjusted = adjusting.take(self.desk, look.adjustments, self.memory.adjustments, self.lease)
+        self.events += self.adjusted.events
         facts, found = self._understand(look)
-        self._note(look, facts, found)
+        if not facts.known.adopting:
+            self._note(look, facts, found)
         self.memory.before = found.before
         try:
             rows = self._exchange_all(look, facts, found)
@@ -143,6 +156,8 @@ class _Pass:
                 self._explain(error)
             return self._unfinished(found, error)
         self.memory.refusals = 0
+        if facts.known.adopting:  # it landed: the workbook did go back, and only now is that asked about
+            self._note(look, facts, found)
         if self.events:
             self.desk.wake_others("sheet")
         return Report(bool(rows), tuple(self.events), rows, writes=found.writes, questions=found.questions)
@@ -156,15 +171,23 @@ class _Pass:
         """Refused again and again: raises what a person has to know; returns where the chain has just moved on."""
         if isinstance(error, BadInput):
             raise error
+        chain = recovery.chain_id(self.desk, self.workbook)
         with self.desk.ledger.read() as view:
-            chain = self.workbook.named_range_ids().get(exchange.CHAIN_NAME, "")
             if chain and view.issued(chain):
                 return
+        if not chain and self._heal():
+            return
         raise SheetNotReady(
-            f"The named range {exchange.CHAIN_NAME} is {'not the one that we made' if chain else 'gone'}, so nothing "
-            "can be written safely. Nothing was taken or written. Undo what changed it, or restore the newest version "
-            "of the spreadsheet in File > Version history."
+            "The spreadsheet's chain is not the one that we made, so nothing can be written safely. Nothing was taken "
+            "or written. Undo what changed it, restore the newest version in File > Version history, or say which of "
+            "the two stands: `sheets-sync adopt`."
         ) from error
+
+    def _heal(self) -> bool:
+        with self.desk.ledger.read() as view:
+            new = fresh_id(view)
+        self.memory.layout = None
+        return recovery.heal(self.desk, self.workbook, self.lease, new)
 
     def rehearse(self) -> Report:
         look = self._look()
@@ -191,19 +214,25 @@ class _Pass:
         """Whether the look shows our last settled exchange; another one of ours is settled first."""
         with self.desk.ledger.read() as view:
             head, payload = view.head(), view.intent(mark.exchange)
+            waiting = {exchange_id for exchange_id, _, _ in view.open_intents()}
         intent = exchange.load(payload) if payload else None
-        next_one = intent is not None and intent.previous == head != mark.exchange
+        next_one = (
+            intent is not None
+            and mark.exchange != head
+            and (intent.previous == head or (intent.adopt and mark.exchange in waiting))
+        )
         if not head and not next_one:
             raise SheetNotReady("This spreadsheet has not been set up from this ledger yet: run `sheets-sync init`.")
         if mark.ledger and mark.ledger != self.desk.ledger.id:
             raise SheetNotReady(
                 f"This spreadsheet belongs to another ledger ({mark.ledger}), ours is {self.desk.ledger.id}. "
-                "Nothing was taken or written. Use the database it was set up with, or a new spreadsheet."
+                "Nothing was taken or written. Use the database it was set up with, or a new spreadsheet, or say which "
+                "of the two stands: `sheets-sync adopt`."
             )
         if mark.spreadsheet and mark.spreadsheet != self.workbook.spreadsheet_id:
             raise SheetNotReady(
                 "This spreadsheet is a copy of another one that we drive. Nothing was taken or written. "
-                "Put the original's id into [sheet] spreadsheet_id, or run `sheets-sync init` on a new one."
+                "Put the original's id into [sheet] spreadsheet_id, or take this one over: `sheets-sync adopt`."
             )
         if mark.exchange == head:
             self.memory.stale_since = None
@@ -212,23 +241,43 @@ class _Pass:
             self.memory.stale_since = None
             self.events += self._settle(intent, self._image(intent))
             return False  # the look was made before this was settled
+        if not mark.exchange:
+            return self._unmarked(head)
         return self._behind(mark, intent is not None)
+
+    def _unmarked(self, head: str) -> bool:
+        """`_exchange` was emptied: the chain itself tells where we are."""
+        chain = recovery.chain_id(self.desk, self.workbook)
+        if chain == head:
+            return True
+        with self.desk.ledger.begin(self.lease) as tx:
+            payload = dict((i, p) for i, _, p in tx.open_intents()).get(chain)
+            if payload is not None:
+                recovery.forget(tx, self.desk, exchange.load(payload), landed=True)
+        if payload is None and (chain or not self._heal()):
+            raise SheetNotReady(
+                "The spreadsheet's chain is unknown to this ledger. Nothing was taken or written. Say which of the two "
+                "stands: `sheets-sync adopt`."
+            )
+        return False
 
     def _behind(self, mark: Mark, ours: bool) -> bool:
         if not ours:
             raise SheetNotReady(
                 f"The spreadsheet's last exchange ({mark.exchange or 'none'}) is unknown to this ledger, "
                 "so the ledger is older than the sheet (a backup?) or `_exchange` was changed. "
-                "Nothing was taken or written."
+                "Nothing was taken or written. Say which of the two stands: `sheets-sync adopt`."
             )
         now = self.desk.clock()
         self.memory.stale_since = self.memory.stale_since or now
-        if now - self.memory.stale_since > _STALE_FOR:
-            raise SheetNotReady(
-                "The spreadsheet shows an exchange from before the last one: an old version was restored. Nothing was "
-                "taken or written. Restore the newest version in File > Version history."
-            )
-        return False
+        if now - self.memory.stale_since <= _STALE_FOR:
+            return False
+        chain = recovery.chain_id(self.desk, self.workbook)  # a restore may bring back cells and not named ranges
+        with self.desk.ledger.read() as view:
+            if not view.issued(chain):
+                return False
+        self.follows = chain
+        return True
 
     def _answers(self, look: Look) -> None:
         """Decisions in Review that stand over two looks are carried out, each in a transaction of its own."""
@@ -268,14 +317,18 @@ class _Pass:
         rows = frozenset(view.get(ROWS, ()))
         zone = _zone(self._layout())
         return _Facts(
-            head=view.head(),
+            head=self.follows or view.head(),
             started=desk.started_at(view) is not None,
             known=edits.Known(
                 stock,
                 view.taken(_typed_pairs(look)),
                 answered(view, _typed_pairs(look)),
                 held={q.sku: q.typed for q in asked if q.kind in HELD_KINDS and q.origin is Origin.CELL},
+                adopting=self.follows is not None or bool(view.get(ADOPTING)),
+                restored=frozenset((str(q.about.get("exchange")), q.sku) for q in asked if q.kind == "restored"),
                 last_edit=edited,
+                orders=adjusting.orders_known(view, desk, typed),
+                orders_asked=adjusting.orders_held(view.questions()),
             ),
             wanted=edits.Wanted(
                 service,
@@ -323,11 +376,12 @@ class _Pass:
     def _exchange_all(self, look: Look, facts: _Facts, found: edits.Found) -> int:
         """Every row that needs it, in batches of bounded size, then what is left to show. Returns the rows written."""
         rows = sorted(found.writes, key=lambda w: w.row)
-        written, previous = len(rows), facts.head
-        while rows:
-            fit = exchange.fitting(rows, self.desk.limits)
-            previous = self._one(look, found, rows[:fit], previous, (), {})
-            rows = rows[fit:]
+        written, previous, adopts = len(rows), facts.head, facts.known.adopting
+        while rows or adopts:
+            fit = exchange.fitting(rows, self.desk.limits) if rows else 0
+            extra = {"top": self._top_event()} if adopts else {}
+            previous = self._one(look, found, rows[:fit], previous, (), extra, adopt=adopts)
+            rows, adopts = rows[fit:], False
         added = self._added(look, facts, found)
         more, extra = self._more(look, facts, added)
         if more:
@@ -337,14 +391,14 @@ class _Pass:
 
     def _one(
         self, look: Look, found: edits.Found, rows: Sequence[edits.RowWrite], previous: str, more: Sequence[Request],
-        extra: Mapping[str, Any],
+        extra: Mapping[str, Any], *, adopt: bool = False,
     ) -> str:  # fmt: skip
         """One exchange, from intention to settlement. Returns its id."""
-        place = place_of(self._layout(), self.desk.ledger.id)
         with self.desk.ledger.begin(self.lease) as tx:
+            place = place_of(self._layout(), self.desk.ledger.id, recovery.chain_name(tx))
             intent = exchange.plan(
                 fresh_id(tx), previous, look.header, rows, found.skus, look.began_at, gap=self.desk.limits.image_gap,
-                extra=extra,
+                extra=extra, adopt=adopt,
             )  # fmt: skip
             tx.intend(intent.exchange, previous, exchange.dump(intent))
         try:
@@ -368,9 +422,13 @@ class _Pass:
         """One transaction: what the image says is recorded, once, and the chain's head moves."""
         now = self.desk.clock()
         with self.desk.ledger.begin(self.lease) as tx:
-            if tx.head() != intent.previous or not tx.settle_once(intent.exchange, exchange.digest(image)):
+            follows = intent.adopt or tx.head() == intent.previous
+            if not follows or not tx.settle_once(intent.exchange, exchange.digest(image)):
                 return []  # another worker has settled it
-            settlement = exchange.settle(image, intent, known_of(tx, *exchange.named(image, intent)), now)
+            skus, pairs = exchange.named(image, intent)
+            orders = adjusting.orders_known(tx, self.desk, skus)
+            known = replace(known_of(tx, skus, pairs), adopting=intent.adopt, orders=orders)
+            settlement = exchange.settle(image, intent, known, now)
             events = tx.append(settlement.facts)
             tx.take(settlement.taken)
             tx.ask(settlement.questions)
@@ -380,10 +438,26 @@ class _Pass:
                 tx.put(LEDGER_SHOWN, max(tx.get(LEDGER_SHOWN, 0), intent.extra["shown"]))
             if intent.extra.get("added"):
                 tx.put(ROWS, sorted(set(tx.get(ROWS, ())) | set(intent.extra["added"])))
+            if intent.adopt:
+                self._went_back(tx, intent)
             tx.set_head(intent.exchange)
         for event in events:
             log.info("event", id=event.id, kind=event.fact.kind, sku=event.fact.sku, change=event.change.on_hand)
         return events
+
+    def _went_back(self, tx: Tx, intent: Intent) -> None:
+        """The workbook is an older one: it has the rows that it has, and shows the events that it shows."""
+        tx.put(ROWS, sorted(intent.skus))
+        tx.put(LEDGER_SHOWN, min(intent.extra.get("top", 0), tx.last_event_id()))
+        tx.put(ADOPTING, None)
+        log.warning("workbook.went_back", follows=intent.previous)
+
+    def _top_event(self) -> int:
+        """The newest event that the Ledger tab shows."""
+        rows = self.workbook.values([f"'{tabs.LEDGER}'!1:2"])[0]
+        named = dict(zip(rows[0], rows[1], strict=False)) if len(rows) > 1 else {}
+        top = named.get(tabs.EVENT)
+        return top if isinstance(top, int) else 0
 
     # what else the sheet shows --------------------------------------------------------------------------------
 
@@ -411,9 +485,12 @@ class _Pass:
         extra: dict[str, Any] = {}
         channels = self._channel_requests(look, facts, layout)
         reviews = self._review_changes(look, layout)
-        if events or channels or any(reviews):
-            header = self.workbook.values([f"{tab}!1:1" for tab in (tabs.LEDGER, tabs.CHANNELS, tabs.REVIEW)])
-            ledger_header, channel_header, review_header = ((rows[0] if rows else []) for rows in header)
+        adjusted = self.adjusted.cells
+        if events or channels or adjusted or any(reviews):
+            wanted = (tabs.LEDGER, tabs.CHANNELS, tabs.REVIEW, tabs.ADJUSTMENTS)
+            header = self.workbook.values([f"{tab}!1:1" for tab in wanted])
+            ledger_header, channel_header, review_header, row_header = ((rows[0] if rows else []) for rows in header)
+            requests += _placed(adjusted, row_header, layout.tabs[tabs.ADJUSTMENTS].id)
             requests += _review_requests(*reviews, review_header, layout.tabs[tabs.REVIEW].id)
             if events and ledger_header:
                 cells = [views.ledger_cells(e, _zone(layout)) | {"Title": titles.get(e.fact.sku)} for e in events]
@@ -506,12 +583,12 @@ def fresh_id(view: View, draw: Callable[[int], int] = secrets.randbelow) -> str:
             return exchange_id
 
 
-def place_of(layout: Layout, ledger: str) -> Place:
+def place_of(layout: Layout, ledger: str, chain: str = exchange.CHAIN_NAME) -> Place:
     """Where exchanges happen. Raises SheetNotReady where a tab is gone."""
-    for title in (tabs.STOCK, tabs.EXCHANGE, tabs.LEDGER, tabs.CHANNELS, tabs.REVIEW):
+    for title in (tabs.STOCK, tabs.EXCHANGE, tabs.LEDGER, tabs.CHANNELS, tabs.REVIEW, tabs.ADJUSTMENTS):
         if title not in layout.tabs:
             raise SheetNotReady(f"The tab {title!r} is gone. Bring it back with `sheets-sync init`; nothing is lost.")
-    return Place(layout.tabs[tabs.STOCK].id, layout.tabs[tabs.EXCHANGE].id, ledger, layout.spreadsheet_id)
+    return Place(layout.tabs[tabs.STOCK].id, layout.tabs[tabs.EXCHANGE].id, ledger, layout.spreadsheet_id, chain)
 
 
 def known_of(view: View, skus: frozenset[str], pairs: frozenset[tuple[str, str]]) -> edits.Known:
@@ -519,7 +596,12 @@ def known_of(view: View, skus: frozenset[str], pairs: frozenset[tuple[str, str]]
     balances = view.balances(skus)
     stock = {k.sku: b.stock for k, b in balances.items() if b.counted and k.location == MAIN}
     edited = {sku: e for sku, e in view.last_edits(skus).items() if _moved_since(e, balances[StockKey(sku)].event_id)}
-    return edits.Known(stock, view.taken(pairs), answered(view, pairs), last_edit=_figures(edited))
+    asked = frozenset((str(q.about.get("exchange")), q.sku) for q in view.questions() if q.kind == "restored")
+    held = adjusting.orders_held(view.questions())
+    return edits.Known(
+        stock, view.taken(pairs), answered(view, pairs), restored=asked & pairs, last_edit=_figures(edited),
+        orders_asked=held,
+    )  # fmt: skip
 
 
 def answered(view: View, pairs: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Cell]:

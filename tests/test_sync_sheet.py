@@ -808,16 +808,6 @@ def test_a_worker_that_slept_through_anothers_exchange_changes_nothing(day: Day)
     assert day.edits(MUG) == [-2]
 
 
-def test_a_chain_that_someone_deleted_is_told_and_nothing_is_written(day: Day) -> None:
-    chain = day.workbook.named_range_ids()[exchange.CHAIN_NAME]
-    day.store.apply(day.id, [{"deleteNamedRange": {"namedRangeId": chain}}], "person")
-    day.type(MUG, "8")
-    with pytest.raises(SheetNotReady, match="named range sheets_sync_exchange is gone"):
-        for _ in range(5):
-            day.sheet_pass()
-    assert (day.cell(MUG), day.figures(MUG)) == (8, "10/0/10")
-
-
 # text stays text ------------------------------------------------------------------------------------------------
 
 STRANGE = ("00123", "1-2", "MAR1", "1E5")

@@ -1,0 +1,249 @@
+"""When a workbook or a ledger went back in time, or the chain was lost: what goes on by itself, and what asks a person.
+
+A lost chain (`_exchange` deleted, its named range deleted) is made anew: nothing that was made for the old one can land
+any more. Rows that an exchange wrote of which the image is gone are asked about. An older *workbook* is followed: the
+ledger stands, and every change in it is asked about (`sync.py` does that in an ordinary pass). An older *ledger*, or a
+workbook that belongs to another one, stops everything until a person says which of the two stands: `adopt`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from sheets_sync import edits, exchange, guard
+from sheets_sync.desk import ADOPTING, CHAIN, ROWS, Desk
+from sheets_sync.errors import BadInput, ExchangeRefused, SheetNotReady
+from sheets_sync.exchange import Intent, Place, Request
+from sheets_sync.ledger import Tx, View
+from sheets_sync.model import MAIN, Cell, Fact, Kind, Layout, Lease, Look, Origin, Question, StockKey
+from sheets_sync.sheet import tabs
+from sheets_sync.sheet.workbook import Workbook
+
+log = structlog.get_logger()
+
+_NAMES = 20
+LEDGER, WORKBOOK = "ledger", "workbook"
+
+
+def chain_name(view: View) -> str:
+    """The named range that is our chain in this workbook."""
+    return str(view.get(CHAIN, exchange.CHAIN_NAME))
+
+
+def chain_id(desk: Desk, workbook: Workbook) -> str:
+    """Where the chain stands in the workbook: the id of the last exchange; "" where it is gone."""
+    with desk.ledger.read() as view:
+        name = chain_name(view)
+    return workbook.named_range_ids().get(name, "")
+
+
+# a chain that was lost ------------------------------------------------------------------------------------------
+
+
+def heal(desk: Desk, workbook: Workbook, lease: Lease | None, new_id: str) -> bool:
+    """Make `_exchange` and the chain anew where one of them is gone; False where nothing was to be done."""
+    layout = workbook.layout()
+    with desk.ledger.read() as view:
+        head, name = view.head(), chain_name(view)
+        waiting = [exchange.load(payload) for _, _, payload in view.open_intents()]
+    if not head or tabs.STOCK not in layout.tabs or (tabs.EXCHANGE in layout.tabs and name in layout.named_ranges):
+        return False
+    written = _tags(workbook) if waiting else frozenset()
+    with desk.ledger.begin(lease) as tx:
+        for intent in waiting:
+            forget(tx, desk, intent, landed=intent.exchange in written)
+        head = tx.head()
+        intent = Intent(new_id, head, desk.clock(), (), {}, 0, 1, (), (), frozenset())
+    for candidate in _names(name, layout):
+        if _made_anew(desk, workbook, lease, intent, layout, candidate):
+            return True
+        layout = workbook.layout()
+    raise SheetNotReady(
+        f"The tab {tabs.EXCHANGE} or its named range is gone and could not be made again. Nothing was taken or "
+        "written. Restore the newest version of the spreadsheet in File > Version history."
+    )
+
+
+def forget(tx: Tx, desk: Desk, intent: Intent, *, landed: bool) -> None:
+    """An exchange whose image is lost. Where it landed, its rows are asked about, never taken as unchanged."""
+    if landed:
+        tx.ask(_lost_images(intent, desk))
+        tx.set_head(intent.exchange)
+    else:
+        tx.set_intent_state(intent.exchange, "dead")
+
+
+def _lost_images(intent: Intent, desk: Desk) -> Iterable[Question]:
+    now = desk.clock()
+    for row in intent.rows:
+        if row.exchanged and row.sku is not None:
+            text = guard.lost_image(row.seen, row.cells.get(edits.ON_HAND))
+            yield guard.ask(
+                "lost_image", row.sku, text, now, typed=row.seen, origin=Origin.IMAGE, reference=intent.exchange
+            )
+
+
+def _tags(workbook: Workbook) -> frozenset[str]:
+    """Every exchange that a row of Stock names."""
+    header = workbook.values([f"'{tabs.STOCK}'!1:1"])[0]
+    names = header[0] if header else []
+    if tabs.TAG_EXCHANGE not in names:
+        return frozenset()
+    column = exchange_column(names.index(tabs.TAG_EXCHANGE))
+    cells = workbook.values([f"'{tabs.STOCK}'!{column}2:{column}"], by="COLUMNS")[0]
+    return frozenset(str(cell) for cell in (cells[0] if cells else []) if cell is not None)
+
+
+def exchange_column(position: int) -> str:
+    """A 0-based column as letters."""
+    letters = ""
+    position += 1
+    while position:
+        position, rest = divmod(position - 1, 26)
+        letters = chr(65 + rest) + letters
+    return letters
+
+
+def _names(name: str, layout: Layout) -> Iterable[str]:
+    """The old name where it may still be free, then numbered ones: a range whose tab is gone still blocks its name."""
+    if name not in layout.named_ranges:
+        yield name
+    for number in range(2, _NAMES):
+        candidate = f"{exchange.CHAIN_NAME}_{number}"
+        if candidate not in layout.named_ranges and candidate != name:
+            yield candidate
+
+
+def _made_anew(
+    desk: Desk, workbook: Workbook, lease: Lease | None, intent: Intent, layout: Layout, name: str
+) -> bool:  # fmt: skip
+    have = layout.tabs.get(tabs.EXCHANGE)
+    # A tab made anew gets an id that no late request can name: the old chain may live on in a range without a tab.
+    sheet = have.id if have else int(intent.exchange)
+    requests = _fresh_exchange(intent, sheet, layout, desk.ledger.id, name, make=have is None)
+    attempt = Intent(
+        intent.exchange, intent.previous, intent.made_at, (), {}, 0, 1, (), (), frozenset(), {"chain": name}
+    )  # fmt: skip
+    with desk.ledger.begin(lease) as tx:
+        if not tx.issued(attempt.exchange):
+            tx.intend(attempt.exchange, attempt.previous, exchange.dump(attempt))
+        tx.put(CHAIN, name)
+    try:
+        workbook.send(requests)
+    except (ExchangeRefused, BadInput) as error:
+        log.info("chain.refused", name=name, why=str(error)[:200])
+        return False
+    with desk.ledger.begin(lease) as tx:
+        tx.set_head(attempt.exchange)
+    log.warning("chain.made_anew", name=name)
+    return True
+
+
+def _fresh_exchange(
+    intent: Intent, sheet: int, layout: Layout, ledger: str, name: str, *, make: bool
+) -> list[Request]:  # fmt: skip
+    """`_exchange` emptied and marked, and a chain that begins with this exchange."""
+    stock = layout.tabs[tabs.STOCK].id
+    size = {"rowCount": 3, "columnCount": intent.width}
+    mark = (intent.exchange, intent.previous, ledger, layout.spreadsheet_id, str(stock))
+    span = exchange.grid_range(sheet, 0, 1, 0, 1)
+    about = {"sheetId": sheet, "title": tabs.EXCHANGE, "hidden": True, "gridProperties": size}
+    sized = {"sheetId": sheet, "gridProperties": size}
+    first: Request = (
+        {"addSheet": {"properties": about}}
+        if make
+        else {"updateSheetProperties": {"properties": sized, "fields": "gridProperties(rowCount,columnCount)"}}
+    )
+    return [
+        first,
+        {"addNamedRange": {"namedRange": {"namedRangeId": intent.exchange, "name": name, "range": span}}},
+        _cells({"sheetId": sheet}, mark),
+        _cells(exchange.grid_range(sheet, 2, 3, 0, 1), (intent.exchange,)),
+    ]
+
+
+def _cells(where: dict[str, int], row: Sequence[Cell]) -> Request:
+    written = {"range": where, "fields": "userEnteredValue", "rows": [exchange.cells_of(row)]}
+    return {"updateCells": written}
+
+
+# which of the two stands ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One SKU of which ledger and workbook say different things."""
+
+    sku: str
+    ledger: int | None
+    sheet: Cell
+
+
+def differences(desk: Desk, workbook: Workbook) -> list[Difference]:
+    """What differs, before a person says which of the two stands."""
+    look = workbook.look(edits.NEEDED)
+    with desk.ledger.read() as view:
+        stock = {k.sku: b.stock.on_hand for k, b in view.balances().items() if b.counted and k.location == MAIN}
+    shown = _shown(look)
+    return [
+        Difference(sku, stock.get(sku), shown.get(sku))
+        for sku in dict.fromkeys((*shown, *stock))
+        if stock.get(sku) != shown.get(sku)
+    ]
+
+
+def adopt(desk: Desk, workbook: Workbook, stands: str, new_id: str) -> list[Difference]:
+    """A person's word: this workbook is ours from now on, and `stands` ("ledger" or "workbook") is right.
+
+    The chain is taken over from wherever it stands. Where the workbook stands, its whole figures become counts; where
+    the ledger stands, its figures are written, and every change in the workbook is asked about. Returns what differed.
+    """
+    if stands not in (LEDGER, WORKBOOK):
+        raise BadInput(f"{stands!r} cannot stand; say `ledger` or `workbook`.")
+    differ, look, layout = differences(desk, workbook), workbook.look(edits.NEEDED), workbook.layout()
+    with desk.ledger.read() as view:
+        name = chain_name(view)
+    found = next((n for n in (name, exchange.CHAIN_NAME) if n in layout.named_ranges), None)
+    if found is None or tabs.EXCHANGE not in layout.tabs:
+        raise SheetNotReady("This spreadsheet has no chain to take over: run `sheets-sync init` on it.")
+    place = Place(
+        layout.tabs[tabs.STOCK].id, layout.tabs[tabs.EXCHANGE].id, desk.ledger.id, layout.spreadsheet_id, found
+    )
+    previous = layout.named_ranges[found]
+    intent = Intent(new_id, previous, desk.clock(), (), {}, 0, 1, (), (), frozenset(), {"chain": found}, adopt=True)
+    with desk.ledger.begin() as tx:
+        tx.intend(intent.exchange, previous, exchange.dump(intent))
+    workbook.send(exchange.compose(intent, place))
+    with desk.ledger.begin() as tx:
+        tx.set_head(intent.exchange)
+        tx.put(CHAIN, found)
+        tx.put(ROWS, sorted(_shown(look)))
+        if stands == WORKBOOK:
+            tx.append(_counts(desk, differ, new_id, tx))
+        else:
+            tx.put(ADOPTING, True)
+    desk.wake_others()
+    return differ
+
+
+def _shown(look: Look) -> dict[str, Cell]:
+    """On hand by SKU; a SKU that stands twice shows nothing."""
+    rows = list(zip(look.columns[edits.SKU], look.columns[edits.ON_HAND], strict=True))
+    skus = [sku for sku, _ in rows if isinstance(sku, str)]
+    return {sku: cell for sku, cell in rows if isinstance(sku, str) and skus.count(sku) == 1}
+
+
+def _counts(desk: Desk, differ: Sequence[Difference], new_id: str, view: View) -> Iterable[Fact]:
+    """The workbook's whole figures as counts of now, one batch that can be undone."""
+    known = view.balances([d.sku for d in differ])
+    for item in differ:
+        if guard.is_count(item.sheet):
+            old = known.get(StockKey(item.sku))
+            kind = Kind.STOCK_TAKE if old is not None and old.counted else Kind.OPENING
+            yield Fact(
+                f"adopt:{new_id}:{item.sku}", item.sku, kind, desk.clock(), count=int(str(item.sheet)), source="adopt",
+                reference="the workbook stands", batch=f"adopt-{new_id}",
+            )  # fmt: skip
