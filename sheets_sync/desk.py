@@ -23,6 +23,7 @@ PRIMARY = "primary"  # the channel's name, where the sheet says another one than
 ROWS = "rows"  # SKUs that have a row in Stock, or had one
 LEDGER_SHOWN = "ledger_shown"  # the last event that the Ledger tab shows
 ANSWERED = "answered:"  # before a used tag's exchange: what was typed over it was answered in Review
+ARCHIVED = "archived"  # SKUs whose row is gone on purpose: never added or missed again
 CHAIN = "chain"  # the named range's name; another one once the first was lost with its tab
 ADOPTING = "adopting"  # a person said that the ledger stands: the next pass asks about every change in the workbook
 PROVEN = "proven"  # what doctor saw, by spreadsheet id

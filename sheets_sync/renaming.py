@@ -1,0 +1,67 @@
+"""S9: a SKU with a new name, and one that is sold no more. In the caller's transaction.
+
+Events are never changed, so the past stays under the old name; balance, open commitments and listings go to the new
+one, and each says what the other is called.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from sheets_sync import booking
+from sheets_sync.desk import ARCHIVED, ROWS, Desk
+from sheets_sync.errors import BadInput
+from sheets_sync.ledger import Tx
+from sheets_sync.model import MAIN, Event, Fact, Kind, Stock, StockKey
+
+
+def rename(tx: Tx, desk: Desk, old: str, new: str, *, actor: str = "") -> list[Event]:
+    """Move what `old` has, owes and is listed as to `new`. Raises BadInput where `new` has a count of its own."""
+    balances = tx.balances([old, new])
+    before, after = balances.get(StockKey(old)), balances.get(StockKey(new))
+    if before is None or not before.counted:
+        raise BadInput(f"{old} has no count that {new} could take over.")
+    if after is not None and after.counted:
+        raise BadInput(f"{new} has a count of its own; it can't be the new name of {old}.")
+    events: list[Event] = []
+    for line in tx.lines(skus=[old]):
+        events += booking.settle(tx, desk, replace(line, sku=new), old=line, actor=actor)
+    at, had = desk.clock(), before.stock
+    common = Fact(
+        key=f"rename:{old}:{new}:{at.isoformat()}",
+        sku=new,
+        kind=Kind.OPENING,
+        occurred_at=at,
+        count=had.on_hand,
+        location=MAIN,
+        source="review",
+        actor=actor,
+        reference=f"new name of {old}",
+        batch=f"rename-{at.isoformat()}",
+    )
+    events += tx.append([common, *_rest(common, old, new, had)])
+    tx.put_listings(replace(item, sku=new) for item in tx.listings(skus=[old]))
+    tx.put(ROWS, sorted({*tx.get(ROWS, ()), new} - {old}))
+    tx.put(ARCHIVED, sorted({*tx.get(ARCHIVED, ()), old}))
+    return events
+
+
+def archive(tx: Tx, sku: str) -> None:
+    """Offer `sku` nowhere, and do not miss its row. Its history stays; a row with its name brings it back."""
+    tx.put_listings(replace(item, most=0) for item in tx.listings(skus=[sku]))
+    tx.put(ROWS, [name for name in tx.get(ROWS, ()) if name != sku])
+    tx.put(ARCHIVED, sorted({*tx.get(ARCHIVED, ()), sku}))
+
+
+def _rest(common: Fact, old: str, new: str, had: Stock) -> list[Fact]:
+    """The old name is emptied; damaged units go along."""
+    emptied = replace(
+        common, key=f"{common.key}:old", sku=old, kind=Kind.STOCK_TAKE, count=0, reference=f"now called {new}"
+    )  # fmt: skip
+    if not had.damaged:
+        return [emptied]
+    there = replace(
+        common, key=f"{common.key}:damaged", kind=Kind.ADJUSTMENT, count=None, change=Stock(damaged=had.damaged)
+    )  # fmt: skip
+    gone = replace(there, key=f"{emptied.key}:damaged", sku=old, change=Stock(damaged=-had.damaged))
+    return [emptied, there, replace(gone, reference=emptied.reference)]
