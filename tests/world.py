@@ -24,6 +24,7 @@ from sheets_sync.ledger import Ledger
 from sheets_sync.model import Event, StockKey
 from sheets_sync.sandbox import shops
 from sheets_sync.sandbox.sheet.server import serve as serve_sheet
+from sheets_sync.sandbox.sheet.unknowns import DEFAULT, Unknowns
 from sheets_sync.sandbox.shops import Seed
 from sheets_sync.sheet import tabs
 from sheets_sync.sheet.client import SheetAccess
@@ -45,10 +46,11 @@ class World:
     def __init__(
         self, folder: Path, *, vendors: Sequence[str] = ("woocommerce", "woocommerce"), seeds: Sequence[Seed] = SEEDS,
         ledger_url: str | None = None, clock: Callable[[], datetime] = utcnow, sheet_data: Path | None = None,
+        unknowns: Unknowns = DEFAULT,
     ) -> None:  # fmt: skip
         self.stack = ExitStack()
         self.faults, self.clock = Faults(), clock
-        self.sheet = self.stack.enter_context(serve_sheet(sheet_data, middleware=self.faults))
+        self.sheet = self.stack.enter_context(serve_sheet(sheet_data, middleware=self.faults, unknowns=unknowns))
         self.book = self.sheet.store.create("Stock", tabs=("Sheet1",))
         self.shops = {}
         for number, vendor in enumerate(vendors):
