@@ -13,16 +13,17 @@ import os
 import socket
 import threading
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
 import structlog
 
 from sheets_sync import onboarding
 from sheets_sync.channel_sync import ChannelMemory, channel_pass
 from sheets_sync.desk import START_WANTED, Desk, remember
-from sheets_sync.errors import LeaseLost, NextPass, OtherSide, RateLimited, SellerMustAct
+from sheets_sync.errors import LeaseLost, NextPass, OtherSide, RateLimited, SellerMustAct, Unavailable
 from sheets_sync.model import Lease
 from sheets_sync.sheet.workbook import Workbook
 from sheets_sync.sync import Memory, sheet_pass
@@ -105,7 +106,10 @@ class Service:
         for thread in self.threads:
             thread.join(timeout=90)
         for lease in list(self._leases.values()):
-            self.desk.ledger.release(lease)
+            try:
+                self.desk.ledger.release(lease)
+            except Unavailable as error:
+                log.info("lease.kept", lease=lease.name, why=str(error)[:200])  # it runs out by itself
 
     def wait(self) -> None:
         """Until the service stops; raises what stopped it."""
@@ -132,17 +136,17 @@ class Service:
     def _run(self, loop: Loop) -> None:
         while not self.stopping.is_set():
             wait = self._once(loop)
-            if wait > 0:
+            if wait > 0 and not self.stopping.is_set():  # a pass clears the hint that a stop gave
                 loop.woken.wait(wait)
             loop.woken.clear()
 
     def _once(self, loop: Loop) -> float:
         """One pass, and how long to wait after it, in seconds."""
-        lease = self._lease(loop)
-        if lease is None:
-            return min(loop.every, 5.0)
-        loop.woken.clear()
         try:
+            lease = self._lease(loop)
+            if lease is None:
+                return min(loop.every, 5.0)
+            loop.woken.clear()
             again = loop.work(lease)
         except LeaseLost:
             self._forget(loop)
@@ -174,8 +178,17 @@ class Service:
         loop.trouble = text
         log.warning("pass.trouble", loop=loop.name, kind=type(error).__name__, detail=text[:500])
         if loop.name in self.desk.channels:
+            self._note([loop.name], last_error=text[:300])
+
+    def _note(self, channels: Iterable[str], **changes: Any) -> None:
+        """For the Channels tab. Where it is the ledger that is away, the log has to do."""
+        try:
             with self.desk.ledger.begin() as tx:
-                remember(tx, loop.name, last_error=text[:300])
+                for name in channels:
+                    remember(tx, name, **changes)
+        except Unavailable as error:
+            log.info("pass.untold", channels=list(channels), why=str(error)[:200])
+        self.wake("sheet")
 
     def _well(self, loop: Loop) -> None:
         if loop.trouble:
@@ -200,8 +213,28 @@ class Service:
         with self.desk.ledger.read() as view:
             wanted = view.get(START_WANTED)
         if wanted:
-            onboarding.start(self.desk, lease)
+            self._start(wanted, lease)
         return False
+
+    def _start(self, wanted: Mapping[str, Any], lease: Lease) -> None:
+        """Start, as somebody wished; the channel's Progress says what came of it.
+
+        A wish that a person has to help first is dropped, or it would come true when nobody thinks of it any more.
+        """
+        row = str(wanted.get("row"))
+        rows = [row] if row in self.desk.channels else list(self.desk.channels)
+        try:
+            started = onboarding.start(self.desk, lease)
+        except SellerMustAct as error:
+            with self.desk.ledger.begin(lease) as tx:
+                tx.put(START_WANTED, None)
+            self._note(rows, progress=f"not started: {error}"[:300])
+            raise
+        if started.moving:
+            with self.desk.ledger.begin(lease) as tx:
+                tx.put(START_WANTED, dict(wanted))
+        left = len(started.moving)
+        self._note(rows, progress=f"{left} SKUs are being sold just now: looked at again until they stand" * bool(left))
 
     def _channel_work(self, name: str) -> Callable[[Lease], bool]:
         memory = ChannelMemory()
@@ -249,6 +282,9 @@ class Service:
                 except LeaseLost:
                     with self._lock:
                         self._leases.pop(lease.name, None)
+                    continue
+                except Unavailable as error:  # whether it is still ours, the next transaction finds out
+                    log.info("lease.not_renewed", lease=lease.name, why=str(error)[:200])
                     continue
                 with self._lock:
                     if lease.name in self._leases:
