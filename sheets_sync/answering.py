@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from sheets_sync import booking, lines, review
+from sheets_sync import booking, lines, renaming, review
 from sheets_sync.desk import ROWS, Desk
 from sheets_sync.errors import BadInput
 from sheets_sync.ledger import Tx
@@ -24,7 +24,7 @@ def answer(desk: Desk, id: str, word: str, *, units: int | None = None, note: st
         )  # fmt: skip
         events = _carry_out(tx, desk, question, effect, actor)
         why = f"answered: {word}" + (f", event {events[0].id}" if events else "")
-        tx.close_questions([question.key], why, answered=True)
+        tx.close_questions([question.key], why, answered=not effect.remember)
         if effect.line is not None:  # a part may be left to be answered
             booking.ask_about(tx, desk, _line(tx, effect.line.key))
     desk.wake_others()
@@ -73,13 +73,16 @@ def _situation(tx: Tx, desk: Desk, question: Question) -> review.Situation:
 def _carry_out(tx: Tx, desk: Desk, question: Question, effect: review.Effect, actor: str) -> list[Event]:
     events = tx.append(effect.facts)
     tx.take(effect.taken)
+    for name, word in effect.remember.items():
+        tx.put(name, word)
     if effect.line is not None:
         events += booking.settle(tx, desk, effect.line, actor=actor, note=effect.note, ask=False)
     if effect.put_back_row:
         tx.put(ROWS, [sku for sku in tx.get(ROWS, ()) if sku != effect.put_back_row])
     if effect.archive:
-        listings = tx.listings(skus=[effect.archive])
-        tx.put_listings(replace(item, most=0) for item in listings)
+        renaming.archive(tx, effect.archive)
+    if effect.rename:
+        events += renaming.rename(tx, desk, *effect.rename, actor=actor)
     return events
 
 

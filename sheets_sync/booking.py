@@ -94,10 +94,22 @@ def last_count(view: View) -> lines.LastCount:
     return of
 
 
-def settle(tx: Tx, desk: Desk, line: LineState, *, actor: str = "", note: str = "", ask: bool = True) -> list[Event]:
-    """Book what `line` owes after a decision about it and, with `ask`, ask or close what is open on it now."""
+def settle(
+    tx: Tx,
+    desk: Desk,
+    line: LineState,
+    *,
+    old: LineState | None = None,
+    actor: str = "",
+    note: str = "",
+    ask: bool = True,
+) -> list[Event]:
+    """Book what `line` owes after a decision about it and, with `ask`, ask or close what is open on it now.
+
+    `old` is the line as it was under another SKU: all that it moved there is taken back first.
+    """
     policy, counted = note_policies(tx, desk, line.channel).at(line.placed_at), last_count(tx)
-    settled, facts = lines.settle(line, policy, counted, actor=actor, note=note)
+    settled, facts = lines.settle(line, policy, counted, old=old, actor=actor, note=note)
     tx.put_line(settled)
     events = tx.append(facts)
     if ask:

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from sheets_sync import guard
-from sheets_sync.model import Cell, Look, Question, Stock, Tag
+from sheets_sync.model import Cell, Look, Question, Reason, Stock, Tag
 
 SKU, TITLE, ON_HAND, REASON, NOTE, STATUS, UPDATED = "SKU", "Title", "On hand", "Reason", "Note", "Status", "Updated"
 TAG_SKU, TAG_FIGURE, TAG_EXCHANGE = "tag SKU", "tag figure", "tag exchange"
@@ -51,6 +51,16 @@ class Verdict:
 
 
 @dataclass(frozen=True)
+class OrderAsked:
+    """An open question about an order's cancelled or returned units."""
+
+    kind: str  # "cancellation" or "return", as the reason for an edit
+    units: int
+    reference: str
+    line: str
+
+
+@dataclass(frozen=True)
 class Known:
     """What the ledger knows that a decision needs. In settling it is read under lock."""
 
@@ -61,6 +71,8 @@ class Known:
     adopting: bool = False  # the workbook went back: every change in it is asked about
     restored: frozenset[tuple[str, str]] = frozenset()  # (exchange, SKU) of changes that are asked about for that
     last_edit: Mapping[str, tuple[int, int]] = field(default_factory=dict)  # S4: its (figure before, change)
+    orders: Mapping[str, Sequence[OrderAsked]] = field(default_factory=dict)  # S10: orders whose units may be meant
+    orders_asked: Mapping[tuple[str, str], Question] = field(default_factory=dict)  # (exchange, SKU) -> asked already
 
 
 def judge(sku: Cell, figure: Cell, tag: Tag, known: Known) -> Verdict:
@@ -103,6 +115,9 @@ def hold(sku: str, figure: int, tag: Tag, reason: str, known: Known, at: datetim
     if moved is None:
         text = guard.bad_reason(reason, change, stock.damaged)
         return guard.ask("reason", sku, text, at, typed=figure, tag=tag)
+    order = _order_meant(sku, figure, change, tag, reason, known, at)
+    if order is not None:
+        return order
     if change < 0 and stock.on_hand + change < 0:
         text = guard.below_zero(figure, tag.figure, stock.on_hand)
         return guard.ask("below_zero", sku, text, at, typed=figure, tag=tag)
@@ -110,6 +125,25 @@ def hold(sku: str, figure: int, tag: Tag, reason: str, known: Known, at: datetim
     if before == figure:  # Ctrl+Z, or typed anew?
         text = guard.back_again(figure, stock.on_hand, stock.on_hand - edited)
         return guard.ask("undo", sku, text, at, typed=figure, tag=tag)
+    return None
+
+
+def _order_meant(
+    sku: str, figure: int, change: int, tag: Tag, reason: str, known: Known, at: datetime
+) -> Question | None:
+    """S10: a plus that may be an order's units coming back. It stays asked, also if that order is settled meanwhile."""
+    asked = known.orders_asked.get((str(tag.exchange), sku))
+    if asked is not None and asked.typed == figure:
+        return asked
+    if change < 1 or reason not in ("", Reason.CANCELLATION, Reason.RETURN):
+        return None
+    for order in known.orders.get(sku, ()):
+        if reason in ("", order.kind) and change <= order.units:
+            text = guard.is_order(sku, change, order.reference, order.kind)
+            about: dict[str, Cell] = {"line": order.line, "asks": order.kind}
+            return guard.ask(
+                "is_order", sku, text, at, typed=figure, tag=tag, reference=order.reference, about=about
+            )  # fmt: skip
     return None
 
 
@@ -186,13 +220,14 @@ def find(look: Look, known: Known, wanted: Wanted, before: Before, *, started: b
     skus = frame[SKU].where(frame[SKU].map(lambda cell: isinstance(cell, str)), None)
     present = frozenset(s for s in skus if s is not None)
     rows = _Rows(look.began_at, frame, skus, known, wanted, before, started, present)
-    writes, questions = [], list(rows.vanished())
+    writes, questions = [], []
     for position in np.flatnonzero(rows.differ()):
         write, question = rows.understand(int(position))
         if write:
             writes.append(write)
         if question:
             questions.append(question)
+    questions += rows.vanished()
     seen = Before(rows.new, rows.missing, frozenset(rows.done))
     done = tuple(sorted(seen.done & before.done))
     lost = tuple(question for id, question in rows.lost.items() if id in before.done)
@@ -215,6 +250,7 @@ class _Rows:
         self.missing = frozenset(s for s in known.stock.keys() & wanted.rows if s not in present)
         self.gone = sorted(self.missing & (before.missing | wanted.vanished))
         self.new: dict[str, Cell] = {}
+        self.renames: set[str] = set()  # vanished SKUs of which it is asked whether they have a new name
         self.done: list[int] = []
         self.lost: dict[int, Question] = {}
         self.restore = self._places() if wanted.put_backs else {}
@@ -237,11 +273,11 @@ class _Rows:
         places: dict[int, list[list[PutBack]]] = {}
         for group, items in groups.items():
             wrote = {item.column: item.expect for item in items}
-            whole = tuple(wrote.get(name) for name in _BASE)
-            at = shows.get(whole) if ON_HAND in wrote else None
+            whole, sku = tuple(wrote.get(name) for name in _BASE), items[0].sku
+            at = shows.get(whole) if wrote.get(TAG_SKU) == sku else None
             if at is None and group.startswith(f"{wrote.get(TAG_EXCHANGE)}:"):
                 at = tagged.get(whole[:2])
-            at = by_sku.get(items[0].sku) if at is None else at
+            at = by_sku.get(sku) if at is None else at
             if at is not None:
                 places.setdefault(at, []).append(items)
         return places
@@ -263,6 +299,8 @@ class _Rows:
 
     def vanished(self) -> Iterator[Question]:
         for sku in self.gone:
+            if sku in self.renames:
+                continue
             yield guard.ask("vanished", sku, guard.vanished(sku, self.known.stock[sku].on_hand), self.at)
 
     def understand(self, at: int) -> tuple[RowWrite | None, Question | None]:
@@ -286,6 +324,8 @@ class _Rows:
                 return self._open(at, sku, figure)
             case Says.USED if sku in self.known.stock:  # settling asks; the cell gets the ledger's figure
                 return self._exchange(at, sku, self.known.stock[sku].on_hand), None
+        if verdict.says is Says.OTHER_TAG and sku not in self.known.stock and tag.sku in self.missing:
+            return self._rename(at, sku, figure, [str(tag.sku)], tag)
         question = self._question(verdict, sku, figure, tag)
         return self._service(at, sku, question.text), question
 
@@ -320,6 +360,8 @@ class _Rows:
         self.new[sku] = figure  # S7: a row duplicated to make a new SKU
         if self.before.new.get(sku) != figure:
             return None, None
+        if tag.sku in self.missing:
+            return self._rename(at, sku, figure, [str(tag.sku)], tag)
         question = guard.ask("other_tag", sku, guard.other_tag(tag, known=False), self.at, typed=figure, tag=tag)
         return self._service(at, sku, question.text), question
 
@@ -342,13 +384,22 @@ class _Rows:
         self.new[sku] = figure
         gone = sorted(self._renamed(sku))
         if gone and self.known.answered.get((NEW, sku), _NONE) != figure:
-            text, names = guard.rename(sku, gone), "\n".join(gone)
-            question = guard.ask("rename", sku, text, self.at, typed=figure, reference=names, about={"gone": gone[0]})
-            return self._service(at, sku, question.text), question
+            return self._rename(at, sku, figure, gone, None)
         if self.before.new.get(sku) != figure:
             return self._service(at, sku, f"new: opens with {figure}"), None
         assert isinstance(figure, int)
         return self._exchange(at, sku, figure, status=f"opened with {figure}", opens=True), None
+
+    def _rename(
+        self, at: int, sku: str, figure: Cell, gone: list[str], tag: Tag | None
+    ) -> tuple[RowWrite | None, Question | None]:
+        """S9: is this a new name of what vanished, or a new SKU?"""
+        self.renames.update(gone)
+        self.new[sku] = figure
+        text, names = guard.rename(sku, gone), "\n".join(gone)
+        about = {"gone": gone[0]}
+        question = guard.ask("rename", sku, text, self.at, typed=figure, tag=tag, reference=names, about=about)
+        return self._service(at, sku, question.text), question
 
     def _renamed(self, sku: str) -> frozenset[str]:
         """S9: the SKUs that vanished as this one appeared."""

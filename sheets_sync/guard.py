@@ -31,6 +31,9 @@ KINDS = {
     "cancellation": "the seller or the marketplace cancelled late (O2)",
     "gone_order": "the channel has no such order any more (O9)",
     "before_opening": "an order from before the opening still shows open units (B2)",
+    "is_order": "a plus that an order's open question may be about (S10)",
+    "adjustment": "a row of Adjustments equals a recorded one whose Id is gone (S8)",
+    "adjustment_order": "the same as is_order, of a row of Adjustments",
     "waiting": "promised units have not been shipped for long (O3)",
     "count_between": "a shipment's time moved over a count (O1)",
     "return": "units came back: sellable, damaged, or not arrived (O5)",
@@ -168,7 +171,10 @@ def number_sku(cell: Cell) -> str:
 
 def rename(sku: str, gone: list[str]) -> str:
     names = ", ".join(gone[:3])
-    return f"? New here while {names} vanished. Is {sku} a new name? Put {names} back to open {sku} as a new SKU."
+    return (
+        f"? New here while {names} vanished. Is {sku} its new name, or a new SKU? Answer in Review; if it was a slip, "
+        f"type {names} again."
+    )
 
 
 def vanished(sku: str, on_hand: int) -> str:
@@ -179,6 +185,14 @@ def back_again(typed: int, on_hand: int, undo: int) -> str:
     return (
         f"? {typed} is the figure from before your last edit. Undoing that edit gives {undo}; "
         f"adding gives {typed}. Type {undo} or another figure."
+    )
+
+
+def is_order(sku: str, change: int, order: str, kind: str) -> str:
+    why = "were cancelled" if kind == "cancellation" else "came back"
+    return (
+        f"? {change:+d} of {sku} was typed, and order {order} asks about units that {why}. Is it this order? "
+        "Yes answers its question instead of adding; no adds."
     )
 
 

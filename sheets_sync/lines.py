@@ -135,11 +135,12 @@ class _Shares(NamedTuple):
     broken: int
     absent: int
     unanswered: int  # returned, and nobody has said in what state
+    before_us: int  # came back before the opening
 
     @property
     def returnable(self) -> int:
         """Units that left and of which nobody has said that they came back."""
-        return self.sent - self.good - self.counted - self.restocked - self.broken
+        return self.sent - self.before_us - self.good - self.counted - self.restocked - self.broken
 
     @property
     def sent(self) -> int:
@@ -209,6 +210,7 @@ def _share(line: LineState, policy: Policy) -> _Shares:
         broken=broken,
         absent=min(said.absent, unseen),  # last: what did not arrive may still do so
         unanswered=max(0, unseen - said.absent),
+        before_us=base.returned,
     )
 
 
@@ -620,7 +622,7 @@ def _with_baseline(line: LineState, opened_at: datetime | None, *, ask: bool) ->
     if not ask or line.sku is None or not line.counted or not units:
         return line, ()
     text = (
-        f"{_order_name(line)} was placed before {line.sku} was opened, and still has {units} to ship. They are "
+        f"{order_name(line)} was placed before {line.sku} was opened, and still has {units} to ship. They are "
         "committed. Had the opening figure left them out (packed apart)? Then add them to On hand, else do nothing."
     )
     return line, (_question(BEFORE_OPENING, line, "", text),)
@@ -682,14 +684,14 @@ def questions(
     asked = [*_about_open_units(line, units, policy, now)]
     if units.unanswered:
         text = (
-            f"{_order_name(line)}: {units.unanswered} of {line.sku} were returned. They are not in stock until you "
+            f"{order_name(line)}: {units.unanswered} of {line.sku} were returned. They are not in stock until you "
             "say: sellable, damaged, not arrived, or already counted (in a count since they came)."
         )
         asked.append(_question(RETURN, line, f"{line.level.returned}:{line.said.came}", text))
     _, doubt = _on_their_side(line, policy, last_count)
     if doubt:
         text = (
-            f"{_order_name(line)}: {doubt.units} of {line.sku} left at {_clock(doubt.was)}, as far as we knew; now it "
+            f"{order_name(line)}: {doubt.units} of {line.sku} left at {_clock(doubt.was)}, as far as we knew; now it "
             f"is {_clock(doubt.now)}, and the count of {_clock(doubt.counted)} lies between. Nothing has changed. Had "
             "they left before that count, or after it?"
         )
@@ -700,7 +702,7 @@ def questions(
 def _about_open_units(
     line: LineState, units: _Shares, policy: Policy, now: datetime | None
 ) -> Iterator[Question]:  # fmt: skip
-    name = _order_name(line)
+    name = order_name(line)
     if line.state is OrderState.GONE and units.open:
         text = (
             f"{name} is not on {line.channel} any more (trashed or deleted); {units.open} of {line.sku} are still "
@@ -740,6 +742,12 @@ def asked_units(line: LineState, kind: str, policy: Policy = ASK) -> int:
     return of.get(kind, 0)
 
 
+def came_back(line: LineState, policy: Policy = ASK) -> int:
+    """Units of which it is known that they came back since the opening, sellable or damaged."""
+    units = _share(line, policy)
+    return units.good + units.counted + units.restocked + units.broken
+
+
 def returnable(line: LineState, policy: Policy = ASK) -> int:
     """Units that left and did not come back yet, whatever the channel knows of it: the most that may return (O5)."""
     return _share(line, policy).returnable
@@ -751,7 +759,7 @@ def _unknown_sku(line: LineState, units: _Shares) -> tuple[Question, ...]:
     what = line.level.sku or "no SKU"
     title = f" ({line.level.title})" if line.level.title else ""
     text = (
-        f"{_order_name(line)} has {line.level.ordered} of {what}{title}, which is not one of your SKUs; they are not "
+        f"{order_name(line)} has {line.level.ordered} of {what}{title}, which is not one of your SKUs; they are not "
         "counted. Add that SKU to the Stock tab, or map its listing in the Listings tab: then they are."
     )
     return (_question(UNKNOWN_SKU, line, "", text),)
@@ -768,5 +776,6 @@ def _clock(at: datetime) -> str:
     return f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
-def _order_name(line: LineState) -> str:
+def order_name(line: LineState) -> str:
+    """What people call the order of a line."""
     return f"Order {line.number or line.order_id} ({line.channel})"

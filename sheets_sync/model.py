@@ -431,4 +431,5 @@ class Look:
     mark: Mark
     channels: tuple[Mapping[str, Cell], ...] = ()  # rows of the Channels tab by header, with "_row"
     review: tuple[Mapping[str, Cell], ...] = ()  # rows of the Review tab, likewise
+    adjustments: tuple[Mapping[str, Cell], ...] = ()  # rows of the Adjustments tab, likewise
     problems: tuple[str, ...] = ()  # a header twice or missing, in words: the tab is held

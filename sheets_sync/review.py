@@ -20,6 +20,9 @@ from sheets_sync.model import Cell, Event, Fact, Kind, LineState, Question, Reas
 ANSWERED = "answered:"
 """Marks a used tag whose figure an answer has settled; see `desk.ANSWERED`."""
 
+ADJUSTMENT_SAID = "adjustment_said:"
+"""Before the digest of a row of Adjustments: what was answered about it, until it is recorded."""
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -32,6 +35,7 @@ class Answer:
 
 _RECORD = Answer("record it", "takes the change as it was typed, against the figure of now")
 _COUNT = Answer("count", "takes what was typed as a count: exactly so many are there now")
+_YES = Answer("yes", "answers that order's question; nothing is added")
 _PUT_BACK = Answer("put back", "takes nothing; the cell shows the ledger's figure again")
 _SEEN = Answer("seen", "takes nothing; the question goes")
 
@@ -45,13 +49,22 @@ ANSWERS: Mapping[str, tuple[Answer, ...]] = {
     ),
     "restored": (_RECORD, _COUNT, _PUT_BACK),
     "lost_image": (_SEEN,),
+    "is_order": (_YES, Answer("no", "adds the units"), _PUT_BACK),
+    "adjustment_order": (_YES, Answer("no", "adds the units")),
+    "adjustment": (
+        Answer("once more", "records the row as another one"),
+        Answer("the same", "takes nothing; the row gets its old Id back"),
+    ),
     "other_tag": (_COUNT, _PUT_BACK),
     "used_tag": (Answer("record it", "takes the change once more"), _COUNT, _PUT_BACK),
     "untagged": (_COUNT, _PUT_BACK),
     "text": (_SEEN,),
     "lost_cell": (_SEEN,),
     "formula": (_SEEN,),
-    "rename": (Answer("new", "opens it as a new SKU with the figure typed"),),
+    "rename": (
+        Answer("rename", "its count, open orders and listings go to the new name"),
+        Answer("new", "opens it as a new SKU with the figure typed"),
+    ),
     "vanished": (
         Answer("put back", "writes its row again"),
         Answer("archive", "offers it nowhere; its history stays"),
@@ -96,6 +109,8 @@ class Effect:
     line: LineState | None = None
     put_back_row: str = ""  # a SKU whose row is written again
     archive: str = ""  # a SKU that is offered nowhere from now on
+    rename: tuple[str, str] | None = None  # (old name, new name)
+    remember: Mapping[str, str] = field(default_factory=dict)  # small state, by name
     note: str = ""  # a remark for what the line's settling records
 
 
@@ -136,9 +151,15 @@ def effect(
         raise BadInput(f"'{chosen.word}' takes {'a number of units from 1 on' if chosen.units else 'no Units'} here.")
     if question.kind in _OF_LINES:
         return _about_line(question, chosen.word, situation, at, units, actor, note)
+    if question.kind in ("adjustment", "adjustment_order"):
+        return _about_row(question, chosen.word)
+    if question.kind == "is_order" and chosen.word == "yes":
+        return _is_that_order(question, situation, at, note)
     if question.kind == "vanished":
         archives = chosen.word == "archive"
         return Effect(archive=question.sku if archives else "", put_back_row="" if archives else question.sku)
+    if question.kind == "rename" and chosen.word == "rename":
+        return Effect(rename=(str(question.about.get("gone")), question.sku))
     if question.kind == "rename":
         return Effect(taken={(ANSWERED + NEW, question.sku): question.typed})
     if chosen.word in ("put back", "seen"):
@@ -192,6 +213,25 @@ def _change(common: Fact, question: Question, now: Situation) -> Fact:
     )
 
 
+def _about_row(question: Question, word: str) -> Effect:
+    """A word about a row of Adjustments, for the look that records it."""
+    about = question.about
+    meant = {"once more": "record", "the same": f"same:{about.get('id')}", "no": "no", "yes": str(about.get("line"))}
+    return Effect(remember={f"{ADJUSTMENT_SAID}{about.get('digest')}": meant[word]})
+
+
+def _is_that_order(question: Question, now: Situation, at: datetime, note: str) -> Effect:
+    """S10: the plus that was typed is that order's units coming back."""
+    if now.line is None or type(question.typed) is not int or type(question.tag) is not int:
+        raise BadInput("That order's question is gone; answer no, or put the figure back.")
+    units, kind = question.typed - question.tag, str(question.about.get("asks"))
+    if lines.asked_units(now.line, kind, now.policy) < units:
+        raise BadInput("That order does not ask about so many units any more; answer no, or put the figure back.")
+    name = "back" if kind == lines.CANCELLATION else "good"
+    note = note or str(question.about.get("note") or "")
+    return Effect(taken=_used(question, with_tag=True), line=decided(now.line, name, units, at), note=note)
+
+
 def _used(question: Question, *, with_tag: bool) -> dict[tuple[str, str], Cell]:
     """The tag is used up, and what stands over it has had its effect."""
     exchange = str(question.about.get("exchange"))
@@ -221,7 +261,7 @@ _SAID = {
 
 def line_key(question: Question) -> str:
     """The key of the order line that a question is about; "" where it is about none."""
-    return str(question.about.get("line") or "") if question.kind in _OF_LINES else ""
+    return str(question.about.get("line") or "") if question.kind in (*_OF_LINES, "is_order") else ""
 
 
 def _about_line(

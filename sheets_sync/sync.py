@@ -21,6 +21,7 @@ from sheets_sync import adjusting, answering, edits, exchange, guard, recovery, 
 from sheets_sync.desk import (
     ADOPTING,
     ANSWERED,
+    ARCHIVED,
     LEDGER_SHOWN,
     PRIMARY,
     ROWS,
@@ -359,6 +360,7 @@ class _Pass:
             tx.ask(found.lost)
             if new_rows:
                 tx.put(ROWS, sorted(set(tx.get(ROWS, ())) | found.skus))
+                tx.put(ARCHIVED, sorted(set(tx.get(ARCHIVED, ())) - found.skus))
             self._take_ticks(tx, ticks, facts)
         if ticks.start and not facts.started:
             self.desk.wake("start")
@@ -464,9 +466,11 @@ class _Pass:
     def _added(self, look: Look, facts: _Facts, found: edits.Found) -> list[str]:
         """SKUs that should have a row and never had one: what the primary marketplace brought, and what is counted."""
         with self.desk.ledger.read() as view:
-            primary = self.desk.primary(view)
+            primary, archived = self.desk.primary(view), view.get(ARCHIVED, ())
         wanted = dict.fromkeys(item.sku for item in facts.listings if item.sku and item.channel == primary)
         wanted |= dict.fromkeys(facts.known.stock)
+        for sku in archived:
+            wanted.pop(sku, None)
         return [sku for sku in wanted if sku not in facts.rows and sku not in found.skus][:_ADDED_AT_ONCE]
 
     def _grown(self, requests: Sequence[Request]) -> None:

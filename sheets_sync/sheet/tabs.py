@@ -17,6 +17,7 @@ STOCK = "Stock"
 LEDGER = "Ledger"
 CHANNELS = "Channels"
 REVIEW = "Review"
+ADJUSTMENTS = "Adjustments"
 EXCHANGE = "_exchange"
 
 SKU = "SKU"
@@ -63,6 +64,9 @@ SEEN = "What was seen"
 ANSWERS = "What each answer does"
 DECISION = "Decision"
 UNITS = "Units"
+CHANGE = "Change"
+SET_TO = "Set to"
+ON_HAND_AFTER = "On hand after"
 
 
 class Writer(StrEnum):
@@ -235,6 +239,29 @@ REVIEW_COLUMNS = (
 )
 
 
+ADJUSTMENT_COLUMNS = (
+    _person(SKU, "sku", Format.TEXT, 130, "Plain text, as it stands in the Stock tab. A row here is one adjustment."),
+    _person(
+        CHANGE, "change", Format.NUMBER, 75, "How many more (3) or fewer (-2) are there. Or use Set to.", accent=True
+    ),
+    _person(SET_TO, "set_to", Format.NUMBER, 75, "Counted: exactly so many are there now.", accent=True),
+    Column(
+        REASON, Writer.PERSON, "reason", Format.TEXT, 110, "Why. Leave it blank for 'other'.", choices=tuple(Reason)
+    ),
+    _person(
+        REFERENCE,
+        "reference",
+        Format.TEXT,
+        130,
+        "An order's number ties the row to that order: its units are moved, and no more than it has.",
+    ),
+    _person(NOTE, "note", Format.TEXT, 220, "A remark for the ledger."),
+    _service(ID, "id", Format.TEXT, 90, "Given by the service once the row is complete. A row is recorded once by it."),
+    _service(STATUS, "status", Format.TEXT, 320, "What was recorded, or what is missing."),
+    _service(ON_HAND_AFTER, "on_hand_after", Format.NUMBER, 110, "On hand after this row."),
+)
+
+
 def stock_columns(channel_titles: Sequence[str] = ()) -> tuple[Column, ...]:
     """The columns of Stock, one for each channel's figure among them.
 
@@ -257,6 +284,7 @@ def wanted(channel_titles: Sequence[str] = ()) -> tuple[Tab, ...]:
     """Every tab that `init` makes or repairs. `_exchange` is not among them: the chain makes it."""
     return (
         Tab(STOCK, stock_columns(channel_titles), rows=1000, frozen_columns=2),
+        Tab(ADJUSTMENTS, ADJUSTMENT_COLUMNS, rows=200, frozen_columns=1),
         Tab(REVIEW, REVIEW_COLUMNS, rows=50, frozen_columns=1),
         Tab(LEDGER, LEDGER_COLUMNS, rows=200),
         Tab(CHANNELS, CHANNEL_COLUMNS, rows=50, frozen_columns=1, ticked=max(1, len(channel_titles))),

@@ -32,7 +32,13 @@ from sheets_sync.sheet.tabs import Tab
 
 Requests = list[dict[str, Any]]
 
-_ALWAYS = (f"'{tabs.STOCK}'!1:1", f"'{tabs.EXCHANGE}'!1:1", f"'{tabs.CHANNELS}'", f"'{tabs.REVIEW}'")
+_ALWAYS = (
+    f"'{tabs.STOCK}'!1:1",
+    f"'{tabs.EXCHANGE}'!1:1",
+    f"'{tabs.CHANNELS}'",
+    f"'{tabs.REVIEW}'",
+    f"'{tabs.ADJUSTMENTS}'",
+)
 _LOOKS = 3  # someone who moves columns all the time gets the last one
 _LAYOUT_FIELDS = (
     "spreadsheetId,properties(title,timeZone),namedRanges(namedRangeId,name),"
@@ -114,7 +120,7 @@ class Workbook:
         return dict(self.layout().named_ranges)
 
     def look(self, columns_needed: Sequence[str] | None = None) -> Look:
-        """One read of Stock's header and columns, the chain's mark and the Channels tab. A hint, never proof.
+        """One read of Stock's header and columns, the chain's mark and the tabs that people fill in. Never proof.
 
         `columns_needed` are headers; None means every headed column. Raises SheetNotReady where a tab is gone.
         """
@@ -260,6 +266,7 @@ def _look(
         mark=Mark(*(_text(column[0] if column else None) for column in answers[1][:5])),
         channels=_by_header(answers[2]),
         review=_by_header(answers[3]),
+        adjustments=_by_header(answers[4]),
         problems=tuple(problems),
     )
 
