@@ -13,6 +13,7 @@ import json
 import logging
 import os
 import re
+import shutil
 import signal
 import sqlite3
 import sys
@@ -799,12 +800,18 @@ def _welcome(parts: demo.Parts) -> Panel:
         lines.append(what.ljust(width), style="bold")
         lines.append(f"{where}\n", style="cyan")
     lines.append("\nThree things to try\n", style="bold")
-    for number, text in enumerate(parts.to_try(), start=1):
+    for number, text in enumerate(parts.to_try(_command()), start=1):
         lines.append(f" {number}. {text}\n")
     lines.append(f"\nThe log is {parts.log}. Ctrl-C ends everything; `make demo` goes on from there.", style="dim")
     return Panel(
         lines, title="sheets-sync demo", border_style="green", padding=(1, 2), width=min(_console().width, 100)
     )
+
+
+def _command() -> str:
+    """How to call us once more: by name where the terminal knows it, else by the path that was used."""
+    known = shutil.which("sheets-sync")
+    return "sheets-sync" if known and Path(known).samefile(sys.argv[0]) else sys.argv[0]
 
 
 def _open(page: str) -> None:

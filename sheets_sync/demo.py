@@ -11,6 +11,7 @@ import csv
 import json
 import os
 import secrets
+import shlex
 import socket
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
@@ -62,6 +63,7 @@ class Parts:
 
     @property
     def log(self) -> Path:
+        """What the service does, as JSON lines."""
         return self.folder / LOG
 
     def described(self) -> dict[str, Any]:
@@ -85,15 +87,16 @@ class Parts:
         stores = [(f"{TITLES[name]} storefront", shop.storefront) for name, shop in self.shops.items()]
         return [("The sheet", self.page), *stores, ("The service", f"{self.serving.web.url}/")]
 
-    def to_try(self) -> tuple[str, ...]:
-        """What shows in a minute what this is for."""
+    def to_try(self, command: str) -> tuple[str, ...]:
+        """What shows in a minute what this is for. `command` is how we are called from a terminal."""
         first = catalogue(next(iter(self.shops)))[0]
         return (
             f"In the sheet, type another number over On hand of {first.sku} ({first.title}). "
             "Within seconds the Ledger tab has the event, and both shops the figure.",
             "Buy something in one shop. Committed rises in the sheet, and the other shop offers less. "
             "Then ship or cancel it on that shop's Orders page.",
-            f"In another terminal: sheets-sync --config {self.folder / 'config.toml'} ledger show {first.sku}",
+            "In another terminal: "
+            + shlex.join([command, "--config", str(self.folder / "config.toml"), "ledger", "show", first.sku]),
         )
 
 

@@ -47,6 +47,7 @@ class Blot:
         return event
 
     def clean(self, text: str) -> str:
+        """The text, with each secret in it replaced by HIDDEN."""
         for secret in self.secrets:
             text = text.replace(secret, HIDDEN)
         return text
