@@ -1,6 +1,7 @@
 """A local sheet for tests, gspread pointed at it, and faults that a test injects between client and server.
 
-Fixtures: `local_sheet` (running, in memory, with `faults` between), `faults`, `gspread_client`.
+Fixtures: `local_sheet` (running, in memory, with `faults` between), `faults`, `gspread_client`. And in every test each
+answer of any local sheet in this process is held against the discovery document.
 """
 
 from __future__ import annotations
@@ -14,15 +15,17 @@ from urllib.parse import urlsplit, urlunsplit
 
 import gspread
 import pytest
+from flask import Flask, Response, request
 from google.auth.credentials import AnonymousCredentials
 from gspread.http_client import HTTPClient
 
+from sheets_sync.sandbox.sheet import server
 from sheets_sync.sandbox.sheet.grid import Book
 from sheets_sync.sandbox.sheet.quotas import error_of
 from sheets_sync.sandbox.sheet.server import DROPPED, Answer, Call, Proceed, Running, serve
 from tests.discovery import answer_problems, request_problems
 
-CHECKED = 300_000  # bytes of a body up to which it is held against the discovery document
+CHECKED = 2_000_000  # bytes of a body up to which it is held against the discovery document
 DEADLINE = 20.0  # seconds that a test waits for what must come
 Fault = Callable[[Call, Proceed], Any]
 Match = Callable[[Call], bool]
@@ -50,8 +53,8 @@ UNAVAILABLE = refusal(503, "UNAVAILABLE", "The service is currently unavailable.
 class Faults:
     """A middleware: the next matching call meets the fault that was ordered for it. Every call is kept in `calls`.
 
-    Every request and answer is held against the discovery document; what is wrong is kept in `problems`, and the
-    `local_sheet` fixture fails on it.
+    Every request that is answered well is held against the discovery document; what is wrong is kept in `problems`, and
+    the `local_sheet` fixture fails on it.
     """
 
     def __init__(self) -> None:
@@ -72,8 +75,6 @@ class Faults:
     def _checked(self, call: Call, proceed: Proceed) -> Proceed:
         def run(stale: Book | None = None) -> Answer:
             answer = proceed(stale)
-            if call.path != "/token" and len(answer.body) < CHECKED:
-                self.problems += answer_problems(call.method, call.path, answer.status, answer.body)
             if answer.status == 200 and len(call.body) < CHECKED and call.path.startswith("/v4/"):
                 self.problems += request_problems(call.method, call.path, call.body)
             return answer
@@ -164,6 +165,39 @@ def gspread_for(base_url: str) -> gspread.Client:
     client = gspread.Client(auth=AnonymousCredentials(), http_client=client_class(base_url))
     client.set_timeout((3.05, DEADLINE))
     return client
+
+
+_wrong: list[str] = []  # what was wrong with answers in the test that runs
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _answers_are_watched() -> Iterator[None]:
+    """Puts a check behind every local sheet that is started from here on."""
+
+    def watched(*args: Any) -> Flask:
+        app = create(*args)
+        app.after_request(_watched)
+        return app
+
+    create = server.create_app
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(server, "create_app", watched)
+        yield
+
+
+def _watched(response: Response) -> Response:
+    if request.path.startswith(("/v4/", "/drive/")) and not response.is_streamed:
+        body = response.get_data()
+        if len(body) < CHECKED:
+            _wrong.extend(answer_problems(request.method, request.path, response.status_code, body))
+    return response
+
+
+@pytest.fixture(autouse=True)
+def _answers_are_googles() -> Iterator[None]:
+    _wrong.clear()
+    yield
+    assert not _wrong, "\n".join(_wrong)
 
 
 @pytest.fixture

@@ -13,9 +13,10 @@ import gspread
 import pytest
 import requests
 
-from sheets_sync.sandbox.sheet import wire
+from sheets_sync.sandbox.sheet import answers, wire
 from sheets_sync.sandbox.sheet.quotas import NOBODY, WINDOW, Meter, Quotas, token_for, user_of
 from sheets_sync.sandbox.sheet.server import Running, serve
+from tests import sheet_server
 from tests.discovery import SHORT, answer_problems, short_form
 from tests.sheet_server import DEADLINE, QUOTA, Faults, gspread_for, is_read
 
@@ -356,6 +357,18 @@ def test_a_locale_is_told_and_can_be_changed(book: gspread.Spreadsheet, local_sh
 
 def test_the_short_form_is_the_discovery_document() -> None:
     assert json.loads(SHORT.read_text("utf-8")) == short_form(), "run `python -m tests.discovery`"
+
+
+def test_an_answer_that_google_would_not_give_is_seen_in_every_test(
+    local_sheet: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"{local_sheet.base_url}/v4/spreadsheets/{KEY}/values/A1"
+    local_sheet.store.create("Stock book", KEY)
+    monkeypatch.setattr(answers, "value_range", lambda *_: {"range": 1, "frob": 2})
+    assert requests.get(url, timeout=DEADLINE).status_code == 200
+    seen = sorted(sheet_server._wrong)
+    sheet_server._wrong.clear()
+    assert len(seen) == 2 and "'frob' was unexpected" in seen[0] and "1 is not of type 'string'" in seen[1]
 
 
 UNKNOWN = "Invalid JSON payload received. Unknown name "
