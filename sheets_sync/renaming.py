@@ -7,6 +7,7 @@ one, and each says what the other is called.
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime
 
 from sheets_sync import booking
 from sheets_sync.desk import ARCHIVED, ROWS, Desk
@@ -27,19 +28,22 @@ def rename(tx: Tx, desk: Desk, old: str, new: str, *, actor: str = "") -> list[E
     for line in tx.lines(skus=[old]):
         events += booking.settle(tx, desk, replace(line, sku=new), old=line, actor=actor)
     at, had = desk.clock(), before.stock
+    # The new name's count takes the time of the old one's, so that what orders moved since lies after it, as before.
+    counted_at = booking.last_count(tx)(old) or at
+    since = [m for line in tx.lines(skus=[new]) for (_, moved_at), m in line.moved.items() if moved_at > counted_at]
     common = Fact(
         key=f"rename:{old}:{new}:{at.isoformat()}",
         sku=new,
         kind=Kind.OPENING,
-        occurred_at=at,
-        count=had.on_hand,
+        occurred_at=counted_at,
+        count=had.on_hand - sum(m.on_hand for m in since),
         location=MAIN,
         source="review",
         actor=actor,
         reference=f"new name of {old}",
         batch=f"rename-{at.isoformat()}",
     )
-    events += tx.append([common, *_rest(common, old, new, had)])
+    events += tx.append([common, *_rest(common, old, new, had, at)])
     tx.put_listings(replace(item, sku=new) for item in tx.listings(skus=[old]))
     tx.put(ROWS, sorted({*tx.get(ROWS, ()), new} - {old}))
     tx.put(ARCHIVED, sorted({*tx.get(ARCHIVED, ()), old}))
@@ -53,15 +57,17 @@ def archive(tx: Tx, sku: str) -> None:
     tx.put(ARCHIVED, sorted({*tx.get(ARCHIVED, ()), sku}))
 
 
-def _rest(common: Fact, old: str, new: str, had: Stock) -> list[Fact]:
+def _rest(common: Fact, old: str, new: str, had: Stock, at: datetime) -> list[Fact]:
     """The old name is emptied; damaged units go along."""
     emptied = replace(
-        common, key=f"{common.key}:old", sku=old, kind=Kind.STOCK_TAKE, count=0, reference=f"now called {new}"
+        common, key=f"{common.key}:old", sku=old, kind=Kind.STOCK_TAKE, occurred_at=at, count=0,
+        reference=f"now called {new}",
     )  # fmt: skip
     if not had.damaged:
         return [emptied]
+    units = Stock(damaged=had.damaged)
     there = replace(
-        common, key=f"{common.key}:damaged", kind=Kind.ADJUSTMENT, count=None, change=Stock(damaged=had.damaged)
+        common, key=f"{common.key}:damaged", kind=Kind.ADJUSTMENT, occurred_at=at, count=None, change=units
     )  # fmt: skip
     gone = replace(there, key=f"{emptied.key}:damaged", sku=old, change=Stock(damaged=-had.damaged))
     return [emptied, there, replace(gone, reference=emptied.reference)]
