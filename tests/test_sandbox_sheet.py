@@ -1042,7 +1042,7 @@ def test_its_own_page_may_post(local_sheet: Running, book: gspread.Spreadsheet) 
     assert rows(local_sheet.store) == [[2]]
     form = requests.post(url, data=json.dumps(edit), headers=own | {"Content-Type": "text/plain"}, timeout=DEADLINE)
     assert form.status_code == 415
-    bad = {"requests": [{"deleteSheet": {"sheetId": STOCK}}]}
+    bad = {"requests": [{"deleteNamedRange": {"namedRangeId": "1"}}]}
     assert requests.post(url, json=bad, headers=own, timeout=DEADLINE).status_code == 400
 
 

@@ -368,7 +368,7 @@ def test_an_answer_that_google_would_not_give_is_seen_in_every_test(
     assert requests.get(url, timeout=DEADLINE).status_code == 200
     seen = sorted(sheet_server._wrong)
     sheet_server._wrong.clear()
-    assert len(seen) == 2 and "'frob' was unexpected" in seen[0] and "1 is not of type 'string'" in seen[1]
+    assert len(seen) == 2 and "1 is not of type 'string'" in seen[0] and "'frob' was unexpected" in seen[1]
 
 
 UNKNOWN = "Invalid JSON payload received. Unknown name "
