@@ -7,6 +7,7 @@ hint that may be torn or stale, so everything it finds is judged once more on wh
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -70,6 +71,8 @@ class Known:
     held: Mapping[str, Cell] = field(default_factory=dict)  # SKU -> what was typed, of edits held in their cells
     adopting: bool = False  # the workbook went back: every change in it is asked about
     restored: frozenset[tuple[str, str]] = frozenset()  # (exchange, SKU) of changes that are asked about for that
+    moved: Mapping[tuple[str, str], Cell] = field(default_factory=dict)  # H4: (exchange, SKU) -> figure, held for that
+    formulas: Mapping[int, str] = field(default_factory=dict)  # S6: row -> the formula in its On hand
     last_edit: Mapping[str, tuple[int, int]] = field(default_factory=dict)  # S4: its (figure before, change)
     orders: Mapping[str, Sequence[OrderAsked]] = field(default_factory=dict)  # S10: orders whose units may be meant
     orders_asked: Mapping[tuple[str, str], Question] = field(default_factory=dict)  # (exchange, SKU) -> asked already
@@ -254,6 +257,7 @@ class _Rows:
         self.done: list[int] = []
         self.lost: dict[int, Question] = {}
         self.restore = self._places() if wanted.put_backs else {}
+        self.figures_moved, self.skus_moved = self._columns_moved()
 
     def _duplicates(self) -> dict[str, list[int]]:
         twice = self.skus[self.skus.notna() & self.skus.duplicated(keep=False)]
@@ -281,6 +285,18 @@ class _Rows:
             if at is not None:
                 places.setdefault(at, []).append(items)
         return places
+
+    def _columns_moved(self) -> tuple[frozenset[int], frozenset[int]]:
+        """H4: rows whose changed figures, or changed SKUs, are the old ones in another order. By position."""
+        stock, cells = self.known.stock, self.cells
+        rows = list(zip(self.texts, cells[ON_HAND], cells[TAG_SKU], cells[TAG_FIGURE], strict=True))
+        typed = [
+            i for i, (s, n, t, f) in enumerate(rows) if n != f and s == t and s in stock and type(n) is type(f) is int
+        ]
+        renamed = [i for i, (s, n, t, f) in enumerate(rows) if s != t and n == f and s in stock and t in stock]
+        figures = len(typed) > 1 and sorted(rows[i][1] for i in typed) == sorted(rows[i][3] for i in typed)
+        skus = len(renamed) > 1 and sorted(rows[i][0] for i in renamed) == sorted(rows[i][2] for i in renamed)
+        return frozenset(typed if figures else ()), frozenset(renamed if skus else ())
 
     def differ(self) -> np.ndarray:
         """A mask of the rows that are not just as they should be."""
@@ -314,6 +330,8 @@ class _Rows:
         if sku in self.duplicates:
             question = guard.ask("duplicate", sku, guard.duplicate(self.duplicates[sku]), self.at)
             return self._service(at, sku, question.text), question if self.duplicates[sku][0] == at + 2 else None
+        if question := self._held_whole(at, sku, figure, tag):
+            return self._service(at, sku, question.text), question
         verdict = judge(sku, figure, tag, self.known)
         match verdict.says:
             case Says.NOTHING:
@@ -328,6 +346,23 @@ class _Rows:
             return self._rename(at, sku, figure, [str(tag.sku)], tag)
         question = self._question(verdict, sku, figure, tag)
         return self._service(at, sku, question.text), question
+
+    def _held_whole(self, at: int, sku: str, figure: Cell, tag: Tag) -> Question | None:
+        """What is held whatever the figure says: a formula (S6), a column moved without its rows (H4)."""
+        pair = (str(tag.exchange), sku)
+        if self.known.answered.get(pair, _NONE) == figure:
+            return None
+        stock = self.known.stock.get(sku)
+        if formula := self.known.formulas.get(at + 2):
+            text = guard.formula(formula, figure, None if stock is None else stock.on_hand)
+            return guard.ask("formula_held", sku, text, self.at, typed=figure, tag=tag, reference=formula)
+        if at in self.figures_moved or self.known.moved.get(pair, _NONE) == figure != tag.figure:
+            text = guard.moved_figures(max(2, len(self.figures_moved)))
+        elif at in self.skus_moved:
+            text = guard.moved_skus(len(self.skus_moved))
+        else:
+            return None
+        return guard.ask("moved_column", sku, text, self.at, typed=figure, tag=tag)
 
     def _question(self, verdict: Verdict, sku: str, figure: Cell, tag: Tag) -> Question:
         kind, text = question_of(verdict, sku, figure, tag, self.known)
@@ -481,6 +516,13 @@ def question_of(verdict: Verdict, sku: str, figure: Cell, tag: Tag, known: Known
             assert stock is not None
             return "untagged", guard.untagged(figure, stock.on_hand)
     return "text", guard.not_a_count(figure, None if stock is None else stock.on_hand)
+
+
+def refers(cell: Cell) -> bool:
+    """Whether a cell's formula names other cells, ranges or names (S6): `=12+5` does not, `=A2+5` does."""
+    if not isinstance(cell, str) or not cell.startswith("="):
+        return False
+    return re.search(r"[A-Za-z_]", re.sub(r'"[^"]*"', "", cell)) is not None
 
 
 def text_of(cell: Cell) -> str:

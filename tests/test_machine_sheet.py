@@ -1,0 +1,451 @@
+"""A machine that misbehaves: people, buyers and the network do what they like, and no typed change is ever lost.
+
+It drives the real pass (`sync.sheet_pass`) through gspread against the real local sheet, in one process. People type,
+sort, insert, copy, delete, put back, retype SKUs and move columns, between any two calls of a pass; buyers buy; answers
+get lost, requests come late, twice or never; reads are torn or old; the service dies at any call. Then all of it ends,
+and everything that was typed must have been counted once, or be asked about exactly that SKU.
+
+`SHEETS_SYNC_MACHINE=300` runs that many examples. A failure prints the steps and how to repeat them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import structlog
+from hypothesis import HealthCheck, Phase, settings, strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
+from pydantic import SecretStr
+
+from sheets_sync import onboarding
+from sheets_sync.config import LedgerSettings, Settings, SheetSettings
+from sheets_sync.desk import STARTED
+from sheets_sync.errors import NextPass, OtherSide
+from sheets_sync.ledger import Ledger
+from sheets_sync.model import Fact, Kind, Stock
+from sheets_sync.sandbox.sheet.server import DROPPED, Answer, Call, Proceed, create_app
+from sheets_sync.sandbox.sheet.store import Store
+from sheets_sync.sheet import tabs
+from sheets_sync.sheet.workbook import Workbook
+from sheets_sync.sync import Memory
+from tests.in_process import AppAdapter
+from tests.sheet_server import is_batch_update, is_read
+from tests.test_sync_sheet import Day
+
+ADDRESS = "http://127.0.0.1:9"  # nothing listens there, nothing is sent there
+SKUS = ("S0", "S1", "S2", "S3")
+BEGIN = 1000
+SHELF = "Shelf"
+
+
+class Died(BaseException):
+    """The process ends here."""
+
+
+class Steps:
+    """A clock that goes on by a millisecond at each look at it."""
+
+    def __init__(self) -> None:
+        self.now = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        self.now += timedelta(milliseconds=1)
+        return self.now
+
+
+class Quick(Day):
+    """A world in one thread, without shops. `meet` stands between the client and the sheet."""
+
+    def __init__(self, folder: Path, meet: Callable[[Call, Proceed], Any], template: Quick | None = None) -> None:
+        self.clock: Any = Steps()
+        self.numbers = iter(range(1, 100_000))
+        self.folder, self.meet, self.shops = folder, meet, {}
+        store = Store()
+        self.app = create_app(store)
+        self.sheet: Any = SimpleNamespace(store=store, base_url=ADDRESS)
+        if template:
+            self.book = store._add(template.store.book(template.id).copy())
+            shutil.copy(template.folder / "ledger.db", folder / "ledger.db")
+            self.clock.now = template.clock.now
+        else:
+            self.book = store.create("Stock", tabs=("Sheet1",))
+        self.ledger_url = f"sqlite:///{folder}/ledger.db"
+        sheet = SheetSettings(spreadsheet_id=self.id, base_url=ADDRESS)
+        self.settings = Settings(folder / "config.toml", sheet, LedgerSettings(url=SecretStr(self.ledger_url)))
+        self.ledger = Ledger.open(self.ledger_url, clock=self.clock)
+        self.desk, self.workbook, self.memory = self.new_desk(), self.new_workbook(), Memory()
+        self.channel_memory = {}
+
+    def new_workbook(self) -> Workbook:
+        workbook = super().new_workbook()
+        workbook._http.session.mount(ADDRESS, AppAdapter(self.app, self.meet))
+        workbook._sleep = lambda _: None
+        return workbook
+
+    def close(self) -> None:
+        self.ledger.close()
+
+
+def a_template(folder: Path) -> Quick:
+    """A workbook after Start, four SKUs at 1000, a column of the person's own."""
+    quick = Quick(folder, lambda call, proceed: proceed())
+    onboarding.set_up(quick.desk, quick.workbook)
+    with quick.ledger.begin() as tx:
+        tx.put(STARTED, quick.clock().isoformat())
+    quick.store.insert_columns(quick.id, tabs.STOCK, quick.letter(tabs.COMMITTED))
+    at = next(i for i, header in enumerate(quick.header()) if header == "")
+    quick.store.type(quick.id, tabs.STOCK, f"{chr(65 + at)}1", SHELF)
+    for sku in SKUS:
+        quick.at(quick.new_row(sku, str(BEGIN)), SHELF, f"shelf of {sku}")
+    quick.sheet_passes()
+    quick.ledger.close()
+    return quick
+
+
+Numbers = st.integers(0, 1_000)
+PEOPLE = ("type",) * 6 + (
+    "sort", "move", "insert", "name", "delete", "back", "copy", "uncopy", "retype", "untype", "text", "note",
+    "insert_column", "move_column", "sale", "sale",
+)  # fmt: skip
+Act = tuple[str, int, int]
+acts_of_people = st.tuples(st.sampled_from(PEOPLE), Numbers, Numbers)
+between_calls = st.lists(st.tuples(st.integers(0, 6), acts_of_people), max_size=3)
+WRITES = ("lands",) * 6 + ("never", "late", "lost", "twice", "twice_second", "again_later")
+READS = ("fresh",) * 6 + ("torn", "old")
+
+
+class Sheet(RuleBasedStateMachine):
+    template: Quick
+    hazards = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = Path(tempfile.mkdtemp(prefix="machine-"))
+        self.quick = Quick(self.folder, self.meet, self.template)
+        self.truth = dict.fromkeys(SKUS, BEGIN)
+        self.fresh = iter(range(2_000, 100_000))
+        self.names = iter(range(1, 4))
+        self.cause: set[str] = set()  # SKUs that someone did something odd to
+        self.texts: dict[str, int] = {}  # text typed over a figure -> that figure
+        self.notes: dict[str, str] = {}  # note -> the SKU of its row
+        self.trash: list[list[Any]] = []
+        self.net: list[Proceed] = []
+        self.answers: dict[str, list[Answer]] = {}
+        self.plan: list[tuple[int, Act]] = []
+        self.write, self.read, self.dies_at, self.calls = iter(()), iter(()), None, 0
+
+    # what people and buyers do ----------------------------------------------------------------------------------
+
+    @property
+    def rows(self) -> list[Any]:
+        """SKU of each row below the header, None where there is none."""
+        return [sku or None for sku in self.quick.skus()[1:]]
+
+    def known(self) -> dict[str, int]:
+        with self.quick.ledger.read() as view:
+            return {key.sku: balance.stock.on_hand for key, balance in view.balances().items()}
+
+    def cell_at(self, row: int, header: str) -> Any:
+        cells = self.quick.store.rows(self.quick.id, tabs.STOCK)[row - 1]
+        at = self.quick.header().index(header)
+        return cells[at] if at < len(cells) else ""
+
+    def calm(self) -> bool:
+        """Nothing is typed that the ledger does not hold, nothing waits to be put back."""
+        figures = [(self.cell_at(row, tabs.ON_HAND), self.cell_at(row, tabs.TAG_FIGURE)) for row in self.numbers()]
+        with self.quick.ledger.read() as view:
+            waiting = view.put_backs() or view.open_intents()
+        return not waiting and self.known() == self.truth and all(shown == tag for shown, tag in figures)
+
+    def numbers(self) -> range:
+        return range(2, len(self.rows) + 2)
+
+    def alone(self, sku: Any) -> bool:
+        return sku is not None and self.rows.count(sku) == 1
+
+    def act(self, kind: str, i: int, j: int) -> None:
+        rows = self.rows
+        if rows and tabs.ON_HAND in self.quick.header():
+            getattr(self, f"_{kind}")(2 + i % len(rows), rows[i % len(rows)], j)
+
+    def _type(self, row: int, sku: Any, j: int) -> None:
+        shown = self.cell_at(row, tabs.ON_HAND)
+        last = self.texts.get(shown, None) if isinstance(shown, str) else shown
+        if not self.alone(sku) or sku.startswith("X") or (last is None and sku in self.truth):
+            return
+        typed = next(self.fresh)
+        self.truth[sku] = self.truth[sku] + typed - last if sku in self.truth and last is not None else typed
+        self.quick.at(row, tabs.ON_HAND, str(typed))
+
+    def _sale(self, row: int, sku: Any, j: int) -> None:
+        if sku in self.known() and sku in self.truth:
+            self.quick.shipped(sku, 1 + j % 3)
+            self.truth[sku] -= 1 + j % 3
+
+    def _sort(self, row: int, sku: Any, j: int) -> None:
+        self.quick.sort((tabs.SKU, tabs.ON_HAND, SHELF)[j % 3], descending=bool(j % 2))
+
+    def _move(self, row: int, sku: Any, j: int) -> None:
+        before = 2 + j % len(self.rows)
+        if before not in (row, row + 1):
+            self.quick.store.move_rows(self.quick.id, tabs.STOCK, row, before)
+
+    def _insert(self, row: int, sku: Any, j: int) -> None:
+        if len(self.rows) < 8:
+            self.quick.store.insert_rows(self.quick.id, tabs.STOCK, row)
+
+    def _name(self, row: int, sku: Any, j: int) -> None:
+        if sku is None and (number := next(self.names, None)):
+            name = f"N{number}"
+            self.quick.at(row, tabs.SKU, name)
+            self.quick.at(row, SHELF, f"shelf of {name}")
+            if set(self.known()) - set(self.rows):
+                self.cause.add(name)
+
+    def _text(self, row: int, sku: Any, j: int) -> None:
+        shown = self.cell_at(row, tabs.ON_HAND)
+        if self.alone(sku) and sku in self.truth and isinstance(shown, int) and self.calm():
+            text = f"{next(self.fresh)} pcs"
+            self.texts[text] = shown
+            self.quick.at(row, tabs.ON_HAND, text)
+            self.cause.add(sku)
+
+    def _note(self, row: int, sku: Any, j: int) -> None:
+        if self.alone(sku) and sku in self.truth:
+            note = f"note {next(self.fresh)}"
+            self.notes.pop(self.cell_at(row, tabs.NOTE), None)
+            self.notes[note] = sku
+            self.quick.at(row, tabs.NOTE, note)
+
+    def _delete(self, row: int, sku: Any, j: int) -> None:
+        if self.alone(sku) and sku in self.truth and len(self.rows) > 3 and self.calm():
+            self.trash.append(list(self.quick.store.rows(self.quick.id, tabs.STOCK)[row - 1]))
+            self.quick.store.delete_rows(self.quick.id, tabs.STOCK, row)
+            self.cause.add(sku)
+            self.notes = {note: owner for note, owner in self.notes.items() if owner != sku}
+
+    def _back(self, row: int, sku: Any, j: int) -> None:
+        """What was deleted, pasted again: with its hidden cells, into the columns it was cut from."""
+        if not self.trash:
+            return
+        cells = self.trash.pop()
+        header = self.quick.header()
+        if len(cells) > len(header) or cells[header.index(tabs.SKU)] in self.rows:
+            return
+        self.quick.store.insert_rows(self.quick.id, tabs.STOCK, row)
+        self.quick.store.type(self.quick.id, tabs.STOCK, f"A{row}", [[str(cell) for cell in cells]])
+
+    def _copy(self, row: int, sku: Any, j: int) -> None:
+        if self.alone(sku) and len(self.rows) < 8:
+            self.quick.copy(sku)
+            self.cause.add(sku)
+            self.notes = {note: owner for note, owner in self.notes.items() if owner != sku}
+
+    def _uncopy(self, row: int, sku: Any, j: int) -> None:
+        if sku is not None and not self.alone(sku):
+            self.quick.store.delete_rows(self.quick.id, tabs.STOCK, row)
+
+    def _retype(self, row: int, sku: Any, j: int) -> None:
+        if self.alone(sku) and sku.startswith("S") and f"X{sku}" not in self.rows:
+            self.quick.at(row, tabs.SKU, f"X{sku}")
+            self.cause |= {sku, f"X{sku}"} | {name for name in self.rows if name and name not in self.known()}
+
+    def _untype(self, row: int, sku: Any, j: int) -> None:
+        if sku is not None and sku.startswith("X") and sku[1:] not in self.rows:
+            self.quick.at(row, tabs.SKU, sku[1:])
+
+    def _insert_column(self, row: int, sku: Any, j: int) -> None:
+        header = self.quick.header()
+        if len(header) < 20:
+            self.quick.store.insert_columns(self.quick.id, tabs.STOCK, _letter(j % len(header)))
+
+    def _move_column(self, row: int, sku: Any, j: int) -> None:
+        header = self.quick.header()
+        source, before = row % len(header), j % len(header)
+        if before not in (source, source + 1):
+            self.quick.store.move_columns(self.quick.id, tabs.STOCK, _letter(source), _letter(before))
+
+    # the network ------------------------------------------------------------------------------------------------
+
+    def meet(self, call: Call, proceed: Proceed) -> Any:
+        """Between client and sheet: what people do at this moment, and what becomes of the call."""
+        self._people()
+        if self.dies_at == self.calls:
+            if is_batch_update(call):
+                self.net.append(proceed)
+            raise Died
+        if is_batch_update(call):
+            answer = self._writes(proceed, next(self.write, "lands"))
+        elif is_read(call):
+            answer = self._reads(call, proceed, next(self.read, "fresh"))
+        else:
+            answer = proceed()
+        if self.dies_at == self.calls + 0.5:
+            raise Died
+        self.calls += 1
+        return answer
+
+    def _people(self) -> None:
+        now = [do for at, do in self.plan if at <= self.calls]
+        self.plan = [(at, do) for at, do in self.plan if at > self.calls]
+        for do in now:
+            self.act(*do)
+
+    def _writes(self, proceed: Proceed, what: str) -> Any:
+        if what == "never":
+            return DROPPED
+        if what == "late":
+            self.net.append(proceed)
+            return DROPPED
+        answer = proceed()
+        if what == "lost":
+            return DROPPED
+        if what == "again_later":
+            self.net.append(proceed)
+        if what in ("twice", "twice_second"):
+            second = proceed()
+            return second if what == "twice_second" else answer
+        return answer
+
+    def _reads(self, call: Call, proceed: Proceed, what: str) -> Any:
+        kept = self.answers.setdefault(call.query, [])
+        answer = proceed()
+        if what == "old" and kept:
+            return kept[0]
+        if what == "torn" and kept and "batchGet" in call.path:
+            return _torn(kept[-1], answer)
+        self.answers[call.query] = [*kept, answer][-3:]
+        return answer
+
+    # the service ------------------------------------------------------------------------------------------------
+
+    @rule(
+        people=between_calls, write=st.lists(st.sampled_from(WRITES), max_size=3),
+        read=st.lists(st.sampled_from(READS), max_size=5),
+        dies=st.none() | st.none() | st.integers(0, 12).map(lambda n: n / 2),
+    )  # fmt: skip
+    def look(self, people: list[tuple[int, Act]], write: list[str], read: list[str], dies: float | None) -> None:
+        """One pass, with all that happens meanwhile."""
+        self.plan, self.write, self.read = list(people), iter(write), iter(read)
+        self.dies_at, self.calls = dies, 0
+        try:
+            self.quick.sheet_pass()
+        except (NextPass, OtherSide):
+            pass
+        except Died:
+            self.quick.restart()
+        self.dies_at, self.write, self.read = None, iter(()), iter(())
+        for _, do in self.plan:
+            self.act(*do)
+        self.plan = []
+
+    @rule(acts=st.lists(acts_of_people, min_size=1, max_size=3))
+    def people(self, acts: list[Act]) -> None:
+        for do in acts:
+            self.act(*do)
+
+    @rule()
+    def good_pass(self) -> None:
+        self.look([], [], [], None)
+
+    @rule(i=Numbers)
+    def arrive(self, i: int) -> None:
+        """A request that was thought lost comes in."""
+        if self.net:
+            self.net.pop(i % len(self.net))()
+
+    # the end ----------------------------------------------------------------------------------------------------
+
+    def teardown(self) -> None:
+        try:
+            self._calm_down()
+            self._check()
+        finally:
+            self.quick.close()
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _calm_down(self) -> None:
+        while self.net:
+            self.net.pop()()
+        for row in reversed(self.numbers()):
+            sku = self.rows[row - 2]
+            if sku and sku.startswith("X"):
+                if sku[1:] in self.rows:
+                    self.quick.store.delete_rows(self.quick.id, tabs.STOCK, row)
+                else:
+                    self.quick.at(row, tabs.SKU, sku[1:])
+        for row in reversed(self.numbers()):
+            if self.rows[row - 2] and not self.alone(self.rows[row - 2]):
+                self.quick.store.delete_rows(self.quick.id, tabs.STOCK, row)
+        self.quick.sheet_passes(20)
+
+    def _check(self) -> None:
+        quick, known = self.quick, self.known()
+        with quick.ledger.read() as view:
+            questions = view.questions()
+        asked = {question.sku for question in questions}
+        cells = {sku: quick.cell(sku) for sku in self.rows if sku}
+        wrong = {sku for sku in known.keys() | self.truth.keys() if known.get(sku) != self.truth.get(sku)}
+        wrong |= {sku for sku, cell in cells.items() if sku in known and cell != known[sku]}
+        wrong |= {sku for sku, cell in cells.items() if sku not in known and cell != ""}
+        told = [(question.kind, question.sku, question.typed, question.text) for question in questions]
+        state = f"ledger {known}\ntruth  {self.truth}\ncells  {cells}\nasked  {told}"
+        assert wrong <= asked, f"{wrong - asked} are wrong and nobody is asked\n{state}"
+        assert asked <= self.cause, f"asked without cause about {asked - self.cause}\n{state}"
+        assert quick.ledger.verify() == []
+        with quick.ledger.read() as view:
+            assert not view.put_backs(), f"never put back: {view.put_backs()}"
+        self._check_persons(questions)
+
+    def _check_persons(self, questions: list[Any]) -> None:
+        """What people wrote for themselves stands as they wrote it, and notes went with their edits."""
+        for sku in self.rows:
+            if sku and sku not in self.cause:
+                assert self.quick.cell(sku, SHELF) == f"shelf of {sku}", sku
+        taken = {(event.fact.sku, event.fact.note) for event in self.quick.events()}
+        for note, sku in self.notes.items():
+            if sku not in self.cause:
+                assert (sku, note) in taken or self.quick.cell(sku, tabs.NOTE) == note, f"{note} of {sku} is gone"
+
+
+def _torn(older: Answer, newer: Answer) -> Answer:
+    """The first ranges as they were, the others as they are."""
+    first, last = json.loads(older.body), json.loads(newer.body)
+    ranges = first.get("valueRanges", []), last.get("valueRanges", [])
+    if len(ranges[0]) != len(ranges[1]):
+        return newer
+    half = len(ranges[0]) // 2 + 1
+    last["valueRanges"] = ranges[0][:half] + ranges[1][half:]
+    return Answer(newer.status, newer.headers, json.dumps(last).encode())
+
+
+def _letter(column: int) -> str:
+    return chr(65 + column)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def template(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    before = structlog.get_config()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
+    Sheet.template = a_template(tmp_path_factory.mktemp("template"))
+    yield
+    structlog.configure(**before)
+
+
+def test_no_typed_change_is_ever_lost() -> None:
+    run_state_machine_as_test(
+        Sheet,
+        settings=settings(
+            max_examples=int(os.environ.get("SHEETS_SYNC_MACHINE", "60")), stateful_step_count=25, deadline=None,
+            print_blob=True, suppress_health_check=list(HealthCheck), phases=(Phase.generate, Phase.shrink),
+        ),
+    )  # fmt: skip
