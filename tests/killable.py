@@ -21,6 +21,7 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from enum import Enum
 from pathlib import Path
 from types import TracebackType
@@ -65,7 +66,7 @@ class Life:
     """One start of the program. `log` gets a line a point; `deliveries` come in before the first pass.
 
     `loops` are the names of those that it runs; none: all of them. It dies just before write number `dies_at`, counted
-    from 1, or at the first point whose name contains that text.
+    from 1, or at the first point whose name contains that text. Its clock is `ahead` of the machine's.
     """
 
     settings: Settings
@@ -74,6 +75,10 @@ class Life:
     loops: tuple[str, ...] = ()
     deliveries: Sequence[tuple[str, RawRequest]] = ()
     dies_at: int | str | None = None
+    ahead: timedelta = timedelta(0)
+
+    def clock(self) -> datetime:
+        return datetime.now(UTC) + self.ahead
 
 
 @dataclass(frozen=True)
@@ -154,16 +159,16 @@ def live(life: Life) -> None:
     points = Points(life.log, life.dies_at)
     points.watch()
     settings = life.settings
-    ledger = Ledger.open(settings.ledger.url.get_secret_value())
-    desk = Desk(ledger, build_all(settings.channels), settings)
+    ledger = Ledger.open(settings.ledger.url.get_secret_value(), clock=life.clock)
+    desk = Desk(ledger, build_all(settings.channels, clock=life.clock), settings, life.clock)
     address = SheetAccess(settings.sheet.base_url, settings.sheet.spreadsheet_id)
     if life.work is Work.IMPORT:
-        onboarding.set_up(desk, connect(address))
+        onboarding.set_up(desk, connect(address, clock=life.clock))
         onboarding.import_catalogues(desk)
     elif life.work is Work.START:
         onboarding.start(desk)
     _receive(desk, life.deliveries, points)
-    _serve(desk, lambda: connect(address), life.loops)
+    _serve(desk, lambda: connect(address, clock=life.clock), life.loops)
     ledger.close()
 
 
@@ -173,7 +178,7 @@ def _receive(desk: Desk, deliveries: Sequence[tuple[str, RawRequest]], points: P
     def apply(name: str, delivery: StoredDelivery) -> None:
         apply_delivery(desk, desk.channels[name], delivery, fetch=False)
 
-    app = create_app(desk.ledger, desk.channels, apply=apply, wake=desk.wake).test_client()
+    app = create_app(desk.ledger, desk.channels, apply=apply, wake=desk.wake, clock=desk.clock).test_client()
     for number, (name, request) in enumerate(deliveries):
         answer = app.post(f"/webhooks/{name}", data=request.body, headers=dict(request.headers))
         assert answer.status_code == 200, answer.text
@@ -182,7 +187,7 @@ def _receive(desk: Desk, deliveries: Sequence[tuple[str, RawRequest]], points: P
 
 def _serve(desk: Desk, open_workbook: Callable[[], Workbook], names: Sequence[str]) -> None:
     """The service's own loops, one after the other instead of a thread each, until a round finds nothing."""
-    service = Service(desk, open_workbook, holder="the service")
+    service = Service(desk, open_workbook)
     order = [service.loops[name] for name in (names or service.loops)]
     if service.loops["sheet"] in order:
         order.append(service.loops["sheet"])  # a new row opens where two looks find it the same
