@@ -18,7 +18,9 @@ import signal
 import sqlite3
 import sys
 import threading
+import time
 import traceback
+import uuid
 import webbrowser
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -36,6 +38,8 @@ from rich.text import Text
 
 from sheets_sync import (
     __version__,
+    adjusting,
+    adjustments,
     answering,
     assembly,
     channel_sync,
@@ -49,9 +53,9 @@ from sheets_sync import (
 )
 from sheets_sync.config import Settings
 from sheets_sync.desk import Books, Desk
-from sheets_sync.errors import ConfigError, NextPass, OtherSide, SellerMustAct, SheetsSyncError
+from sheets_sync.errors import BadInput, ConfigError, NextPass, OtherSide, SellerMustAct, SheetsSyncError
 from sheets_sync.ledger import View
-from sheets_sync.model import MAIN, Event, Fact, Stock, StockKey
+from sheets_sync.model import MAIN, Event, Fact, Stock, StockKey, StoredDelivery
 from sheets_sync.sandbox import shops
 from sheets_sync.sandbox.sheet import server as local_sheet
 from sheets_sync.sandbox.sheet.journal import DataFileError
@@ -184,6 +188,8 @@ app = typer.Typer(
 ledger_app = typer.Typer(no_args_is_help=True, help="Show, prove and export the ledger.")
 sandbox_app = typer.Typer(no_args_is_help=True, help="A local sheet and local shops, to rehearse with.")
 review_app = typer.Typer(help="List the open questions, and answer them.")
+deliveries_app = typer.Typer(no_args_is_help=True, help="Show the webhook deliveries that came, and apply them again.")
+app.add_typer(deliveries_app, name="deliveries")
 app.add_typer(review_app, name="review")
 app.add_typer(ledger_app, name="ledger")
 app.add_typer(sandbox_app, name="sandbox")
@@ -330,10 +336,25 @@ def import_(ctx: typer.Context) -> None:
                 table.add_row(desk.titles[name], str(count), str(unmatched))
             begun = desk.started_at(view) is not None
         _say(table, "No count was changed and nothing was pushed.")
+        _say_sources(desk)
         _show_in_sheet(desk)
     if not begun:
         _say("Look at the figures, in the sheet or by `sheets-sync stock`.")
         _say("Are they right? Then: sheets-sync start (or tick Start in the Channels tab).")
+
+
+def _say_sources(desk: Desk) -> None:
+    """O10: where a shop's orders come from; those of a marketplace that is a channel itself must not count twice."""
+    with _console(stderr=True).status("Reading where orders come from…"):
+        sources = onboarding.order_sources(desk)
+    table = _table("Orders of", "Came from", "How many", "", numbers=("How many",))
+    for name, found in sources.items():
+        copies = desk.settings.channels[name].copies_of
+        for source, count in found.most_common():
+            table.add_row(desk.titles[name], _cell(source) or "-", str(count), "copies" if source in copies else "")
+    if table.row_count:
+        _say(f"Orders of the last {desk.settings.limits.opening_days} days:", table)
+        _say("Copies of another channel's orders? Name their source in copies_of of config.toml, before you start.")
 
 
 def _bar_for_each(bars: Progress, desk: Desk) -> onboarding.Progress:
@@ -388,15 +409,33 @@ def run(ctx: typer.Context) -> None:
     _aside("Ended.")
 
 
+class _Interrupt:
+    """Ctrl-C once: terminals and `timeout` may send it to us twice, and the end that it began must not be cut short."""
+
+    def __init__(self) -> None:
+        self.first: float | None = None
+
+    def __call__(self, *_: object) -> None:
+        now = time.monotonic()
+        if self.first is None or now - self.first > IMPATIENT:
+            self.first = self.first or now
+            raise KeyboardInterrupt
+
+
+IMPATIENT = 2.0
+"""Seconds after which another Ctrl-C means: now."""
+
+
 @contextmanager
 def _ending_on_signals() -> Iterator[None]:
     """Ctrl-C and SIGTERM alike, also where a shell started us in the background and had SIGINT ignored."""
-    before = {one: signal.signal(one, signal.default_int_handler) for one in (signal.SIGINT, signal.SIGTERM)}
+    handler = _Interrupt()
+    before = {one: signal.signal(one, handler) for one in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        for one, handler in before.items():
-            signal.signal(one, handler)
+        for one, earlier in before.items():
+            signal.signal(one, earlier)
 
 
 def _until_interrupted(serving: assembly.Serving) -> None:
@@ -572,6 +611,111 @@ def undo(
     """Strike an event, or a whole batch; what happened since stays."""
     with _at_desk(ctx) as desk:
         _say_recorded(answering.undo(desk, what, note=note, actor=_actor()))
+
+
+@app.command()
+def adjust(
+    ctx: typer.Context,
+    sku: Annotated[str, typer.Argument(metavar="SKU", help="The SKU, written just so.")],
+    change: Annotated[int | None, typer.Option(help="Units more, or fewer: --change -2.", show_default=False)] = None,
+    set_to: Annotated[
+        int | None, typer.Option(min=0, help="Counted: exactly so many are there now.", show_default=False)
+    ] = None,
+    reason: Annotated[str, typer.Option(help="Why: one of the words of the Reason column.", show_default=False)] = "",
+    reference: Annotated[
+        str, typer.Option(metavar="ORDER", help="An order's number: it moves that order's units.", show_default=False)
+    ] = "",
+    note: Annotated[str, typer.Option(help="A remark for the ledger.", show_default=False)] = "",
+    plain: Annotated[
+        bool, typer.Option("--plain", help="It is no order's, though an order asks about as many units.")
+    ] = False,
+) -> None:
+    """Change a count by hand, as a row of the Adjustments tab does."""
+    if (change is None) == (set_to is None) or change == 0:
+        raise typer.BadParameter("give --change or --set-to, one of the two, and not 0 as a change")
+    wanted = adjustments.Wish(sku, change, set_to, reason.strip().lower(), reference.strip(), note)
+    with _at_desk(ctx) as desk:
+        events, says = adjusting.adjust(desk, wanted, key=f"adjust:{uuid.uuid4()}", actor=_actor(), plain=plain)
+    _say(_cell(says))
+    _say_recorded(events)
+
+
+# deliveries -----------------------------------------------------------------------------------------------------
+
+
+class DeliveryState(StrEnum):
+    """What became of a delivery."""
+
+    WAITING = "waiting"  # its channel's next pass applies it
+    APPLIED = "applied"
+    FAILED = "failed"
+
+
+@deliveries_app.command("list")
+def deliveries_list(
+    ctx: typer.Context,
+    channel: Annotated[str | None, typer.Argument(help="Only this channel's.", show_default=False)] = None,
+    state: Annotated[DeliveryState | None, typer.Option(help="Only those in this state.", show_default=False)] = None,
+    limit: Annotated[int, typer.Option(min=1, help="How many.")] = 20,
+) -> None:
+    """List the newest webhook deliveries, newest first."""
+    with _at_desk(ctx) as desk, desk.ledger.read() as view:
+        found = view.deliveries(channel, state=state.value if state else None, limit=limit, newest_first=True)
+    table = _table("Channel", "Id", "Received", "Topic", "State", "Bytes", numbers=("Bytes",), kept=("Id", "Received"))
+    for one in found:
+        received = f"{one.received_at.astimezone():%Y-%m-%d %H:%M:%S}"
+        state_ = f"{one.state}: {one.note}" if one.note else one.state
+        table.add_row(*map(_cell, (one.channel, one.id, received, one.topic, state_, len(one.body))))
+    _say(table if found else "No deliveries.")
+
+
+Channel_ = Annotated[str, typer.Argument(metavar="CHANNEL", help="Its name in config.toml.")]
+
+
+@deliveries_app.command("show")
+def deliveries_show(
+    ctx: typer.Context,
+    channel: Channel_,
+    id: Annotated[str, typer.Argument(metavar="ID", help="The delivery, as `deliveries list` shows it.")],
+) -> None:
+    """Show one delivery as it came: headers, then body."""
+    with _at_desk(ctx) as desk:
+        one = _delivery(desk, channel, id)
+    for name, value in sorted(one.headers.items()):
+        _say(f"{_cell(name)}: {_cell(value)}")
+    _say("", *(_cell(line) for line in _body(one.body).splitlines()))
+
+
+def _body(body: bytes) -> str:
+    try:
+        return json.dumps(json.loads(body), indent=2, ensure_ascii=False)
+    except ValueError:
+        return body.decode("utf-8", "replace")
+
+
+@deliveries_app.command("replay")
+def deliveries_replay(
+    ctx: typer.Context,
+    channel: Channel_,
+    ids: Annotated[list[str], typer.Argument(metavar="ID...", help="The deliveries, as `deliveries list` shows them.")],
+) -> None:
+    """Apply deliveries once more. One that says nothing new changes nothing."""
+    with _at_desk(ctx) as desk:
+        for one in [_delivery(desk, channel, id) for id in ids]:
+            events = channel_sync.apply_delivery(desk, desk.channels[channel], one, fetch=True)
+            _say(f"{_cell(one.id)}: {len(events)} events")
+            if events:
+                _say_recorded(events)
+
+
+def _delivery(desk: Desk, channel: str, id: str) -> StoredDelivery:
+    if channel not in desk.channels:
+        raise BadInput(f"There is no channel {channel!r}; config.toml has {', '.join(desk.channels)}.")
+    with desk.ledger.read() as view:
+        one = view.delivery(channel, id)
+    if one is None:
+        raise BadInput(f"{channel} has no delivery {id!r}; `sheets-sync deliveries list` shows those that are kept.")
+    return one
 
 
 def _actor() -> str:
