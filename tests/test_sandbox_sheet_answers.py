@@ -10,12 +10,17 @@ from collections.abc import Iterator
 from typing import Any
 
 import gspread
+import orjson
 import pytest
 import requests
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from sheets_sync.sandbox.sheet import answers, wire
+from sheets_sync.sandbox.sheet import locales, rendering, wire
+from sheets_sync.sandbox.sheet.a1 import Box
 from sheets_sync.sandbox.sheet.quotas import NOBODY, WINDOW, Meter, Quotas, token_for, user_of
 from sheets_sync.sandbox.sheet.server import Running, serve
+from sheets_sync.sandbox.sheet.store import Store
 from tests import sheet_server
 from tests.discovery import SHORT, answer_problems, short_form
 from tests.sheet_server import DEADLINE, QUOTA, Faults, gspread_for, is_read
@@ -364,7 +369,7 @@ def test_an_answer_that_google_would_not_give_is_seen_in_every_test(
 ) -> None:
     url = f"{local_sheet.base_url}/v4/spreadsheets/{KEY}/values/A1"
     local_sheet.store.create("Stock book", KEY)
-    monkeypatch.setattr(answers, "value_range", lambda *_: {"range": 1, "frob": 2})
+    monkeypatch.setattr(rendering, "value_range", lambda *_: {"range": 1, "frob": 2})
     assert requests.get(url, timeout=DEADLINE).status_code == 200
     seen = sorted(sheet_server._wrong)
     sheet_server._wrong.clear()
@@ -484,3 +489,71 @@ def test_a_large_batch_is_checked_in_no_time() -> None:
     began = time.perf_counter()
     wire.check_body("spreadsheets.batchUpdate", body)
     assert time.perf_counter() - began < 0.5, "a twentieth of that on an idle machine"
+
+
+# --- what is remembered of large ranges
+
+CELLS = st.sampled_from(["", "x", 1, True, 1.5, 0, False, "1", "=A1", "=1", 46000])
+ACTS = st.lists(
+    st.one_of(
+        st.tuples(st.just("write"), st.integers(0, 9), st.integers(0, 2), st.lists(CELLS, min_size=1, max_size=3)),
+        st.tuples(st.just("insert"), st.integers(1, 9)),
+        st.tuples(st.just("delete"), st.integers(1, 9)),
+        st.tuples(st.just("format"), st.integers(0, 9), st.sampled_from(["0.00", "yyyy-mm-dd"])),
+    ),
+    max_size=8,
+)
+FORMS = [
+    rendering.Manner(render, major, dates, locales.ENGLISH)
+    for render in ("UNFORMATTED_VALUE", "FORMATTED_VALUE", "FORMULA")
+    for major in ("ROWS", "COLUMNS")
+    for dates in ("SERIAL_NUMBER", "FORMATTED_STRING")
+]
+
+
+@settings(max_examples=150, deadline=None)
+@given(ACTS)
+def test_what_is_remembered_reads_as_if_it_were_not(acts: list[tuple[Any, ...]]) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rendering, "BLOCK", 3)
+        store = Store()
+        store.create("Book", KEY, tabs=[{"title": "Stock", "sheetId": STOCK, "gridProperties": GRID}])
+        for act in acts:
+            store.apply(KEY, [request_of(*act)])
+            tab = store.book(KEY).tabs[0]
+            for box in (tab.box, Box(1, 8, 1, 3)):
+                for manner in FORMS:
+                    kept, fresh = rendering._kept(tab, box, manner), rendering._values(tab, box, manner)
+                    assert (b"" if kept is None else orjson.dumps(kept)) == (orjson.dumps(fresh) if fresh else b"")
+
+
+GRID = {"rowCount": 12, "columnCount": 4}
+
+
+def request_of(kind: str, row: int, *rest: Any) -> dict[str, Any]:
+    where = {"sheetId": STOCK, "startRowIndex": row, "endRowIndex": row + 1}
+    if kind == "write":
+        typed = {"sheetId": STOCK, "rowIndex": row, "columnIndex": rest[0], "rows": [rest[1]]}
+        return {"enterValues": {**typed, "typed": True}}
+    if kind == "format":
+        shape = {"type": "DATE" if "y" in rest[0] else "NUMBER", "pattern": rest[0]}
+        cell = {"userEnteredFormat": {"numberFormat": shape}}
+        return {"repeatCell": {"range": where, "cell": cell, "fields": "userEnteredFormat.numberFormat"}}
+    if kind == "insert":
+        return {
+            "insertDimension": {
+                "range": {"sheetId": STOCK, "dimension": "ROWS", "startIndex": row, "endIndex": row + 1}
+            }
+        }
+    return {"updateCells": {"range": where, "fields": "userEnteredValue"}}
+
+
+def test_a_truth_is_not_taken_for_the_number_that_equals_it() -> None:
+    store = Store()
+    store.create("Book", KEY, tabs=[{"title": "Stock", "sheetId": STOCK, "gridProperties": GRID}])
+    seen = []
+    for value in (1, True, 1.5):
+        store.apply(KEY, [request_of("write", 0, 0, [value])])
+        tab = store.book(KEY).tabs[0]
+        seen.append(orjson.dumps(rendering._kept(tab, tab.box, FORMS[0])))
+    assert seen == [b"[[1]]", b"[[true]]", b"[[1.5]]"]

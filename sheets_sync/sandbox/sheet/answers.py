@@ -1,4 +1,4 @@
-"""Workbooks as the API answers them: value ranges, and the Spreadsheet resource with its grid data.
+"""Workbooks as the API answers them: the Spreadsheet resource with its grid data. Values are in `rendering`.
 
 Pure. What is empty, zero or false is left out where Google leaves it out; a list of cells is cut behind the last that
 has anything, a list of rows likewise.
@@ -6,23 +6,19 @@ has anything, a list of rows likewise.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import lru_cache
+from collections.abc import Sequence
 from typing import Any
 
-import orjson
-
-from sheets_sync.sandbox.sheet import a1, mask
+from sheets_sync.sandbox.sheet import mask
 from sheets_sync.sandbox.sheet.a1 import Box
 from sheets_sync.sandbox.sheet.conditions import behind_filter as behind_filter
 from sheets_sync.sandbox.sheet.display import show
 from sheets_sync.sandbox.sheet.grid import DEFAULT_HEIGHT, DEFAULT_WIDTH, Book, ErrorValue, Json, Tab, Value
 from sheets_sync.sandbox.sheet.locales import ENGLISH, Locale
+from sheets_sync.sandbox.sheet.rendering import number_format
+from sheets_sync.sandbox.sheet.rendering import rendered as rendered
 from sheets_sync.sandbox.sheet.tabs import sheet_properties
 
-MANY = 4096  # cells from which on an answer is kept as JSON, for whoever reads it again
-Cells = Sequence[Value]
-Way = Callable[[Value], Value]
 _WHITE, _BLACK = {"red": 1, "green": 1, "blue": 1}, {}  # type: tuple[Json, Json]
 DEFAULT_FORMAT: Json = {
     "backgroundColor": _WHITE,
@@ -62,141 +58,6 @@ DEFAULT_PROPERTIES: Json = {
         "themeColors": [{"colorType": kind, "color": {"rgbColor": colour}} for kind, colour in _THEME],
     },
 }
-
-
-# values
-
-
-def value_range(
-    tab: Tab, box: Box, render: str, major: str, dates: str = "SERIAL_NUMBER", locale: Locale = ENGLISH
-) -> Json:
-    """A ValueRange; `values` is left out where all cells are empty, and ready-made JSON where they are many."""
-    answer: Json = {"range": a1.name_of(tab.title, box), "majorDimension": major}
-    make = _values_once if box.height * box.width > MANY else _values
-    values = make(tab, box, render, major, dates, locale)
-    if values:
-        answer["values"] = values
-    return answer
-
-
-@lru_cache(maxsize=32)
-def _values_once(tab: Tab, box: Box, render: str, major: str, dates: str, locale: Locale) -> orjson.Fragment | None:
-    """A tab that is published never changes, and whoever polls reads the same one again and again."""
-    values = _values(tab, box, render, major, dates, locale)
-    return orjson.Fragment(orjson.dumps(values)) if values else None
-
-
-def _values(tab: Tab, box: Box, render: str, major: str, dates: str, locale: Locale) -> list[Cells]:
-    """Lines without trailing empty cells, without trailing empty lines."""
-    if major == "ROWS":
-        lines = rendered(tab, box, render, dates, locale)
-    elif _as_kept(tab, render, dates):
-        lines = _columns(tab.values[box.r0 : box.r1], box.c0, box.c1)
-    elif render == "FORMATTED_VALUE" and not _has_shapes(tab, box):
-        text = _texts(locale)
-        lines = [list(map(text, column)) for column in _columns(tab.values[box.r0 : box.r1], box.c0, box.c1)]
-    else:
-        lines = _columns(rendered(tab, box, render, dates, locale), 0, box.width)
-    while lines and not lines[-1]:
-        lines.pop()
-    return lines
-
-
-def rendered(tab: Tab, box: Box, render: str, dates: str = "SERIAL_NUMBER", locale: Locale = ENGLISH) -> list[Cells]:
-    """Rows of a box, each cut behind its last cell that is not empty."""
-    rows = _cut(tab.values[box.r0 : box.r1], box.c0, box.c1, box.c1 >= len(tab.columns))
-    if render == "FORMULA" and tab.has_formulas:
-        return [_with_formulas(tab, box, i, row) for i, row in enumerate(rows)]
-    dates_only = render == "UNFORMATTED_VALUE" and dates == "FORMATTED_STRING"
-    if render != "FORMATTED_VALUE" and not dates_only:
-        return list(rows)
-    text = _as_it_is if dates_only else _texts(locale)
-    if not _has_shapes(tab, box):
-        return list(rows) if dates_only else [tuple(map(text, row)) for row in rows]
-    ways: dict[int, list[Way]] = {}
-    lines: list[Cells] = []
-    for row, style in zip(rows, tab.styles[box.r0 : box.r1], strict=True):
-        if id(style) not in ways:
-            ways[id(style)] = [_way(cell, dates_only, locale) or text for cell in style[box.c0 : box.c1]]
-        known = ways[id(style)]
-        lines.append([known[i](value) if i < len(known) else text(value) for i, value in enumerate(row)])
-    return lines
-
-
-def _cut(rows: list[list[Value]], c0: int, c1: int, to_the_end: bool) -> list[list[Value]]:
-    if c0 == 0 and to_the_end:
-        return rows  # rows are kept cut, so they can be sent as they are
-    cut = [row[c0:c1] for row in rows]
-    for row in cut:
-        while row and row[-1] == "" and type(row[-1]) is str:
-            row.pop()
-    return cut
-
-
-def _as_kept(tab: Tab, render: str, dates: str) -> bool:
-    """Whether values are answered as the tab keeps them: then nothing needs to be done for each cell."""
-    return (render == "UNFORMATTED_VALUE" and dates == "SERIAL_NUMBER") or (
-        render == "FORMULA" and not tab.has_formulas
-    )
-
-
-def _columns(rows: Sequence[Cells], c0: int, c1: int) -> list[Cells]:
-    columns: list[Cells] = []
-    for c in range(c0, c1):
-        column = [row[c] if len(row) > c else "" for row in rows]
-        while column and type(column[-1]) is str and not column[-1]:
-            column.pop()
-        columns.append(column)
-    return columns
-
-
-def _with_formulas(tab: Tab, box: Box, index: int, row: list[Value]) -> list[Value]:
-    texts = tab.formulas[box.r0 + index]
-    if not texts:
-        return row
-    shown = row + [""] * (box.width - len(row))
-    for column, text in texts.items():
-        if box.c0 <= column < box.c1:
-            shown[column - box.c0] = text
-    while shown and shown[-1] == "":
-        shown.pop()
-    return shown
-
-
-def _number_format(cell: Json | None) -> Json | None:
-    return (cell.get("userEnteredFormat") or {}).get("numberFormat") if cell else None
-
-
-def _has_shapes(tab: Tab, box: Box) -> bool:
-    """Whether any cell has a number format; rows that look the same share one style."""
-    styles = {id(style): style for style in tab.styles[box.r0 : box.r1] if style}
-    return any(_number_format(cell) for style in styles.values() for cell in style[box.c0 : box.c1])
-
-
-def _texts(locale: Locale) -> Way:
-    """How cells without a number format are shown."""
-
-    def text(value: Value) -> Value:
-        kind = type(value)
-        if kind is str:
-            return value
-        return str(value) if kind is int and -(10**15) < value < 10**15 else show(value, None, locale)  # type: ignore[operator]  # an int
-
-    return text
-
-
-def _way(cell: Json | None, dates_only: bool, locale: Locale) -> Way | None:
-    """How a cell with that format is answered; None where as without one."""
-    shape = _number_format(cell)
-    kind = (shape or {}).get("type")
-    if kind in (None, "TEXT") or (dates_only and kind not in ("DATE", "TIME", "DATE_TIME")):
-        return None
-    kept = (str, bool) if dates_only else str
-    return lambda value: value if isinstance(value, kept) else show(value, shape, locale)
-
-
-def _as_it_is(value: Value) -> Value:
-    return value
 
 
 # the resource
@@ -315,7 +176,7 @@ def cell(tab: Tab, row: int, column: int, tree: mask.Mask | None = None, locale:
     if value != "" or text:
         answer["userEnteredValue"] = {"formulaValue": text} if text else _extended(value)
         answer["effectiveValue"] = _extended(value)
-        answer["formattedValue"] = show(value, _number_format(style), locale)
+        answer["formattedValue"] = show(value, number_format(style), locale)
     answer.update(style)
     if answer and mask.wants(tree, "effectiveFormat"):
         answer["effectiveFormat"] = _effective(style.get("userEnteredFormat") or {})

@@ -16,7 +16,7 @@ import orjson
 from flask import Blueprint, Response, request
 from werkzeug.exceptions import InternalServerError, RequestEntityTooLarge
 
-from sheets_sync.sandbox.sheet import a1, answers, mask, quotas, wire
+from sheets_sync.sandbox.sheet import a1, answers, mask, quotas, rendering, wire
 from sheets_sync.sandbox.sheet.a1 import Box
 from sheets_sync.sandbox.sheet.draft import Refused
 from sheets_sync.sandbox.sheet.grid import Book, Json, Tab
@@ -249,7 +249,7 @@ class _Sheets:
         render = _choice("valueRenderOption", options.get("valueRenderOption"), RENDER, "FORMATTED_VALUE")
         major = _choice("majorDimension", options.get("majorDimension"), ("ROWS", "COLUMNS"), "ROWS")
         kinds = ("SERIAL_NUMBER", "FORMATTED_STRING")
-        return answers.value_range(
+        return rendering.value_range(
             tab,
             box,
             render,

@@ -48,6 +48,9 @@ class Tab:
     conditional: list[Json] = field(default_factory=list)
     basic_filter: Json | None = None
     has_formulas: bool = False
+    renderings: dict[Any, Any] = field(
+        default_factory=dict
+    )  # what `rendering` remembers; shared with copies, which it tells apart
 
     @classmethod
     def empty(cls, sheet_id: int, title: str, rows: int, columns: int, properties: Json | None = None) -> Tab:
