@@ -404,8 +404,9 @@ def run(ctx: typer.Context) -> None:
             about = (
                 desk.settings.web.public_url or "no public_url, so shops send no webhooks and orders wait for a look"
             )
-            _say(f"sheets-sync {__version__} runs. Webhooks: {serving.web.url} ({about}). Ctrl-C ends it.")
-            _until_interrupted(serving)
+            with _until_interrupted():
+                _say(f"sheets-sync {__version__} runs. Webhooks: {serving.web.url} ({about}). Ctrl-C ends it.")
+                serving.service.wait()
     _aside("Ended.")
 
 
@@ -438,9 +439,11 @@ def _ending_on_signals() -> Iterator[None]:
             signal.signal(one, earlier)
 
 
-def _until_interrupted(serving: assembly.Serving) -> None:
+@contextmanager
+def _until_interrupted() -> Iterator[None]:
+    """All is up: from here on an interrupt is no failure, but the end."""
     try:
-        serving.service.wait()
+        yield
     except KeyboardInterrupt:
         _aside("Ending: what is under way is finished first…")
 
@@ -871,8 +874,9 @@ Data = Annotated[
 def sandbox_sheet(port: Port = 8790, data: Data = None) -> None:
     """A local sheet that speaks the Google Sheets API, with a page to see and edit it, until Ctrl-C."""
     with _ending_on_signals(), _had(port, lambda: local_sheet.serve(data, port=port)) as running:
-        _say(f"The local sheet: {running.base_url}", f'In config.toml: [sheet] base_url = "{running.base_url}"')
-        _wait_for_interrupt()
+        with _until_interrupted():
+            _say(f"The local sheet: {running.base_url}", f'In config.toml: [sheet] base_url = "{running.base_url}"')
+            _wait()
 
 
 @sandbox_app.command("shop")
@@ -885,9 +889,11 @@ def sandbox_shop(
     """A local shop that speaks its vendor's API, with a storefront to buy and cancel on, until Ctrl-C."""
     catalogue = demo.catalogue(name.value) if seed else None
     with _ending_on_signals(), _had(port, lambda: shops.serve(name.value, data, port, seed=catalogue)) as running:
-        _say(f"The storefront: {running.storefront}", "The keys of this local shop, for config.toml:")
-        _say(*(f"  {key} = {value}" for key, value in {"base_url": running.base_url, **running.credentials}.items()))
-        _wait_for_interrupt()
+        keys = {"base_url": running.base_url, **running.credentials}
+        with _until_interrupted():
+            _say(f"The storefront: {running.storefront}", "The keys of this local shop, for config.toml:")
+            _say(*(f"  {key} = {value}" for key, value in keys.items()))
+            _wait()
 
 
 def _had(port: int, serve: Callable[[], R]) -> R:
@@ -902,12 +908,9 @@ def _had(port: int, serve: Callable[[], R]) -> R:
         raise ConfigError([f"--data names no file of a local shop of this version: {error}"]) from error
 
 
-def _wait_for_interrupt() -> None:
-    try:
-        while True:
-            threading.Event().wait(3600)
-    except KeyboardInterrupt:
-        return
+def _wait() -> None:
+    while True:
+        threading.Event().wait(3600)
 
 
 @app.command("demo")
@@ -929,10 +932,11 @@ def demo_command(
         with _console(stderr=True).status("Starting a sheet, two shops and the service…") as status:
             with demo.running(data, status.update) as parts:
                 status.stop()
-                typer.echo(json.dumps(parts.described())) if as_json else _say(_welcome(parts))
-                if browser and not as_json:
-                    _open(parts.page)
-                _until_interrupted(parts.serving)
+                with _until_interrupted():
+                    typer.echo(json.dumps(parts.described())) if as_json else _say(_welcome(parts))
+                    if browser and not as_json:
+                        _open(parts.page)
+                    parts.serving.service.wait()
         _aside("Ended. The next demo goes on from here.")
 
 
