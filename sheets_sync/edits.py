@@ -72,6 +72,7 @@ class Known:
     adopting: bool = False  # the workbook went back: every change in it is asked about
     restored: frozenset[tuple[str, str]] = frozenset()  # (exchange, SKU) of changes that are asked about for that
     moved: Mapping[tuple[str, str], Cell] = field(default_factory=dict)  # H4: (exchange, SKU) -> figure, held for that
+    late: Mapping[str, tuple[str, str]] = field(default_factory=dict)  # S5: SKU -> Reason and Note flagged as too late
     formulas: Mapping[int, str] = field(default_factory=dict)  # S6: row -> the formula in its On hand
     last_edit: Mapping[str, tuple[int, int]] = field(default_factory=dict)  # S4: its (figure before, change)
     orders: Mapping[str, Sequence[OrderAsked]] = field(default_factory=dict)  # S10: orders whose units may be meant
@@ -215,6 +216,7 @@ class Found:
     before: Before
     done: tuple[int, ...] = ()  # put-backs that need nothing more, in this look and the one before
     lost: tuple[Question, ...] = ()  # of those, what was typed and is in no cell any more
+    notes: Mapping[str, tuple[str, str]] = field(default_factory=dict)  # S5: Reason and Note in rows without a change
 
 
 def find(look: Look, known: Known, wanted: Wanted, before: Before, *, started: bool) -> Found:
@@ -234,7 +236,7 @@ def find(look: Look, known: Known, wanted: Wanted, before: Before, *, started: b
     seen = Before(rows.new, rows.missing, frozenset(rows.done))
     done = tuple(sorted(seen.done & before.done))
     lost = tuple(question for id, question in rows.lost.items() if id in before.done)
-    return Found(tuple(writes), tuple(questions), present, seen, done, lost)
+    return Found(tuple(writes), tuple(questions), present, seen, done, lost, rows.notes)
 
 
 class _Rows:
@@ -253,6 +255,7 @@ class _Rows:
         self.missing = frozenset(s for s in known.stock.keys() & wanted.rows if s not in present)
         self.gone = sorted(self.missing & (before.missing | wanted.vanished))
         self.new: dict[str, Cell] = {}
+        self.notes: dict[str, tuple[str, str]] = {}
         self.renames: set[str] = set()  # vanished SKUs of which it is asked whether they have a new name
         self.done: list[int] = []
         self.lost: dict[int, Question] = {}
@@ -271,17 +274,20 @@ class _Rows:
         groups: dict[str, list[PutBack]] = {}
         for item in self.wanted.put_backs:
             groups.setdefault(item.group, []).append(item)
-        shows = {whole: at for at, whole in enumerate(zip(*(self.cells[name] for name in _BASE), strict=True))}
-        tagged = {whole[:2]: at for whole, at in shows.items()}
+        shows: dict[tuple[Cell, ...], list[int]] = {}
+        for at, whole in enumerate(zip(*(self.cells[name] for name in _BASE), strict=True)):
+            shows.setdefault(whole, []).append(at)
+            shows.setdefault(whole[:2], []).append(at)
         by_sku = {sku: at for at, sku in enumerate(self.texts) if sku not in self.duplicates}
         places: dict[int, list[list[PutBack]]] = {}
         for group, items in groups.items():
             wrote = {item.column: item.expect for item in items}
             whole, sku = tuple(wrote.get(name) for name in _BASE), items[0].sku
-            at = shows.get(whole) if wrote.get(TAG_SKU) == sku else None
-            if at is None and group.startswith(f"{wrote.get(TAG_EXCHANGE)}:"):
-                at = tagged.get(whole[:2])
-            at = by_sku.get(sku) if at is None else at
+            named = whole[0] == sku or whole[0] in self.known.stock  # otherwise rows may look alike and be others
+            same = shows.get(whole, []) if named else []
+            if not same and group.startswith(f"{wrote.get(TAG_EXCHANGE)}:"):
+                same = shows.get(whole[:2], [])
+            at = same[0] if len(same) == 1 else by_sku.get(sku)
             if at is not None:
                 places.setdefault(at, []).append(items)
         return places
@@ -309,6 +315,8 @@ class _Rows:
         for header in self.headers:
             value = self.wanted.service[header].get
             mask |= _differs(self.cells[header], [value(s) for s in self.texts])
+        for header in (REASON, NOTE):
+            mask |= _differs(self.cells[header], [None] * len(self.texts))
         mask |= self.skus.isin(self.duplicates.keys()).to_numpy(dtype=bool)
         mask[list(self.restore)] = True
         return np.asarray(mask, dtype=bool)
@@ -330,8 +338,9 @@ class _Rows:
         if sku in self.duplicates:
             question = guard.ask("duplicate", sku, guard.duplicate(self.duplicates[sku]), self.at)
             return self._service(at, sku, question.text), question if self.duplicates[sku][0] == at + 2 else None
-        if question := self._held_whole(at, sku, figure, tag):
-            return self._service(at, sku, question.text), question
+        whole = self._held_whole(at, sku, figure, tag)
+        if whole is not None:
+            return self._service(at, sku, whole.text), whole
         verdict = judge(sku, figure, tag, self.known)
         match verdict.says:
             case Says.NOTHING:
@@ -385,7 +394,7 @@ class _Rows:
         if stock is not None:
             right = figure == stock.on_hand and tag.sku == sku and tag.figure == stock.on_hand
             if right:
-                return self._service(at, sku), None
+                return self._unchanged(at, sku)
             frees = figure is not None and tag.figure is not None and figure != tag.figure
             return replace(self._exchange(at, sku, stock.on_hand), frees=frees), None
         if tag.blank:
@@ -400,8 +409,24 @@ class _Rows:
         question = guard.ask("other_tag", sku, guard.other_tag(tag, known=False), self.at, typed=figure, tag=tag)
         return self._service(at, sku, question.text), question
 
+    def _unchanged(self, at: int, sku: str) -> tuple[RowWrite | None, Question | None]:
+        """S5: a Reason or Note without a change is a remark on the last edit, or flagged once it has stood too long."""
+        texts = text_of(self.cells[REASON][at]), text_of(self.cells[NOTE][at])
+        if not any(texts):
+            return self._service(at, sku), None
+        self.notes[sku] = texts
+        if self.known.late.get(sku) != texts:
+            return self._service(at, sku), None
+        about = {"reason": texts[0], "note": texts[1]}
+        text = guard.late_note(" ".join(filter(None, texts)))
+        question = guard.ask("late_note", sku, text, self.at, reference="\n".join(texts), about=about)
+        return self._service(at, sku, question.text), question
+
     def _edit(self, at: int, sku: str, change: int, tag: Tag) -> tuple[RowWrite | None, Question | None]:
-        figure, reason = self.cells[ON_HAND][at], text_of(self.cells[REASON][at])
+        figure, (reason, _) = (
+            self.cells[ON_HAND][at],
+            words_of(self.cells[REASON][at], self.cells[NOTE][at], sku, self.known),
+        )
         held = hold(sku, figure, tag, reason, self.known, self.at)
         if held:
             texts = {"reason": reason, "note": text_of(self.cells[NOTE][at])}
@@ -446,7 +471,10 @@ class _Rows:
         ids: list[tuple[int, str, Cell]] = []
         for group in self.restore[at]:
             for items in _units(group):
-                if all(self._now(at, item.column) == item.expect for item in items):
+                same = all(item.value == item.expect for item in items)
+                if same and len(items) < len(group):
+                    continue  # nothing was overwritten there: it only tells which row it is
+                if not same and all(self._now(at, item.column) == item.expect for item in items):
                     cells |= {item.column: item.value for item in items}
                     ids += [(item.id, item.column, item.expect) for item in items]
                 else:
@@ -516,6 +544,12 @@ def question_of(verdict: Verdict, sku: str, figure: Cell, tag: Tag, known: Known
             assert stock is not None
             return "untagged", guard.untagged(figure, stock.on_hand)
     return "text", guard.not_a_count(figure, None if stock is None else stock.on_hand)
+
+
+def words_of(reason: Cell, note: Cell, sku: str, known: Known) -> tuple[str, str]:
+    """Reason and Note of an edit. What was flagged as standing there too long belongs to none (S5)."""
+    texts = text_of(reason), text_of(note)
+    return ("", "") if known.late.get(sku) == texts else texts
 
 
 def refers(cell: Cell) -> bool:

@@ -35,6 +35,7 @@ from sheets_sync.edits import (
     judge,
     question_of,
     text_of,
+    words_of,
 )
 from sheets_sync.model import Cell, Fact, Kind, Origin, Question, Stock, Tag
 
@@ -401,7 +402,7 @@ class _Settling:
         return False
 
     def _edit(self, row: _ImageRow, sku: str, tag: Tag, verdict: Verdict) -> bool | None:
-        figure, reason = row[ON_HAND], text_of(row[REASON])
+        figure, (reason, note) = row[ON_HAND], words_of(row[REASON], row[NOTE], sku, self.known)
         assert isinstance(figure, int) and isinstance(tag.figure, int)
         held = hold(sku, figure, tag, reason, self.known, self.now)
         if held and not row.meant:
@@ -412,7 +413,7 @@ class _Settling:
                     held,
                     text=guard.in_gap(held.text, figure),
                     origin=Origin.IMAGE,
-                    about={**held.about, "reason": reason, "note": text_of(row[NOTE])},
+                    about={**held.about, "reason": reason, "note": note},
                 )
             )
             self._use(tag, sku, figure)
@@ -442,9 +443,10 @@ class _Settling:
         reference: str = "",
     ) -> Fact:  # fmt: skip
         seen = row[ON_HAND] == row.write.seen
+        reason, note = words_of(row[REASON], row[NOTE], sku, self.known)
         return Fact(
             key, sku, kind, self.intent.made_at if seen else self.now, change or Stock(), count, source="sheet",
-            reference=reference, reason=text_of(row[REASON]), note=text_of(row[NOTE]),
+            reference=reference, reason=reason, note=note,
             batch=f"sheet-{self.intent.exchange}",
         )  # fmt: skip
 
@@ -485,12 +487,14 @@ class _Settling:
                 self._lost(text_of(sku), header, stood)
 
     def _undo(self, row: _ImageRow, sku: Cell) -> None:
-        """This row was not exchanged: all that was overwritten in it goes back to where its SKU is then."""
+        """This row was not exchanged: all that was overwritten in it goes back to where it is then.
+
+        On hand and the tag are named in any case: they go back as one, and they tell which row it is.
+        """
         names = {column: header for header, column in row.names.items()}
         written = {column: (stood, wrote) for column, stood, wrote in row.overwritten()}
         base = [row.names[header] for header in BASE if header in row.names]
-        if any(column in written for column in base):  # they go back as one, so each of them has to be as we left it
-            written |= {column: (row.at(column), row.at(column)) for column in base if column not in written}
+        written |= {column: (row.at(column), row.at(column)) for column in base if column not in written}
         for column, (stood, wrote) in written.items():
             header = names.get(column)
             if stood == wrote and column not in base:

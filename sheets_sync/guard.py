@@ -21,6 +21,9 @@ KINDS = {
     "undo": "the cell shows the figure from before the last edit again (S4)",
     "duplicate": "a SKU stands in several rows; none of them counts",
     "sku_number": "the SKU is a number or a formula result, so its leading zeros may be lost",
+    "moved_column": "a column was sorted or moved without its rows (H4)",
+    "formula_held": "On hand holds a formula that refers to other cells (S6)",
+    "late_note": "a Reason or Note stands in a row without a change (S5)",
     "restored": "a change stands in a version of the spreadsheet that was brought back",
     "lost_image": "what an exchange overwrote in this row was lost with the tab `_exchange`",
     "rename": "a new SKU appeared while another vanished (S9)",
@@ -154,6 +157,32 @@ def restored(typed: int, tag: int, on_hand: int) -> str:
     )
 
 
+def moved_figures(rows: int) -> str:
+    return (
+        f"held: the figures of {rows} rows are the old ones in another order. Was On hand sorted without its rows? "
+        "Undo it in the sheet (Ctrl+Z), or answer in Review."
+    )
+
+
+def moved_skus(rows: int) -> str:
+    return (
+        f"held: the SKUs of {rows} rows are the old ones in another order. Was the SKU column sorted without its rows? "
+        "Undo it in the sheet (Ctrl+Z), or answer in Review."
+    )
+
+
+def formula(text: str, value: Cell, on_hand: int | None) -> str:
+    keeps = "" if on_hand is None else f" The ledger keeps {on_hand}."
+    return (
+        f"held: {text} gives {shown(value)} now and refers to other cells, so it may change by itself.{keeps} "
+        "Type a number instead, or take its value as a count in Review."
+    )
+
+
+def late_note(text: str) -> str:
+    return f"? '{text}' stands here without a change and will not be kept for the next one. Clear it, or type it again."
+
+
 def lost_image(seen: Cell, wrote: Cell) -> str:
     return (
         f"? We wrote {shown(wrote)} here over {shown(seen)}, and what stood there in that moment was lost with the tab "
@@ -227,6 +256,8 @@ def status_of(event: Event | None) -> str:
         return OK
     fact, change, now = event.fact, event.change, event.balance.on_hand
     match fact.kind:
+        case Kind.ADJUSTMENT if change == Stock():
+            return f"remark noted, now {now}"
         case Kind.ADJUSTMENT if fact.reason == Reason.DAMAGE and change.damaged > 0:
             return damaged(change.damaged, now)
         case Kind.ADJUSTMENT:

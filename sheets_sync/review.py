@@ -48,6 +48,8 @@ ANSWERS: Mapping[str, tuple[Answer, ...]] = {
         _PUT_BACK,
     ),
     "restored": (_RECORD, _COUNT, _PUT_BACK),
+    "moved_column": (_RECORD, _PUT_BACK),
+    "formula_held": (Answer("count", "takes its value as a count; the formula goes"), _PUT_BACK),
     "lost_image": (_SEEN,),
     "is_order": (_YES, Answer("no", "adds the units"), _PUT_BACK),
     "adjustment_order": (_YES, Answer("no", "adds the units")),

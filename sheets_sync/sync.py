@@ -49,16 +49,18 @@ from sheets_sync.model import (
     Stock,
     StockKey,
 )
+from sheets_sync.remarks import Standing, remarks
 from sheets_sync.sheet import setup, tabs
 from sheets_sync.sheet.workbook import Workbook
 
 log = structlog.get_logger()
 
 SHEET_KINDS = frozenset(
-    "text below_zero other_tag used_tag untagged reason undo is_order restored duplicate sku_number rename "
+    "text below_zero other_tag used_tag untagged reason undo is_order restored moved_column formula_held duplicate "
+    "sku_number late_note rename "
     "vanished".split()
 )
-HELD_KINDS = frozenset("text below_zero reason undo is_order restored".split())
+HELD_KINDS = frozenset("text below_zero reason undo is_order restored moved_column formula_held".split())
 """Of those, the ones that hold a typed figure in its cell while Status shows the ledger's (H2)."""
 
 _LAYOUT_AGE = timedelta(minutes=5)
@@ -78,6 +80,7 @@ class Memory:
     layout_at: datetime | None = None
     stale_since: datetime | None = None
     refusals: int = 0
+    notes: Standing = field(default_factory=Standing)  # Reason and Note without a change
     decided: dict[str, review.Decision] = field(default_factory=dict)  # decisions as the last look saw them
     adjustments: adjusting.Seen = field(default_factory=adjusting.Seen)
     untaken: dict[str, str] = field(default_factory=dict)  # why an answer was not taken, by question
@@ -125,6 +128,7 @@ class _Pass:
         self.desk, self.workbook, self.memory, self.lease = desk, workbook, memory, lease
         self.events: list[Event] = []
         self.adjusted = adjusting.Taken()
+        self.late: Mapping[str, tuple[str, str]] = {}  # S5: texts that stood too long to belong to an edit
         self.follows: str | None = None  # the exchange of an older workbook that this pass follows
 
     # the three steps ------------------------------------------------------------------------------------------
@@ -144,6 +148,8 @@ class _Pass:
         self.adjusted = adjusting.take(self.desk, look.adjustments, self.memory.adjustments, self.lease)
         self.events += self.adjusted.events
         facts, found = self._understand(look)
+        self.late = facts.known.late
+        self.memory.notes.seen(found.notes, look.began_at)
         if not facts.known.adopting:
             self._note(look, facts, found)
         self.memory.before = found.before
@@ -161,7 +167,7 @@ class _Pass:
             self._note(look, facts, found)
         if self.events:
             self.desk.wake_others("sheet")
-        return Report(bool(rows), tuple(self.events), rows, writes=found.writes, questions=found.questions)
+        return Report(bool(rows or self.events), tuple(self.events), rows, writes=found.writes, questions=found.questions)
 
     def _unfinished(self, found: edits.Found, error: Exception) -> Report:
         log.info("sheet.exchange", outcome=type(error).__name__, detail=str(error)[:200])
@@ -302,7 +308,21 @@ class _Pass:
         with self.desk.ledger.read() as view:
             facts = self._facts(view, look)
         found = edits.find(look, facts.known, facts.wanted, self.memory.before, started=facts.started)
+        formulas = self._formulas(look, found)
+        if formulas:
+            facts = replace(facts, known=replace(facts.known, formulas=formulas))
+            found = edits.find(look, facts.known, facts.wanted, self.memory.before, started=facts.started)
         return facts, found
+
+    def _formulas(self, look: Look, found: edits.Found) -> dict[int, str]:
+        """S6: formulas that refer to other cells, in the rows whose figure would be overwritten."""
+        rows = {write.row for write in found.writes if edits.ON_HAND in write.cells}
+        if not rows:
+            return {}
+        column = setup.letter(look.header.index(edits.ON_HAND))
+        cells = self.workbook.values([f"'{tabs.STOCK}'!{column}1:{column}{max(rows)}"], by="COLUMNS", formulas=True)[0]
+        texts = enumerate(cells[0] if cells else [], start=1)
+        return {row: str(text) for row, text in texts if row in rows and edits.refers(text)}
 
     def _facts(self, view: View, look: Look) -> _Facts:
         books, desk = self.memory.books, self.desk
@@ -326,6 +346,8 @@ class _Pass:
                 answered(view, _typed_pairs(look)),
                 held={q.sku: q.typed for q in asked if q.kind in HELD_KINDS and q.origin is Origin.CELL},
                 adopting=self.follows is not None or bool(view.get(ADOPTING)),
+                late=self.memory.notes.late(look.began_at),
+                moved={(str(q.about.get("exchange")), q.sku): q.typed for q in asked if q.kind == "moved_column"},
                 restored=frozenset((str(q.about.get("exchange")), q.sku) for q in asked if q.kind == "restored"),
                 last_edit=edited,
                 orders=adjusting.orders_known(view, desk, typed),
@@ -352,18 +374,27 @@ class _Pass:
         with self.desk.ledger.read() as view:
             open_keys = {q.key for q in view.questions() if _in_cell(q)}
             changed = open_keys != {q.key for q in found.questions}
-        if not (changed or new_rows or found.done or ticks.start or ticks.primary):
+        notes = self.memory.notes.settled()
+        if not (changed or new_rows or found.done or ticks.start or ticks.primary or notes):
             return
         with self.desk.ledger.begin(self.lease) as tx:
             reconcile_questions(tx, found.questions, _in_cell, "what was typed has been put right")
             tx.close_put_backs(found.done)
             tx.ask(found.lost)
+            self._remark(tx, notes)
             if new_rows:
                 tx.put(ROWS, sorted(set(tx.get(ROWS, ())) | found.skus))
                 tx.put(ARCHIVED, sorted(set(tx.get(ARCHIVED, ())) - found.skus))
             self._take_ticks(tx, ticks, facts)
         if ticks.start and not facts.started:
             self.desk.wake("start")
+
+    def _remark(self, tx: Tx, notes: Mapping[str, tuple[str, str]]) -> None:
+        """S5: what explains an edit after it was taken."""
+        waiting = {(item["sku"], item["column"]) for _, item in tx.put_backs()}
+        for fact, clear in remarks(notes, tx.last_edits(notes), self.desk.clock()):
+            self.events += tx.append([fact])
+            tx.add_put_backs(item for item in clear if (item["sku"], item["column"]) not in waiting)
 
     def _take_ticks(self, tx: Tx, ticks: _Ticks, facts: _Facts) -> None:
         if facts.started:
@@ -429,7 +460,7 @@ class _Pass:
                 return []  # another worker has settled it
             skus, pairs = exchange.named(image, intent)
             orders = adjusting.orders_known(tx, self.desk, skus)
-            known = replace(known_of(tx, skus, pairs), adopting=intent.adopt, orders=orders)
+            known = replace(known_of(tx, skus, pairs), adopting=intent.adopt, orders=orders, late=self.late)
             settlement = exchange.settle(image, intent, known, now)
             events = tx.append(settlement.facts)
             tx.take(settlement.taken)
