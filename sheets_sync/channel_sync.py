@@ -8,7 +8,8 @@ about to be sent before it is sent.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -16,7 +17,7 @@ import structlog
 
 from sheets_sync import booking, lines, offers
 from sheets_sync.channels import Channel, Outcome, PushResult, RawRequest, SignalKind, Target, all_pages
-from sheets_sync.desk import Desk, orders_cursor, remember
+from sheets_sync.desk import Books, Desk, Shelf, orders_cursor, remember
 from sheets_sync.errors import ChannelRefused, OutcomeUnknown
 from sheets_sync.ledger import Tx, View
 from sheets_sync.model import Event, Figure, Lease, Listing, Order, OrderLine, Ref, RemoteListing, StoredDelivery
@@ -34,6 +35,9 @@ TIDY_EVERY = timedelta(hours=1)
 class ChannelMemory:
     """What one driver of a channel keeps between two passes."""
 
+    books: Books = field(default_factory=Books)
+    shelf: Shelf = field(default_factory=Shelf)
+    open: set[Ref] = field(default_factory=set)  # listings that were out of step, or have changed since
     catalogue_at: datetime | None = None
     tidied_at: datetime | None = None
     refused_against: dict[Ref, int] = field(default_factory=dict)  # P6: never again on the same figure
@@ -85,7 +89,9 @@ def book_orders(
 ) -> list[Event]:
     """Readings of orders to events, in the caller's transaction (law 1). Readings that say nothing new do nothing."""
     tx.lock_listings(name)
+    orders = list(orders)
     book = _OrderBook(tx, desk, name, opened_at or desk.started_at(tx), at_opening)
+    book.prepare(line for order in orders for line in order.lines)
     for order in orders:
         book.add(order)
     return book.write()
@@ -99,13 +105,26 @@ class _OrderBook:
         self.about = desk.settings.channels[name]
         self.started, self.opened = desk.started_at(tx), desk.opened_at(tx)
         self.allowance = desk.settings.limits.clock_allowance
-        self.listings = {item.ref.listing: item for item in tx.listings(name)}
-        self.known = known_skus(tx)
+        self.listings: dict[str, Listing | None] = {}
+        self.known: dict[str, bool] = {}
         self.policies, self.last_count = booking.note_policies(tx, desk, name), booking.last_count(tx)
         self.events: list[Event] = []
         self.touched: dict[str, Listing] = {}
         self.asked = booking.asked_about_lines(tx)
         self.last_order: datetime | None = None
+
+    def prepare(self, of: Iterable[OrderLine]) -> None:
+        """Look up at once what these lines name; a page of orders is a page of listings, not a whole catalogue."""
+        wanted = list(of)
+        ids = {line.ref.listing for line in wanted if line.ref} - self.listings.keys()
+        self.listings |= dict.fromkeys(ids) | {i.ref.listing: i for i in self.tx.listings(self.name, ids=ids)}
+        skus = {line.sku for line in wanted if line.sku} - self.known.keys()
+        self.known |= dict.fromkeys(skus, False) | dict.fromkeys(known_skus(self.tx, skus), True)
+
+    def _listing(self, listing_id: str) -> Listing | None:
+        if listing_id not in self.listings:
+            self.listings[listing_id] = next(iter(self.tx.listings(self.name, ids=[listing_id])), None)
+        return self.listings[listing_id]
 
     def add(self, order: Order) -> None:
         stored = {line.level.id: line for line in self.tx.lines(self.name, order_id=order.id)}
@@ -138,20 +157,24 @@ class _OrderBook:
 
     def resolve(self, line: OrderLine) -> tuple[str | None, int]:
         """Our SKU and pack size for a line: by its listing, else by its SKU's own name."""
-        listing = self.listings.get(line.ref.listing) if line.ref else None
+        listing = self._listing(line.ref.listing) if line.ref else None
         if listing is not None and listing.sku is not None:
             return listing.sku, listing.pack_size
-        return (line.sku, 1) if line.sku in self.known else (None, 1)
+        return (line.sku, 1) if line.sku and self.known.get(line.sku) else (None, 1)
 
     def _note(self, taken: lines.Taken) -> None:
         """What the channel took off its own figure meanwhile; where it does not say of which listing, of all (P2)."""
-        named = self.listings.get(taken.ref.listing) if taken.ref else None
-        meant = [named] if named else [item for item in self.listings.values() if item.sku and item.sku == taken.sku]
+        named = self._listing(taken.ref.listing) if taken.ref else None
+        meant = [named] if named else self._of_sku(taken.sku)
         for listing in meant:
             edited = taken.edited or named is None
             after = offers.note_taken(listing, taken.change, taken.at, self.allowance, edited=edited)
             if after != listing:
                 self.listings[after.ref.listing] = self.touched[after.ref.listing] = after
+
+    def _of_sku(self, sku: str | None) -> list[Listing]:
+        found = self.tx.listings(self.name, skus=[sku]) if sku else []
+        return [self.touched.get(item.ref.listing, item) for item in found]
 
     def write(self) -> list[Event]:
         self.tx.put_listings(self.touched.values())
@@ -164,9 +187,10 @@ class _OrderBook:
         return self.events
 
 
-def known_skus(view: View) -> set[str]:
-    """The SKUs that we know: those with a balance, and those of matched listings."""
-    return {k.sku for k in view.balances()} | {item.sku for item in view.listings() if item.sku}
+def known_skus(view: View, skus: Iterable[str]) -> set[str]:
+    """Of these SKUs those that we know: with a balance, or of a matched listing."""
+    wanted = list(skus)
+    return {k.sku for k in view.balances(wanted)} | {i.sku for i in view.listings(skus=wanted) if i.sku}
 
 
 def apply_delivery(
@@ -220,8 +244,7 @@ def read_catalogue(
             if progress:
                 progress(count)
     _store_listings(desk, name, waiting, begun)
-    with desk.ledger.begin() as tx:
-        _finish_catalogue(tx, desk, name, seen_refs)
+    _finish_catalogue(desk, name, seen_refs)
     if progress:
         progress(count)
     return count
@@ -233,9 +256,9 @@ def _store_listings(desk: Desk, name: str, items: Sequence[RemoteListing], begun
     about = desk.settings.channels[name]
     with desk.ledger.begin() as tx:
         tx.lock_listings(name)
-        have = {item.ref: item for item in tx.listings(name)}
+        have = {item.ref: item for item in tx.listings(name, ids=[item.ref.listing for item in items])}
         seeds = desk.primary(tx) == name and desk.started_at(tx) is None
-        known = known_skus(tx)
+        known = known_skus(tx, [item.sku for item in items if item.sku])
         out = []
         for item in items:
             old = have.get(item.ref)
@@ -250,24 +273,27 @@ def _store_listings(desk: Desk, name: str, items: Sequence[RemoteListing], begun
         tx.put_listings(item for item in out if have.get(item.ref) != item)
 
 
-def _finish_catalogue(tx: Tx, desk: Desk, name: str, seen: set[Ref]) -> None:
+def _finish_catalogue(desk: Desk, name: str, seen: set[Ref]) -> None:
     """Listings that are gone or share a SKU are not pushed, and say why; orders that waited for a SKU are counted."""
-    tx.lock_listings(name)
-    listings = tx.listings(name)
-    by_sku: dict[str, int] = {}
-    for item in listings:
-        if item.sku and item.ref in seen:
-            by_sku[item.sku] = by_sku.get(item.sku, 0) + 1
+    with desk.ledger.read() as view:
+        found = view.listings(name)
+    times = Counter(item.sku for item in found if item.ref in seen)
     title = desk.settings.channels[name].title
-    changed = []
-    for item in listings:
+
+    def why_not(item: Listing) -> str:
         if item.ref not in seen:
-            changed.append(replace(item, pushable=False, why_not=f"not on {title} any more"))
-        elif item.sku and by_sku[item.sku] > 1 and item.pushable:
-            why = f"{by_sku[item.sku]} listings on {title} carry the SKU {item.sku}; give each its own"
-            changed.append(replace(item, pushable=False, why_not=why))
-    tx.put_listings(changed)
-    count_waiting(tx, desk, name)
+            return f"not on {title} any more"
+        if item.sku and times[item.sku] > 1:
+            return f"{times[item.sku]} listings on {title} carry the SKU {item.sku}; give each its own"
+        return ""
+
+    barred = {item.ref: why for item in found if (why := why_not(item))}
+    with desk.ledger.begin() as tx:
+        tx.lock_listings(name)
+        now = [item for item in tx.listings(name, ids={ref.listing for ref in barred}) if item.ref in barred]
+        after = [replace(item, pushable=False, why_not=barred[item.ref]) for item in now]
+        tx.put_listings(item for item, before in zip(after, now, strict=True) if item != before)
+        count_waiting(tx, desk, name)
 
 
 def count_waiting(tx: Tx, desk: Desk, name: str) -> list[Event]:
@@ -276,6 +302,7 @@ def count_waiting(tx: Tx, desk: Desk, name: str) -> list[Event]:
     if not waiting:
         return []
     book, events = _OrderBook(tx, desk, name, desk.started_at(tx), False), list[Event]()
+    book.prepare(line.level for line in waiting)
     for line in waiting:
         sku, pack_size = book.resolve(line.level)
         if sku is not None:
@@ -318,8 +345,19 @@ class _ChannelPass:
     def plan(self) -> tuple[offers.Plan, int]:
         """What to do about this channel's listings, and the last event that the plan knows."""
         with self.desk.ledger.read() as view:
-            listings, available, upto = view.listings(self.name), availability(view), view.last_event_id()
-        return offers.plan(listings, available, self.means, now=self.desk.clock()), upto
+            self._refresh(view)
+            upto = view.last_event_id()
+        known, now = self.memory.shelf.listings, self.desk.clock()
+        plan = offers.plan([known[ref] for ref in self.memory.open], self.memory.books.available, self.means, now=now)
+        self.memory.open = {s.listing.ref for s in (*plan.lower, *plan.look, *plan.raise_, *plan.left)}
+        return plan, upto
+
+    def _refresh(self, view: View) -> None:
+        """What we know, brought up to date; what has changed may be out of step."""
+        memory = self.memory
+        skus = memory.books.refresh(view)
+        memory.open |= memory.shelf.refresh(view, self.name)
+        memory.open |= {ref for sku in skus for ref in memory.shelf.by_sku.get(sku, ())}
 
     # reading --------------------------------------------------------------------------------------------------
 
@@ -421,10 +459,10 @@ class _ChannelPass:
     def _lower_now(self, looked: Sequence[Listing], sees: Mapping[Ref, Figure]) -> set[Ref]:
         """P3: what the look shows above its offer is lowered before the orders are read; unseen sales stay promised."""
         with self.desk.ledger.read() as view:
-            available = availability(view)
+            self._refresh(view)
         now = []
         for item in looked:
-            figure, shows = self._decided(item, available, sees[item.ref]), sees[item.ref].shows
+            figure, shows = self._decided(item, sees[item.ref]), sees[item.ref].shows
             if figure is None or shows is None or figure >= shows:
                 continue
             if shows != self.memory.refused_against.get(item.ref):  # P6
@@ -443,9 +481,9 @@ class _ChannelPass:
     ) -> tuple[dict[Ref, int], dict[Ref, Listing], list[Listing]]:
         """What to write now that the orders behind the look are booked, and what has to be looked at once more."""
         with self.desk.ledger.read() as view:
-            available = availability(view)
+            self._refresh(view)
             raised = [e for e in view.events(after=upto) if e.change.available > 0]
-            now = {item.ref: item for item in view.listings(self.name)}
+        now = {ref: self.memory.shelf.listings[ref] for ref in rest}
         wanted: dict[Ref, int] = {}
         again: list[Listing] = []
         for ref in rest:
@@ -455,7 +493,7 @@ class _ChannelPass:
             mine = [e for e in raised if e.fact.sku == listing.sku]
             others = max((e.recorded_at for e in mine if e.id not in made), default=None)
             fresh = offers.gate_open(begun, others, self.channel.capabilities.orders_lag)
-            units = available.get(listing.sku or "")
+            units = self.memory.books.available.get(listing.sku or "")
             view_ = offers.View(listing, units, figure.shows, figure.reserved, True, fresh, self.means.gross)
             write = offers.decide_again(view_, self.memory.refused_against.pop(ref, None))
             raises = write is not None and write > figure.shows
@@ -467,8 +505,8 @@ class _ChannelPass:
                 self.again = True
         return wanted, now, again
 
-    def _decided(self, item: Listing, available: Mapping[str, int | None], figure: Figure) -> int | None:
-        units = available.get(item.sku or "")
+    def _decided(self, item: Listing, figure: Figure) -> int | None:
+        units = self.memory.books.available.get(item.sku or "")
         unknown = offers.expected(item) is None  # then what the look shows is no sign of a sale that we missed
         view = offers.View(item, units, figure.shows, figure.reserved, explained=unknown, gross=self.means.gross)
         return offers.decide(view)
@@ -486,11 +524,15 @@ class _ChannelPass:
         before = {item.ref: item for item in looked}
         with self.desk.ledger.begin(self.lease) as tx:
             tx.lock_listings(self.name)
-            now = [item for item in tx.listings(self.name) if item.ref in before]
+            now = self._stored(tx, before)
             tx.put_listings(
                 offers.seen(item, sees[item.ref].shows, sees[item.ref].reserved, at, before=before[item.ref])
                 for item in now
             )
+
+    def _stored(self, view: View, refs: Collection[Ref]) -> list[Listing]:
+        found = view.listings(self.name, ids={ref.listing for ref in refs})
+        return [item for item in found if item.ref in refs]
 
     def _write(self, targets: Sequence[tuple[Listing, int, int | None]]) -> None:
         """Figures, in batches: recorded as sent, sent once, and recorded as answered."""
@@ -502,7 +544,7 @@ class _ChannelPass:
         refs = {item.ref for item, _, _ in targets}
         with self.desk.ledger.begin(self.lease) as tx:
             tx.lock_listings(self.name)
-            sending = {item.ref: offers.sending(item) for item in tx.listings(self.name) if item.ref in refs}
+            sending = {item.ref: offers.sending(item) for item in self._stored(tx, refs)}
             tx.put_listings(sending.values())
         batch = [Target(i.ref, figure, expected, self._key(sending[i.ref])) for i, figure, expected in targets]
         try:
@@ -521,7 +563,7 @@ class _ChannelPass:
         errors = [f"{sending[r.ref].sku}: {r.why}" for r in results if r.outcome is Outcome.REFUSED]
         with self.desk.ledger.begin(self.lease) as tx:
             tx.lock_listings(self.name)
-            listings = {item.ref: item for item in tx.listings(self.name) if item.ref in sending}
+            listings = {item.ref: item for item in self._stored(tx, sending)}
             for target, result in zip(batch, results, strict=True):
                 item = listings[target.ref]
                 listings[target.ref] = self._after(item, target, result, now, sending[target.ref])
@@ -562,15 +604,6 @@ class _ChannelPass:
         out_of_step = plan.out_of_step if pushes else 0
         with self.desk.ledger.begin(self.lease) as tx:
             kept = tx.get(f"channel:{self.name}", {})
-            errors = [item.error for item in tx.listings(self.name) if item.error]
+            errors = [item.error for item in self.memory.shelf.listings.values() if item.error]
             remember(tx, self.name, out_of_step=out_of_step, last_error=kept.get("last_error", "") if errors else "")
         return out_of_step
-
-
-def availability(view: View) -> dict[str, int | None]:
-    """Units that may be sold, by SKU, over all locations (K5). A SKU without a count has none (B1)."""
-    out: dict[str, int | None] = {}
-    for key, balance in view.balances().items():
-        if balance.counted:
-            out[key.sku] = (out.get(key.sku) or 0) + balance.stock.available
-    return out

@@ -14,7 +14,7 @@ from sheets_sync.channels import Channel
 from sheets_sync.config import Settings
 from sheets_sync.guard import Limits
 from sheets_sync.ledger import Ledger, Tx, View
-from sheets_sync.model import Balance, Event, Question, StockKey
+from sheets_sync.model import Balance, Event, Listing, Question, Ref, StockKey
 
 STARTED = "started"  # when Start was, ISO; None before
 OPENED = "opened"  # the time of Start's last opening, ISO
@@ -53,19 +53,25 @@ class Books:
 
     balances: dict[StockKey, Balance] = field(default_factory=dict)
     last: dict[str, Event] = field(default_factory=dict)
+    available: dict[str, int | None] = field(default_factory=dict)
+    """Units that may be sold, by SKU, over all locations (K5). A SKU without a count has none (B1)."""
+
     upto: int = 0
 
     # Events of two workers may become visible out of the order of their ids; a look back costs little.
     _BACK = 500
     _FIRST = 20_000
 
-    def refresh(self, view: View) -> None:
-        """Bring both up to the snapshot of `view`."""
+    def refresh(self, view: View) -> set[str]:
+        """Bring it up to the snapshot of `view`; gives the SKUs that may have changed."""
         newest = view.last_event_id()
         if newest == self.upto and self.balances:
-            return
+            return set()
         since = max(0, self.upto - self._BACK)
-        self.balances.update(view.balances(since=since))
+        changed = view.balances(since=since)
+        self.balances.update(changed)
+        skus = {key.sku for key in changed}
+        self._sum(skus)
         if self.upto:
             events: Iterable[Event] = view.events(after=since)
         else:
@@ -73,6 +79,37 @@ class Books:
         for event in events:
             self.last[event.fact.sku] = event
         self.upto = newest
+        return skus
+
+    def _sum(self, skus: set[str]) -> None:
+        places = {key.location for key in self.balances}
+        for sku in skus:
+            here = (self.balances.get(StockKey(sku, place)) for place in places)
+            counted = [balance.stock.available for balance in here if balance is not None and balance.counted]
+            self.available[sku] = sum(counted) if counted else None
+
+
+@dataclass
+class Shelf:
+    """A channel's listings as of the last refresh; only what was put since is read again."""
+
+    listings: dict[Ref, Listing] = field(default_factory=dict)
+    by_sku: dict[str, set[Ref]] = field(default_factory=dict)
+    upto: int = 0
+
+    def refresh(self, view: View, channel: str) -> set[Ref]:
+        """Bring it up to the snapshot of `view`; gives the listings that were put since."""
+        newest = view.listings_revision()
+        changed = view.listings(channel, since=self.upto) if newest != self.upto else []
+        for item in changed:
+            before = self.listings.get(item.ref)
+            if before is not None and before.sku is not None:
+                self.by_sku[before.sku].discard(item.ref)
+            if item.sku is not None:
+                self.by_sku.setdefault(item.sku, set()).add(item.ref)
+            self.listings[item.ref] = item
+        self.upto = newest
+        return {item.ref for item in changed}
 
 
 @dataclass

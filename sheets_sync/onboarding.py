@@ -9,6 +9,7 @@ added to on_hand where its figure leaves them out already (B3).
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -155,6 +156,14 @@ def import_catalogues(desk: Desk, progress: Progress | None = None) -> dict[str,
     return counts
 
 
+def order_sources(desk: Desk) -> dict[str, Counter[str]]:
+    """By channel, from where its orders of the last days came, and how many (O10): a shop may hold copies of a
+    marketplace's orders. Books nothing.
+    """
+    now = desk.clock()
+    return {name: Counter(order.source for order in _recent_orders(desk, name, now)) for name in desk.channels}
+
+
 def start(desk: Desk, lease: Lease | None = None) -> Started:
     """Write the openings and let pushing begin. Safe to repeat: what is open stays as it is."""
     with desk.ledger.read() as view:
@@ -165,7 +174,8 @@ def start(desk: Desk, lease: Lease | None = None) -> Started:
         raise SellerMustAct("There is nothing to start from: run `sheets-sync import` first, and look at the figures.")
     at = desk.clock()
     others = {} if started else {name: _recent_orders(desk, name, at) for name in desk.channels if name != primary}
-    left = [item for item in seeds if item.sku not in counted and item.pushable and _alone(item, seeds)]
+    times = Counter(item.sku for item in seeds)
+    left = [item for item in seeds if item.sku not in counted and item.pushable and times[item.sku] == 1]
     opened: list[Event] = []
     for turn in range(ROUNDS):
         if not left and turn:
@@ -272,10 +282,6 @@ def _recent_orders(desk: Desk, name: str, now: datetime) -> list[Order]:
     since = now - timedelta(days=desk.settings.limits.opening_days)
     channel = desk.channels[name]
     return list(all_pages(lambda cursor: channel.orders(since, cursor)))
-
-
-def _alone(item: Listing, seeds: Sequence[Listing]) -> bool:
-    return sum(other.sku == item.sku for other in seeds) == 1
 
 
 def _about(progress: Progress | None, name: str) -> Callable[[int], None] | None:

@@ -364,6 +364,9 @@ class LedgerContract:
         with ledger.read() as view:
             assert view.listings() == [replace(one, shown=5), two, till]
             assert view.listings("shop", skus=["A"]) == [replace(one, shown=5)]
+            assert view.listings("shop", ids=["1"]) == [replace(one, shown=5), two]
+            assert view.listings(since=1) == [replace(one, shown=5)] and view.listings_revision() == 2
+            assert view.listings(since=2) == []
         with ledger.begin() as tx:
             tx.drop_listing("shop", one.ref)
             assert tx.listings("shop") == [two]

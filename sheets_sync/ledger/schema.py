@@ -124,7 +124,9 @@ listings = sa.Table(
     sa.Column("place", sa.Text, primary_key=True),
     sa.Column("sku", sa.Text),
     _text("state"),
+    sa.Column("revision", sa.BigInteger, nullable=False),
     sa.Index("listings_sku", "sku"),
+    sa.Index("listings_revision", "revision"),
 )
 
 questions = sa.Table(

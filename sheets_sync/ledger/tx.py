@@ -130,8 +130,9 @@ class Tx(View):
         self._upsert(order_lines, [codec.line_values(line) for line in lines])
 
     def put_listings(self, listings_: Iterable[Listing]) -> None:
-        """Listings as they are now, by channel and ref."""
-        self._upsert(listings, [codec.listing_values(listing) for listing in listings_])
+        """Listings as they are now, by channel and ref; all of them get the next revision."""
+        revision = self.listings_revision() + 1
+        self._upsert(listings, [codec.listing_values(listing) | {"revision": revision} for listing in listings_])
 
     def drop_listing(self, channel: str, ref: Ref) -> None:
         self._connection.execute(

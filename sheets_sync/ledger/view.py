@@ -41,6 +41,7 @@ CHUNK = 5_000
 """Values of one IN list: PostgreSQL takes 65,535 parameters a statement, SQLite 32,766."""
 
 _LAST_ID = sa.select(sa.func.max(events.c.id))
+_LAST_REVISION = sa.select(sa.func.max(listings.c.revision))
 
 T = TypeVar("T")
 Rows = Iterable[sa.Row[Any]]
@@ -147,12 +148,29 @@ class View:
         found = [codec.line_of(row) for row in self._among(query, order_lines.c.sku, skus)]
         return sorted(found, key=lambda line: line.key)
 
-    def listings(self, channel: str | None = None, *, skus: Iterable[str] | None = None) -> list[Listing]:
+    def listings(
+        self,
+        channel: str | None = None,
+        *,
+        skus: Iterable[str] | None = None,
+        ids: Iterable[str] | None = None,
+        since: int = 0,
+    ) -> list[Listing]:
+        """Listings by channel and ref: of these SKUs, or of these `Ref.listing`; with `since`, only those that were
+        put after that revision.
+        """
         query = sa.select(listings)
         if channel is not None:
             query = query.where(listings.c.channel == channel)
-        found = [codec.listing_of(row) for row in self._among(query, listings.c.sku, skus)]
+        if since:
+            query = query.where(listings.c.revision > since)
+        column, values = (listings.c.listing, ids) if ids is not None else (listings.c.sku, skus)
+        found = [codec.listing_of(row) for row in self._among(query, column, values)]
         return sorted(found, key=lambda listing: (listing.channel, listing.ref))
+
+    def listings_revision(self) -> int:
+        """It grows whenever listings are put; 0 while there are none."""
+        return self._connection.scalar(_LAST_REVISION) or 0
 
     def questions(self, *, sku: str | None = None) -> list[Question]:
         """Open questions, in the order in which they were asked."""
@@ -164,15 +182,23 @@ class View:
     # deliveries -------------------------------------------------------------------------------------------------
 
     def deliveries(
-        self, channel: str | None = None, *, state: str | None = None, limit: int = 100
+        self, channel: str | None = None, *, state: str | None = None, limit: int = 100, newest_first: bool = False
     ) -> list[StoredDelivery]:
-        """Deliveries as kept, the oldest first."""
-        query = sa.select(deliveries).order_by(deliveries.c.received_at, deliveries.c.id).limit(limit)
+        """Deliveries as kept, the oldest first, or from the newest back."""
+        at, id_ = deliveries.c.received_at, deliveries.c.id
+        order = (at.desc(), id_.desc()) if newest_first else (at, id_)
+        query = sa.select(deliveries).order_by(*order).limit(limit)
         if channel is not None:
             query = query.where(deliveries.c.channel == channel)
         if state is not None:
             query = query.where(deliveries.c.state == state)
         return [codec.delivery_of(row) for row in self._connection.execute(query)]
+
+    def delivery(self, channel: str, id: str) -> StoredDelivery | None:
+        """One delivery as kept; None where it is not, or not any more."""
+        query = sa.select(deliveries).where(deliveries.c.channel == channel, deliveries.c.id == id)
+        row = self._connection.execute(query).one_or_none()
+        return None if row is None else codec.delivery_of(row)
 
     # exchanges --------------------------------------------------------------------------------------------------
 

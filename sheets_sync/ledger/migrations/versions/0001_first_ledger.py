@@ -84,8 +84,10 @@ def _orders_and_listings() -> None:
         *[sa.Column(name, sa.Text, primary_key=True) for name in ("channel", "listing", "parent", "place")],
         sa.Column("sku", sa.Text),
         *_text("state"),
+        *_whole("revision"),
     )
     op.create_index("listings_sku", "listings", ["sku"])
+    op.create_index("listings_revision", "listings", ["revision"])
 
 
 def _questions() -> None:
