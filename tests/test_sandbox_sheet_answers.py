@@ -557,3 +557,43 @@ def test_a_truth_is_not_taken_for_the_number_that_equals_it() -> None:
         tab = store.book(KEY).tabs[0]
         seen.append(orjson.dumps(rendering._kept(tab, tab.box, FORMS[0])))
     assert seen == [b"[[1]]", b"[[true]]", b"[[1.5]]"]
+
+
+# --- filters
+
+CONDITIONS: list[tuple[str, list[str], list[int]]] = [
+    ("NUMBER_GREATER", ["5"], [1, 3]),
+    ("NUMBER_GREATER_THAN_EQ", ["10"], [1, 3]),
+    ("NUMBER_LESS", ["10"], [2]),
+    ("NUMBER_LESS_THAN_EQ", ["2"], [2]),
+    ("NUMBER_EQ", ["10"], [1]),
+    ("NUMBER_NOT_EQ", ["10"], [2, 3]),
+    ("NUMBER_BETWEEN", ["2", "10"], [1, 2]),
+    ("NUMBER_NOT_BETWEEN", ["2", "10"], [3]),
+    ("TEXT_CONTAINS", ["U"], [4]),
+    ("TEXT_NOT_CONTAINS", ["u"], [1, 2, 3, 5]),
+    ("TEXT_STARTS_WITH", ["m"], [4]),
+    ("TEXT_ENDS_WITH", ["g"], [4]),
+    ("TEXT_EQ", ["MUG"], [4]),
+    ("TEXT_NOT_EQ", ["mug"], [1, 2, 3, 5]),
+    ("DATE_AFTER", ["1/1/2026"], [3]),
+    ("DATE_BEFORE", ["1/1/2026"], [1, 2]),
+    ("BLANK", [], [5]),
+    ("NOT_BLANK", [], [1, 2, 3, 4]),
+    ("ONE_OF_LIST", ["2", "mug"], [2, 4]),
+    ("CUSTOM_FORMULA", ["=FALSE"], [1, 2, 3, 4, 5]),  # not known here: hides nothing
+]
+
+
+@pytest.mark.parametrize(("kind", "wanted", "shown"), CONDITIONS, ids=[kind for kind, _, _ in CONDITIONS])
+def test_a_filter_hides_what_fails_its_condition(
+    book: gspread.Spreadsheet, local_sheet: Running, kind: str, wanted: list[str], shown: list[int]
+) -> None:
+    local_sheet.store.type(KEY, "Stock", "A1", [["head"], ["10"], ["2"], ["12/31/2026"], ["mug"]])
+    condition = {"type": kind, "values": [{"userEnteredValue": text} for text in wanted]}
+    place = {"sheetId": STOCK, "startRowIndex": 0, "endRowIndex": 6, "startColumnIndex": 0, "endColumnIndex": 1}
+    specs = [{"columnIndex": 0, "filterCriteria": {"condition": condition}}]
+    book.batch_update({"requests": [{"setBasicFilter": {"filter": {"range": place, "filterSpecs": specs}}}]})
+    fields = "sheets(data(rowMetadata(hiddenByFilter)))"
+    data = book.fetch_sheet_metadata({"ranges": "Stock!A1:A6", "fields": fields})["sheets"][0]["data"][0]
+    assert [i for i, row in enumerate(data["rowMetadata"]) if not row.get("hiddenByFilter")] == [0, *shown]

@@ -206,3 +206,4 @@ def world(tmp_path: Path) -> Iterator[World]:
         yield made
     finally:
         made.close()
+    assert not made.faults.problems, "\n".join(made.faults.problems)

@@ -1,6 +1,7 @@
 """Conditions on a cell, and which rows a basic filter hides by them. Pure.
 
-A condition that needs the whole workbook (CUSTOM_FORMULA, a range of choices) is not known here and hides nothing.
+A condition that needs the whole workbook or a clock (CUSTOM_FORMULA, a range of choices, a relative date) is not known
+here and hides nothing.
 Source: https://developers.google.com/sheets/api/reference/rest/v4/spreadsheets/other#ConditionType
 """
 
@@ -93,7 +94,8 @@ def behind_filter(tab: Tab, locale: Locale = ENGLISH) -> list[int]:
 
 def _hides(criteria: Json, locale: Locale) -> Callable[[Value, str], bool] | None:
     values, condition = set(criteria.get("hiddenValues") or ()), criteria.get("condition") or {}
-    if not known(condition.get("type") or ""):
+    relative = any("relativeDate" in value for value in condition.get("values") or ())  # "today" needs a clock
+    if relative or not known(condition.get("type") or ""):
         return (lambda value, shown: shown in values) if values else None
     return lambda value, shown: shown in values or not holds(condition, value, shown, locale)
 
