@@ -474,6 +474,8 @@ class _Pass:
             if intent.adopt:
                 self._went_back(tx, intent)
             tx.set_head(intent.exchange)
+        if events:
+            self.desk.wake_others("sheet")  # the shops need not wait until the sheet shows it
         for event in events:
             log.info("event", id=event.id, kind=event.fact.kind, sku=event.fact.sku, change=event.change.on_hand)
         return events
