@@ -167,7 +167,9 @@ class _Pass:
             self._note(look, facts, found)
         if self.events:
             self.desk.wake_others("sheet")
-        return Report(bool(rows or self.events), tuple(self.events), rows, writes=found.writes, questions=found.questions)
+        return Report(
+            bool(rows or self.events), tuple(self.events), rows, writes=found.writes, questions=found.questions
+        )
 
     def _unfinished(self, found: edits.Found, error: Exception) -> Report:
         log.info("sheet.exchange", outcome=type(error).__name__, detail=str(error)[:200])
