@@ -24,13 +24,21 @@ def shared() -> Path:
     return SHARED
 
 
+_REQUIRED = {  # what may not be skipped where the variable is set (.ci/run sets both); words of the skip's reason
+    "SHEETS_SYNC_REQUIRE_POSTGRES": ("PostgreSQL", ("postgres",)),
+    "SHEETS_SYNC_REQUIRE_BROWSER": ("browser", ("chromium", "playwright")),
+}
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """With SHEETS_SYNC_REQUIRE_POSTGRES=1 (as in .ci/run) a skipped PostgreSQL test fails the run."""
+    """A test that had to run and was skipped fails the run."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
-    if reporter is None or not os.environ.get("SHEETS_SYNC_REQUIRE_POSTGRES"):
-        return
-    skipped = [r for r in reporter.stats.get("skipped", ()) if "postgres" in str(r.longrepr).lower()]
-    if skipped:
-        reporter.write_line(f"{len(skipped)} PostgreSQL test(s) were skipped where they must run", red=True)
-        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+    for variable, (what, words) in _REQUIRED.items():
+        if reporter is None or not os.environ.get(variable):
+            continue
+        reasons = [str(report.longrepr).lower() for report in reporter.stats.get("skipped", ())]
+        skipped = [reason for reason in reasons if any(word in reason for word in words)]
+        if skipped:
+            reporter.write_line(f"{len(skipped)} {what} test(s) were skipped where they must run", red=True)
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED

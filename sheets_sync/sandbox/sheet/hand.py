@@ -14,12 +14,12 @@ from dataclasses import dataclass, field
 
 from sheets_sync.sandbox.sheet import a1
 from sheets_sync.sandbox.sheet.a1 import Box
-from sheets_sync.sandbox.sheet.display import show
 from sheets_sync.sandbox.sheet.draft import BOUNDS, Refused
 from sheets_sync.sandbox.sheet.grid import Book, Json, Tab
-from sheets_sync.sandbox.sheet.moves import Move, carried, carried_gap
+from sheets_sync.sandbox.sheet.moves import Move, carried, carried_gap, parked
 from sheets_sync.sandbox.sheet.store import Applied, Store
-from sheets_sync.sandbox.sheet.undo import Step, step_back
+from sheets_sync.sandbox.sheet.undo import PutBack, Step, step_back
+from sheets_sync.sandbox.sheet.view import misfit
 
 PAGES = 64  # pages whose edits can be undone; those that did nothing for longest are forgotten
 STEPS = 100  # edits of one page that can be undone
@@ -27,6 +27,7 @@ KINDS = frozenset(
     {
         "addSheet",
         "clearBasicFilter",
+        "clearCells",
         "copyPaste",
         "deleteDimension",
         "deleteSheet",
@@ -59,6 +60,7 @@ class NothingToDo(Exception):
 class _Stacks:
     back: list[Step] = field(default_factory=list)
     forth: list[Step] = field(default_factory=list)
+    done: dict[str, Done] = field(default_factory=dict)  # by the page's own id of the edit
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,7 @@ class Hand:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._pages: OrderedDict[tuple[str, str], _Stacks] = OrderedDict()
+        self._back: OrderedDict[tuple[str, int], int] = OrderedDict()  # revision of a deletion -> that of its undo
         self._lock = threading.Lock()
 
     def _stacks(self, spreadsheet_id: str, page: str) -> _Stacks:
@@ -101,8 +104,16 @@ class Hand:
         base: int | None = None,
         page: str = "",
         confirmed: bool = False,
+        edit_id: str = "",
     ) -> Done:
-        """Apply a person's requests, whole or not at all; raises Refused, Protected, Outdated, Unknown."""
+        """Apply a person's requests, whole or not at all; raises Refused, Protected, Outdated, Unknown.
+
+        An `edit_id` that the page sent before is not applied again: its answer was lost on the way.
+        """
+        with self._lock:
+            known = self._pages.get((spreadsheet_id, page))
+            if known and edit_id in known.done:
+                return known.done[edit_id]
         sent: list[Json] = []
 
         def prepared(book: Book) -> list[Json]:
@@ -119,7 +130,12 @@ class Hand:
                 step = step_back(sent, applied.moves, applied.before, applied.book)
                 stacks.back = [*stacks.back, step][-STEPS:] if step else stacks.back
                 stacks.forth = []
-            return Done(applied.book.revision, len(stacks.back), len(stacks.forth), replies=applied.replies)
+            done = Done(applied.book.revision, len(stacks.back), len(stacks.forth), replies=applied.replies)
+            if edit_id:
+                stacks.done[edit_id] = done
+                while len(stacks.done) > STEPS:
+                    del stacks.done[next(iter(stacks.done))]
+            return done
 
     def undo(self, spreadsheet_id: str, page: str) -> Done:
         """Take back the page's last edit; raises NothingToDo, Refused (then that edit can not be undone any more)."""
@@ -144,6 +160,10 @@ class Hand:
 
             applied = self._store.apply(spreadsheet_id, prepared, "person")
             back = step_back(sent, applied.moves, applied.before, applied.book)
+            if isinstance(step, PutBack):
+                self._back[spreadsheet_id, step.revision] = applied.book.revision
+                while len(self._back) > PAGES * STEPS:
+                    self._back.popitem(last=False)
             if back:
                 target.append(back)
             return Done(applied.book.revision, len(stacks.back), len(stacks.forth), _left(applied))
@@ -160,7 +180,12 @@ class Hand:
         changes = self._store.since(spreadsheet_id, base)
         if changes is None:
             raise Outdated
-        return [move for change in changes for move in change.moves]
+        moves = {change.revision: list(change.moves) for change in changes}
+        for gone, lanes in moves.items():
+            back = self._back.get((spreadsheet_id, gone))
+            if back in moves and lanes and moves[back]:
+                lanes[0], moves[back][0] = parked(lanes[0], moves[back][0], gone)
+        return [move for lanes in moves.values() for move in lanes]
 
 
 def _left(applied: Applied) -> int:
@@ -181,7 +206,9 @@ def _carried(request: Json, moves: Sequence[Move]) -> Json:
             if "dimension" in body[name]:
                 moved[name] = _carried_span(body[name], moves)
             else:
-                moved[name] = (_carried_block if kind == "copyPaste" else _carried_range)(body[name], moves)
+                moved[name] = (_carried_block if kind in ("copyPaste", "clearCells") else _carried_range)(
+                    body[name], moves
+                )
     if "destinationIndex" in body:
         source = body["source"]
         moved["destinationIndex"] = carried_gap(
@@ -259,8 +286,8 @@ def _written(book: Book, requests: Sequence[Json]) -> Iterator[tuple[Tab, Box]]:
             width = max((len(row) for row in body["rows"]), default=0)
             r0, c0 = body.get("rowIndex") or 0, body.get("columnIndex") or 0
             box = Box(r0, r0 + len(body["rows"]), c0, c0 + width)
-        elif kind == "copyPaste":
-            where = body["destination"]
+        elif kind in ("copyPaste", "clearCells"):
+            where = body["destination" if kind == "copyPaste" else "range"]
             box = Box(*(where[bound] for bound in BOUNDS))
         elif kind == "deleteDimension" and body["range"].get("dimension") == "COLUMNS":
             where = body["range"]
@@ -308,18 +335,3 @@ def _check_choices(book: Book, requests: Sequence[Json]) -> None:
                 problem = value is not None and misfit(tab, row, column)
                 if problem and ((tab.style(row, column) or {})["dataValidation"]).get("strict"):
                     raise Refused(f"{a1.letters(column)}{row + 1}: {problem}")
-
-
-def misfit(tab: Tab, row: int, column: int) -> str:
-    """Why a cell's value is not what its validation asks for; "" where it is, or nothing is asked."""
-    rule = (tab.style(row, column) or {}).get("dataValidation") or {}
-    condition = rule.get("condition") or {}
-    value = tab.value(row, column)
-    if value == "" and type(value) is str:
-        return ""
-    wanted = [str(v.get("userEnteredValue") or "") for v in condition.get("values") or ()]
-    if condition.get("type") == "ONE_OF_LIST" and show(value) not in wanted:
-        return rule.get("inputMessage") or f"{show(value)!r} is none of {', '.join(wanted)}."
-    if condition.get("type") == "BOOLEAN" and not wanted and not isinstance(value, bool):
-        return rule.get("inputMessage") or f"{show(value)!r} is not TRUE or FALSE: here stands a tick box."
-    return ""

@@ -23,6 +23,7 @@ KINDS: dict[str, Handler] = {
     "appendDimension": tabs.append_dimension,
     "autoResizeDimensions": tabs.auto_resize,
     "clearBasicFilter": ranges.clear_basic_filter,
+    "clearCells": cells.clear_cells,
     "copyPaste": cells.copy_paste,
     "createDeveloperMetadata": metadata.create_metadata,
     "cutPaste": cells.cut_paste,
@@ -54,7 +55,7 @@ KINDS: dict[str, Handler] = {
     "updateSheetProperties": tabs.update_sheet_properties,
     "updateSpreadsheetProperties": tabs.update_spreadsheet_properties,
 }
-INTERNAL = frozenset({"enterValues", "orderRows", "restoreCells"})  # not to be had through the API
+INTERNAL = frozenset({"clearCells", "enterValues", "orderRows", "restoreCells"})  # not to be had through the API
 
 
 def run(draft: Draft, requests: Sequence[Json]) -> list[Json]:

@@ -26,6 +26,30 @@ class Move:
     dimension: str
     place: Place
     splice: tuple[int, int, int] | None = None
+    brings_back: bool = False  # knows the lanes that an earlier `parked` move of the same list took out
+
+
+def parked(gone: Move, back: Move, key: int) -> tuple[Move, Move]:
+    """A deletion and the undo of it, as moves that lose nothing: what went out by one comes back by the other.
+
+    In between a lane has a number below zero, made from `key`, which every deletion has for itself.
+    """
+    assert gone.splice and back.splice
+    (start, removed, _), (at, _, added) = gone.splice, back.splice
+    first = -(key * 10**8) - 1
+
+    def out(index: int) -> int | None:
+        return first - (index - start) if start <= index < start + removed else gone.place(index)
+
+    def into(index: int) -> int | None:
+        if index >= 0:
+            return back.place(index)
+        return at + first - index if 0 <= first - index < added else index
+
+    return (
+        Move(gone.sheet_id, gone.dimension, out, gone.splice),
+        Move(back.sheet_id, back.dimension, into, back.splice, brings_back=True),
+    )
 
 
 def reordered(sheet_id: int, order: Mapping[int, int], dimension: str = "ROWS") -> Move:
@@ -39,9 +63,9 @@ def carried(index: int, moves: Iterable[Move], sheet_id: int, dimension: str) ->
     for move in moves:
         if at is None:
             return None
-        if move.sheet_id == sheet_id and move.dimension == dimension:
+        if move.sheet_id == sheet_id and move.dimension == dimension and (at >= 0 or move.brings_back):
             at = move.place(at)
-    return at
+    return at if at is None or at >= 0 else None
 
 
 def carried_gap(index: int, moves: Iterable[Move], sheet_id: int, dimension: str) -> int:

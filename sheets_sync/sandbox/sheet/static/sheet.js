@@ -1,615 +1,742 @@
-// The local sheet's page: draws the rows the server gives, posts what the person does, and follows changes made elsewhere.
-"use strict";
+// The local sheet's page: wires the grid, the fetched rows and the edits together. See docs/local-sheet.md.
+
+import { ask as fetchJson, follow, pageId, root, send, tell } from "./wire.js";
+import { Rows, carry } from "./rows.js";
+import { ROW_HEIGHT, Table } from "./table.js";
+import { Edits } from "./edits.js";
+import { Editor } from "./editor.js";
+import { blocks, joined, parse } from "./clip.js";
+import { ask, closeMenu, listVersions, openFilter, openMenu } from "./panels.js";
 
 const $ = (id) => document.getElementById(id);
-const key = document.body.dataset.spreadsheet;
-const root = `/spreadsheets/${encodeURIComponent(key)}`;
-const grid = $("grid");
+const FRESH = 1600; // milliseconds for which a change made elsewhere is marked
+const FLASHES = 400; // changed cells that are marked; more than these is a sort, and all of it moved
+const EXCEL = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet";
 
-let view = null; // the last answer of /view
-let sheetId = Number.parseInt(location.hash.slice(5), 10); // #gid=0, as Google's addresses have it
-let first = 0;
-let cursor = { row: 0, col: 0 }; // sheet row index, position among the visible columns
-let anchor = { row: 0, col: 0 };
-let editor = null;
-let wanted = 0; // revision that we heard of
-let loading = false;
-let unsaved = 0;
-let lost = false; // the server could not be reached
+const fresh = new Map(); // "row:column" -> until when it is marked
+let mine = new Set(); // cells that this page wrote: nothing new to whoever typed them
+let copied = null; // whole rows on the clipboard: {text, sheetId, base, rows}
+let found = { text: "", cells: [], at: -1 };
 
-let warned = 0; // when a warning was shown; it stays a while
+const rows = new Rows({ sight: () => table.sight(), drawn, trouble });
+const edits = new Edits({ rows, ask: askProtected, changed: drawState, saved });
+const table = new Table($("grid"), rows, mark, {
+  cursor: showCursor, selection: showSelection, open: () => openEditor(), tick, menu: openContext, funnel: filterColumn, resized,
+});
+const editor = new Editor(table, {
+  done: (row, column, text) => write([[row, [[column, text]]]]),
+  typed: (text) => { if (document.activeElement !== $("formula")) $("formula").value = text ?? activeText(); },
+  left: (down, across) => { table.focus(); if (down || across) table.step(down, across); },
+});
 
-function say(text, kind) {
-  if (kind === "bad") warned = Date.now();
-  else if (Date.now() - warned < 5000 && kind !== "busy") return;
-  const state = $("state");
-  state.textContent = text;
-  state.className = kind || "";
+// --- drawing
+
+function mark(row, column) {
+  const place = `${row}:${column}`;
+  const unsaved = edits.mark(row, column);
+  const until = fresh.get(place);
+  if (until && until < Date.now()) fresh.delete(place);
+  return unsaved || (until > Date.now() ? { fresh: true } : null);
 }
 
-// --- reading
-
-async function load() {
-  if (loading) return;
-  loading = true;
-  try {
-    const query = new URLSearchParams({ first });
-    if (Number.isInteger(sheetId)) query.set("sheet", sheetId);
-    const answer = await fetch(`${root}/view?${query}`);
-    if (!answer.ok) throw new Error(answer.status === 404 ? "this spreadsheet was deleted" : `the server answered ${answer.status}`);
-    const next = await answer.json();
-    draw(next);
-    if (lost) warned = 0;
-    lost = false;
-    if (!unsaved) say("All changes saved");
-  } catch (problem) {
-    lost = true;
-    say(`Not connected: ${problem.message}`, "bad");
-  } finally {
-    loading = false;
+function drawn({ other, changed, moves, news, before, start, end }) {
+  $("title").textContent = rows.view.title;
+  document.title = `${rows.view.title} – local sheet`;
+  const now = rows.sheet;
+  const shape = (s) => JSON.stringify([s.id, s.columns, s.frozenRows, s.frozenColumns, s.merges, s.filter]);
+  const rebuilt = other || !table.grid || shape(before.sheet) !== shape(now);
+  const cursor = moves.length && table.active ? carriedCursor(before.sheet, moves) : null;
+  if (moves.length) edits.carry(moves);
+  remember(news, moves);
+  if (rebuilt) {
+    if (other) editor.end(true);
+    table.build(!other || before?.sheet.id === now.id);
+  } else {
+    if (before.sheet.shownRows !== now.shownRows) table.resized();
+    if (moves.length || before.sheet.shownRows !== now.shownRows || JSON.stringify(before.sheet.runs) !== JSON.stringify(now.runs)) table.redraw();
+    else table.redraw(start, end);
   }
-  if (view && wanted > view.revision) load();
+  if (cursor) placeCursor(cursor, before.sheet, moves);
+  if (changed) {
+    drawTabs();
+    if (!$("versions").hidden) showVersions();
+  }
+  const shown = now.shownRows === now.rowCount ? "" : `${now.shownRows.toLocaleString("en")} shown of `;
+  $("size").textContent = `${shown}${now.rowCount.toLocaleString("en")} rows`;
+  $("filter").setAttribute("aria-pressed", String(Boolean(now.filter)));
+  lost = "";
+  drawState();
+  showCursor();
 }
 
-function draw(next) {
-  const before = view;
-  view = next;
-  const sheet = next.sheet;
-  const same = before && before.sheet.id === sheet.id && before.sheet.first === sheet.first;
-  sheetId = sheet.id;
-  $("title").textContent = next.title;
-  document.title = `${next.title} – local sheet`;
-  drawTabs();
-  if (!same || !sameShape(before.sheet, sheet)) drawWhole();
-  else drawCells(before.sheet);
-  const shown = sheet.rows.length ? `rows ${sheet.rows[0].i + 1}–${sheet.rows.at(-1).i + 1} of ` : "";
-  $("size").textContent = `${shown}${sheet.rowCount.toLocaleString("en")}`;
-  drawPages();
-  mark();
+let lost = "";
+let again = null;
+
+function trouble(problem) {
+  lost = problem.status === 404 ? "this spreadsheet was deleted" : problem.message;
+  drawState();
+  clearTimeout(again);
+  if (problem.status !== 404) again = setTimeout(() => rows.check(), 2000);
 }
 
-function sameShape(a, b) {
-  return (
-    a.rows.length === b.rows.length && a.frozenRows === b.frozenRows && a.frozenColumns === b.frozenColumns &&
-    JSON.stringify(a.columns) === JSON.stringify(b.columns) && JSON.stringify(a.merges) === JSON.stringify(b.merges) &&
-    a.rows.every((row, i) => row.i === b.rows[i].i)
-  );
+// What others changed is marked for a moment, in the cells that were on the screen.
+function remember(news, moves) {
+  if (moves.length) fresh.clear();
+  const text = (cell) => (cell?.k === "check" ? String(cell.v) : cell?.t ?? "");
+  const changed = [];
+  for (const [old, row] of news) {
+    row.c.forEach((cell, c) => {
+      const place = `${row.i}:${rows.sheet.columns[c]?.i}`;
+      if ((old ? text(old.c[c]) !== text(cell) : moves.length && text(cell)) && !mine.has(place)) changed.push(place);
+    });
+  }
+  if (!changed.length || changed.length > FLASHES) return;
+  for (const place of changed) fresh.set(place, Date.now() + FRESH);
+  setTimeout(() => table.redraw(), FRESH + 50);
+}
+
+function carriedCursor(sheet, moves) {
+  const range = table.selection();
+  const { row, cell } = table.active;
+  return {
+    row: carry(rowAt(sheet, row), moves, "ROWS"), column: carry(sheet.columns[cell - 1]?.i ?? 0, moves, "COLUMNS"),
+    r0: range && carry(rowAt(sheet, range.r0), moves, "ROWS"), r1: range && carry(rowAt(sheet, range.r1), moves, "ROWS"),
+    c0: range?.c0, c1: range?.c1, top: rowAt(sheet, table.sight()[0] + sheet.frozenRows),
+  };
+}
+
+function rowAt(sheet, at) {
+  for (const [start, end] of sheet.runs) {
+    if (at < end - start) return start + at;
+    at -= end - start;
+  }
+  return sheet.rowCount + at;
+}
+
+function placeCursor(cursor, sheet, moves) {
+  if (cursor.row === null || cursor.column === null) {
+    if (editor.open) say("The row that you are typing in was deleted by someone else.");
+    return;
+  }
+  const cell = Math.max(1, table.cellOf(cursor.column));
+  const range = cursor.r0 !== null && cursor.r1 !== null && cursor.r0 !== undefined ? { r0: rows.placeOf(cursor.r0), r1: rows.placeOf(cursor.r1), c0: cursor.c0, c1: cursor.c1 } : null;
+  const pane = table.pane();
+  const top = carry(cursor.top, moves, "ROWS");
+  if (pane.scrollTop > 0 && top !== null) pane.scrollTop += (top - cursor.top) * ROW_HEIGHT;
+  table.select(rows.placeOf(cursor.row), cell, range, false);
+  editor.carry(cursor.row, cursor.column);
 }
 
 function drawTabs() {
-  const tabs = $("tabs");
-  const buttons = view.tabs.map((tab) => {
-    const button = document.createElement("button");
-    button.type = "button";
+  $("tabs").replaceChildren(...rows.view.tabs.map((tab) => {
+    const button = Object.assign(document.createElement("button"), { type: "button", textContent: tab.title });
     button.setAttribute("role", "tab");
-    button.setAttribute("aria-selected", String(tab.id === view.sheet.id));
-    button.textContent = tab.title;
+    button.setAttribute("aria-selected", String(tab.id === rows.sheet.id));
+    button.tabIndex = tab.id === rows.sheet.id ? 0 : -1;
     if (tab.colour) button.style.borderBottomColor = tab.colour;
-    button.onclick = () => show(tab.id, 0);
+    button.onclick = () => show(tab.id);
+    button.ondblclick = renameTab;
+    button.oncontextmenu = async (event) => {
+      event.preventDefault();
+      await show(tab.id);
+      openMenu(button, tabItems(), { x: event.clientX, y: event.clientY - 120 }, () => table.focus());
+    };
     return button;
-  });
-  tabs.replaceChildren(...buttons);
+  }));
 }
 
-function drawPages() {
-  const { sheet } = view;
-  const pages = $("pages");
-  pages.replaceChildren();
-  const page = (text, start) => {
-    const button = document.createElement("button");
-    button.type = "button";
-    button.textContent = text;
-    button.onclick = () => show(sheet.id, start);
-    pages.append(button);
-  };
-  if (sheet.first > 0) page("Earlier rows", Math.max(0, sheet.first - sheet.pageRows));
-  if (sheet.first + sheet.pageRows < Math.max(sheet.usedRows, 1)) page("Later rows", sheet.first + sheet.pageRows);
+function drawState() {
+  const state = $("state");
+  const n = edits.failed.length;
+  [state.textContent, state.className] = lost ? [`Not connected: ${lost}`, "bad"] : n ? [`${n === 1 ? "1 edit is" : `${n} edits are`} not saved`, "bad"]
+    : edits.busy ? ["Saving…", "busy"] : rows.version !== null ? ["An old version", "busy"] : ["All changes saved", ""];
+  $("undo").disabled = !edits.undoable || rows.version !== null;
+  $("redo").disabled = !edits.redoable || rows.version !== null;
+  $("unsaved").hidden = !n;
+  if (n) $("unsaved").firstElementChild.textContent = `Not saved: ${edits.failed.at(-1).problem} What you typed is kept here until you decide.`;
+  if (table.grid) table.redraw();
 }
 
-function show(id, start) {
-  close(true);
-  sheetId = id;
-  first = start;
-  cursor = anchor = { row: start, col: 0 };
-  history.replaceState(null, "", `#gid=${id}`);
-  $("scroll").scrollTo(0, 0);
-  load();
+function say(text) {
+  $("say").textContent = text;
+  $("say").classList.remove("hidden");
+  clearTimeout(say.timer);
+  say.timer = setTimeout(() => $("say").classList.add("hidden"), 6000);
 }
 
-function drawWhole() {
-  const { sheet } = view;
-  const colgroup = document.createElement("colgroup");
-  const head = document.createElement("tr");
-  const corner = document.createElement("th");
-  corner.className = "n";
-  head.append(corner);
-  const number = document.createElement("col");
-  number.style.width = "48px";
-  colgroup.append(number);
-  let total = 48;
-  for (const column of sheet.columns) {
-    const col = document.createElement("col");
-    col.style.width = `${column.width}px`;
-    total += column.width;
-    colgroup.append(col);
-    const th = document.createElement("th");
-    th.scope = "col";
-    th.textContent = column.name;
-    if (column.lock) {
-      const lock = document.createElement("span");
-      lock.className = "lock";
-      lock.setAttribute("aria-label", "protected");
-      th.title = column.lock;
-      th.append(lock);
-    }
-    head.append(th);
-  }
-  grid.style.width = `${total}px`;
-  const thead = document.createElement("thead");
-  thead.append(head);
-  const body = document.createElement("tbody");
-  for (const row of sheet.rows) body.append(drawRow(row));
-  grid.replaceChildren(colgroup, thead, body);
-  freeze(thead, body);
-}
+// --- cursor
 
-function drawRow(row) {
-  const { sheet } = view;
-  const tr = document.createElement("tr");
-  tr.dataset.row = row.i;
-  if (row.i < sheet.frozenRows) tr.className = row.i === sheet.frozenRows - 1 ? "frozen last" : "frozen";
-  const number = document.createElement("th");
-  number.className = "n";
-  number.scope = "row";
-  number.textContent = row.i + 1;
-  tr.append(number);
-  row.c.forEach((cell, col) => {
-    const td = document.createElement("td");
-    td.dataset.col = col;
-    const span = merged(row.i, sheet.columns[col].i);
-    if (span === null) td.hidden = true;
-    else if (span) [td.rowSpan, td.colSpan] = span;
-    fill(td, cell);
-    tr.append(td);
-  });
-  return tr;
-}
-
-function merged(row, column) {
-  const { sheet } = view;
-  for (const [r0, r1, c0, c1] of sheet.merges) {
-    if (row < r0 || row >= r1 || column < c0 || column >= c1) continue;
-    if (row !== r0 || column !== c0) return null;
-    return [r1 - r0, sheet.columns.filter((c) => c.i >= c0 && c.i < c1).length];
-  }
-  return undefined;
-}
-
-function freeze(thead, body) {
-  let top = thead.offsetHeight;
-  for (const tr of body.querySelectorAll("tr.frozen")) {
-    for (const cell of tr.children) cell.style.top = `${top}px`;
-    top += tr.offsetHeight;
-  }
-  const { sheet } = view;
-  let left = 48;
-  sheet.columns.forEach((column, col) => {
-    if (column.i >= sheet.frozenColumns) return;
-    for (const td of body.querySelectorAll(`td[data-col="${col}"]`)) {
-      td.style.position = "sticky";
-      td.style.left = `${left}px`;
-      td.style.zIndex = td.parentNode.classList.contains("frozen") ? 4 : 1;
-    }
-    left += column.width;
-  });
-}
-
-const text = (cell) => (cell && cell.t) || (cell && cell.k === "check" ? String(cell.v) : "");
-
-function drawCells(before) {
-  const rows = grid.tBodies[0].rows;
-  const changed = [];
-  view.sheet.rows.forEach((row, r) => {
-    row.c.forEach((cell, col) => {
-      const old = before.rows[r].c[col];
-      const look = (c, sheet) => (c ? JSON.stringify([c, sheet.styles[c.s]]) : "");
-      if (look(old, before) === look(cell, view.sheet)) return;
-      const td = rows[r].cells[col + 1];
-      if (editor && editor.td === td) {
-        editor.cell = cell;
-        return;
-      }
-      fill(td, cell);
-      if (text(old) !== text(cell)) changed.push(td);
-    });
-  });
-  if (changed.length <= FLASHES) changed.forEach(flash);
-}
-
-const FLASHES = 200; // changed cells that are marked; more than these is a sort or an insert, and all of it moved
-
-function flash(td) {
-  td.classList.remove("fresh");
-  void td.offsetWidth; // starts the animation anew
-  td.classList.add("fresh");
-}
-
-const LOOKS = ["backgroundColor", "color", "fontWeight", "fontStyle", "textDecoration", "textAlign", "whiteSpace"];
-
-function fill(td, cell) {
-  td.className = "";
-  td.removeAttribute("title");
-  const style = (cell && cell.s !== undefined && view.sheet.styles[cell.s]) || {};
-  for (const look of LOOKS) td.style[look] = style[look] || "";
-  if (!cell) {
-    td.textContent = "";
-    return;
-  }
-  if (cell.n) {
-    td.classList.add("note");
-    td.title = cell.n;
-  }
-  if (cell.r) td.classList.add("right");
-  if (cell.k === "check") {
-    td.classList.add("check");
-    const box = document.createElement("input");
-    box.type = "checkbox";
-    box.checked = cell.v;
-    box.tabIndex = -1;
-    td.replaceChildren(box);
-    return;
-  }
-  td.textContent = cell.t || "";
-  if (!cell.n && cell.t && cell.t.length > 12) td.title = cell.t;
-}
-
-// --- selection
-
-const rowAt = (row) => view.sheet.rows.findIndex((r) => r.i === row);
-const tdAt = (row, col) => {
-  const r = rowAt(row);
-  return r < 0 ? null : grid.tBodies[0].rows[r].cells[col + 1];
-};
-const cellAt = (row, col) => {
-  const r = rowAt(row);
-  return r < 0 ? null : view.sheet.rows[r].c[col];
-};
-
-function block() {
-  return {
-    r0: Math.min(cursor.row, anchor.row), r1: Math.max(cursor.row, anchor.row),
-    c0: Math.min(cursor.col, anchor.col), c1: Math.max(cursor.col, anchor.col),
-  };
-}
-
-function mark() {
-  for (const td of grid.querySelectorAll(".sel, .cur, .on")) td.classList.remove("sel", "cur", "on");
-  const { r0, r1, c0, c1 } = block();
-  const many = r0 !== r1 || c0 !== c1;
-  for (let r = Math.max(0, rowAt(r0)); r < view.sheet.rows.length && view.sheet.rows[r].i <= r1; r++) {
-    const tr = grid.tBodies[0].rows[r];
-    tr.cells[0].classList.add("on");
-    for (let c = c0; many && c <= c1; c++) tr.cells[c + 1].classList.add("sel");
-  }
-  for (let c = c0; c <= c1; c++) grid.tHead.rows[0].cells[c + 1]?.classList.add("on");
-  tdAt(cursor.row, cursor.col)?.classList.add("cur");
-  const column = view.sheet.columns[cursor.col];
-  $("where").value = column ? `${column.name}${cursor.row + 1}` : "";
-  if (document.activeElement !== $("formula")) $("formula").value = editText(cellAt(cursor.row, cursor.col));
-}
-
+const activeRow = () => table.active && rows.get(table.active.row);
+const activeCell = () => activeRow()?.c[table.active.cell - 1] ?? null;
 const editText = (cell) => (!cell ? "" : cell.k === "check" ? String(cell.v).toUpperCase() : cell.e ?? cell.t ?? "");
+const shownText = (cell) => (!cell ? "" : cell.k === "check" ? String(cell.v).toUpperCase() : cell.t ?? "");
 
-function go(row, col, extend) {
-  const rows = view.sheet.rows;
-  const at = Math.max(0, Math.min(rows.length - 1, row));
-  cursor = { row: rows[at].i, col: Math.max(0, Math.min(view.sheet.columns.length - 1, col)) };
-  if (!extend) anchor = cursor;
-  mark();
-  reveal(tdAt(cursor.row, cursor.col));
+function activeText() {
+  const at = activePlace();
+  return (at && edits.mark(at.row, at.column)?.text) ?? editText(activeCell());
 }
 
-function reveal(td) {
-  const pane = $("scroll");
-  const top = grid.tHead.offsetHeight + [...grid.querySelectorAll("tr.frozen")].reduce((sum, tr) => sum + tr.offsetHeight, 0);
-  const box = td.getBoundingClientRect();
-  const frame = pane.getBoundingClientRect();
-  if (!td.parentNode.classList.contains("frozen")) {
-    if (box.top < frame.top + top) pane.scrollTop -= frame.top + top - box.top;
-    else if (box.bottom > frame.top + pane.clientHeight) pane.scrollTop += box.bottom - frame.top - pane.clientHeight;
+function activePlace() {
+  const at = table.active;
+  return at && table.columnOf(at.cell) ? { row: rows.rowAt(at.row), column: table.columnOf(at.cell).i, name: `${table.columnOf(at.cell).name}${rows.rowAt(at.row) + 1}` } : null;
+}
+
+let spoken = "";
+
+function showCursor() {
+  const at = rows.view && activePlace();
+  if (!at) return;
+  $("where").value = at.name;
+  if (document.activeElement !== $("formula") && !editor.open) $("formula").value = activeText();
+  const heading = rows.sheet.frozenRows ? shownText(rows.get(rows.sheet.frozenRows - 1)?.c[table.active.cell - 1]) : "";
+  const column = table.columnOf(table.active.cell);
+  const words = `${at.name}${heading ? `, ${heading}` : ""}: ${shownText(activeCell()) || "empty"}${column.lock ? `. ${column.lock}` : ""}`;
+  if (words !== spoken) $("grid").setAttribute("aria-description", (spoken = words));
+  if (words !== $("where").title) $("where").title = words;
+  showSelection();
+}
+
+function showSelection() {
+  const block = table.selection();
+  if (!block || !rows.view) return;
+  for (const head of $("grid").querySelectorAll(".slick-header-column")) {
+    const c = table.grid.getColumns().findIndex((column) => head.id.endsWith(column.id));
+    head.classList.toggle("on", c >= block.c0 && c <= block.c1);
   }
-  if (box.left < frame.left + 48) pane.scrollLeft -= frame.left + 48 - box.left;
-  else if (box.right > frame.left + pane.clientWidth) pane.scrollLeft += box.right - frame.left - pane.clientWidth;
+  const size = (block.r1 - block.r0 + 1) * (block.c1 - block.c0 + 1);
+  $("sum").textContent = "";
+  if (size < 2 || size > 50000 || !rows.loaded(block.r0, block.r1)) return;
+  const numbers = [];
+  for (let r = block.r0; r <= block.r1; r++) for (let c = block.c0; c <= block.c1; c++) {
+    const cell = rows.get(r).c[c - 1];
+    if (cell?.r && cell.k !== "check" && cell.t && Number.isFinite(Number(cell.t.replaceAll(",", "")))) numbers.push(Number(cell.t.replaceAll(",", "")));
+  }
+  if (numbers.length > 1) $("sum").textContent = `Sum ${numbers.reduce((a, b) => a + b, 0).toLocaleString("en")} · ${numbers.length} numbers`;
+}
+
+function show(sheetId) {
+  editor.end(true);
+  closeMenu();
+  history.replaceState(null, "", `#gid=${sheetId}`);
+  found = { text: "", cells: [], at: -1 };
+  return rows.show(sheetId, rows.version).then(() => table.focus());
 }
 
 // --- editing
 
-function open(start) {
-  const td = tdAt(cursor.row, cursor.col);
-  const cell = cellAt(cursor.row, cursor.col);
-  if (!td || (cell && cell.k === "check")) return;
-  const list = cell && cell.k === "list" && start === undefined;
-  const input = document.createElement(list ? "select" : "input");
-  input.className = "editor";
-  input.setAttribute("aria-label", `Edit ${$("where").value}`);
-  if (list) {
-    const texts = ["", ...cell.o];
-    if (!texts.includes(cell.t || "")) texts.push(cell.t);
-    for (const choice of texts) input.add(new Option(choice, choice));
-    input.value = cell.t || "";
-    input.onchange = () => close(true);
-  } else {
-    input.spellcheck = false;
-    input.autocomplete = "off";
-    input.value = start ?? editText(cell);
-  }
-  editor = { td, input, cell, row: cursor.row, col: cursor.col, was: editText(cell) };
-  td.classList.add("editing");
-  td.append(input);
-  input.focus();
-  input.onblur = () => close(true);
+function past() {
+  if (rows.version === null) return false;
+  say("This is an old version. Restore it, or go back to today to edit.");
+  return true;
 }
 
-function close(save) {
-  if (!editor) return;
-  const { td, input, cell, row, col, was } = editor;
-  editor = null;
-  input.onblur = null;
-  const typed = input.value;
-  td.classList.remove("editing");
-  input.remove();
-  fill(td, cell);
-  mark();
-  if (save && typed !== was) enter(row, col, [[typed]]);
+function openEditor(start) {
+  const at = activePlace();
+  const cell = activeCell();
+  if (!at || past() || editor.open) return;
+  if (cell?.k === "check") return tick();
+  if (!activeRow()) return;
+  table.grid.scrollCellIntoView(table.active.row, table.active.cell, false);
+  editor.begin(cell, { ...at, text: activeText(), start });
 }
 
-function enter(row, col, rows) {
-  const { sheet } = view;
-  const start = sheet.columns[col].i;
-  return post([{ enterValues: { sheetId: sheet.id, rowIndex: row, columnIndex: start, rows } }]);
+// places: [[row, [[column, text]…]]…]
+function write(places, cells) {
+  if (past() || !places.length) return Promise.resolve(null);
+  cells ??= places.flatMap(([row, line]) => line.map(([column, text]) => [row, column, text]));
+  mine = new Set(cells.map(([row, column]) => `${row}:${column}`));
+  return edits.make(blocks(rows.sheet.id, places), cells);
 }
 
-async function post(requests) {
-  unsaved += 1;
-  say("Saving…", "busy");
-  try {
-    const answer = await fetch(`${root}/edits`, {
-      method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ requests }),
-    });
-    const body = await answer.json();
-    if (!answer.ok) throw new Error(body.error);
-    wanted = Math.max(wanted, body.revision);
-    unsaved -= 1;
-    await load();
-    return true;
-  } catch (problem) {
-    unsaved -= 1;
-    await load();
-    say(`Not saved: ${problem.message}`, "bad");
-    return false;
-  }
+const act = (...requests) => (past() ? Promise.resolve(null) : edits.make(requests));
+
+async function saved(answer) {
+  rows.hear(`${rows.view.epoch}:${answer.revision}`);
+  await rows.look();
+  mine = new Set();
 }
 
-function clearBlock() {
-  const { r0, r1, c0, c1 } = block();
-  const rows = view.sheet.rows.filter((r) => r.i >= r0 && r.i <= r1);
-  const requests = [];
-  for (const row of rows) {
-    for (let c = c0; c <= c1; c++) {
-      if (!row.c[c] || (!text(row.c[c]) && !row.c[c].e)) continue;
-      requests.push({ enterValues: { sheetId: view.sheet.id, rowIndex: row.i, columnIndex: view.sheet.columns[c].i, rows: [[row.c[c].k === "check" ? false : ""]] } });
+function tick() {
+  const cell = activeCell();
+  const at = activePlace();
+  if (cell?.k === "check") write([[at.row, [[at.column, cell.v ? "FALSE" : "TRUE"]]]]);
+}
+
+// The selection's cells by the sheet's own numbers, as runs of rows and of columns that are side by side: what is hidden
+// between them is not touched.
+function chosen() {
+  const block = table.selection();
+  if (!block) return null;
+  const lanes = (from, to, number) => {
+    const runs = [];
+    for (let at = from; at <= to; at++) {
+      const n = number(at);
+      if (runs.length && runs.at(-1)[1] === n) runs.at(-1)[1] = n + 1;
+      else runs.push([n, n + 1]);
     }
-  }
-  if (requests.length) post(requests);
+    return runs;
+  };
+  const down = rows.sheet.runs.length === 1 ? [[rows.rowAt(block.r0), rows.rowAt(block.r1) + 1]] : lanes(block.r0, block.r1, (at) => rows.rowAt(at));
+  return { block, down, across: lanes(block.c0, block.c1, (at) => table.columnOf(at).i) };
 }
 
-function tick(row, col) {
-  const cell = cellAt(row, col);
-  if (cell && cell.k === "check") enter(row, col, [[!cell.v]]);
+const range = ([r0, r1], [c0, c1]) => ({ sheetId: rows.sheet.id, startRowIndex: r0, endRowIndex: r1, startColumnIndex: c0, endColumnIndex: c1 });
+
+function clear() {
+  const area = chosen();
+  if (area) act(...area.down.flatMap((down) => area.across.map((across) => ({ clearCells: { range: range(down, across) } }))));
 }
 
-// Hidden columns lie between visible ones: a pasted block goes to visible cells only, so nobody overwrites what they do not see.
-function paste(clip) {
-  const rows = parse(clip);
-  if (!rows.length) return;
-  const { sheet } = view;
-  const at = rowAt(Math.min(cursor.row, anchor.row));
-  const col = Math.min(cursor.col, anchor.col);
-  const requests = [];
-  rows.forEach((cells, r) => {
-    const row = sheet.rows[at + r] ? sheet.rows[at + r].i : sheet.rows.at(-1).i + 1 + at + r - sheet.rows.length;
-    let run = null;
-    cells.forEach((value, c) => {
-      const column = sheet.columns[col + c];
-      if (!column) return;
-      if (run && run.columnIndex + run.rows[0].length === column.i) run.rows[0].push(value);
-      else requests.push({ enterValues: (run = { sheetId: sheet.id, rowIndex: row, columnIndex: column.i, rows: [[value]] }) });
-    });
-  });
-  if (post(joined(requests))) {
-    anchor = { row: sheet.rows[at].i, col };
-    cursor = { row: Math.min(anchor.row + rows.length - 1, sheet.rows.at(-1).i), col: Math.min(col + Math.max(...rows.map((r) => r.length)) - 1, sheet.columns.length - 1) };
-    mark();
-  }
+function fillDown() {
+  const area = chosen();
+  if (!area) return;
+  const first = area.down[0][0];
+  const single = area.block.r0 === area.block.r1;
+  if (single && first === 0) return;
+  const source = single ? first - 1 : first;
+  const targets = single ? area.down : [[first + 1, area.down[0][1]], ...area.down.slice(1)].filter(([a, b]) => b > a);
+  act(...targets.flatMap((down) => area.across.map((across) => ({ copyPaste: { source: range([source, source + 1], across), destination: range(down, across) } }))));
 }
 
-function joined(requests) {
-  const made = [];
-  for (const item of requests) {
-    const run = item.enterValues;
-    const last = made.find((m) => m.columnIndex === run.columnIndex && m.rowIndex + m.rows.length === run.rowIndex && m.rows[0].length === run.rows[0].length);
-    if (last) last.rows.push(run.rows[0]);
-    else made.push(run);
-  }
-  return made.map((enterValues) => ({ enterValues }));
-}
+// --- clipboard
 
-// Tab-separated text as spreadsheets put it on the clipboard: a cell with a tab, a line break or a quote is quoted.
-function parse(clip) {
-  const rows = [[]];
-  const pattern = /(?:"((?:[^"]|"")*)"|([^\t\r\n]*))(\t|\r\n|\n|\r|$)/y;
-  const source = clip.replace(/(\r\n|\n|\r)$/, "");
-  while (pattern.lastIndex <= source.length) {
-    const match = pattern.exec(source);
-    if (!match) return source.split(/\r\n|\n|\r/).map((line) => line.split("\t"));
-    rows.at(-1).push(match[1] !== undefined ? match[1].replaceAll('""', '"') : match[2]);
-    if (match[3] === "") break;
-    if (match[3] !== "\t") rows.push([]);
-  }
-  return rows;
-}
-
-function copied() {
-  const { r0, r1, c0, c1 } = block();
-  const quoted = (value) => (/[\t\n\r"]/.test(value) ? `"${value.replaceAll('"', '""')}"` : value);
-  return view.sheet.rows
-    .filter((r) => r.i >= r0 && r.i <= r1)
-    .map((r) => r.c.slice(c0, c1 + 1).map((cell) => quoted(text(cell))).join("\t"))
-    .join("\n");
-}
-
-function rowsAction(kind) {
-  const { r0, r1 } = block();
-  const range = { sheetId: view.sheet.id, dimension: "ROWS", startIndex: r0, endIndex: r1 + 1 };
-  const body = kind === "insertDimension" ? { range, inheritFromBefore: r0 > view.sheet.frozenRows } : { range };
-  post([{ [kind]: body }]);
-}
-
-function sort(sortOrder) {
-  const { sheet } = view;
-  const range = { sheetId: sheet.id, startRowIndex: sheet.frozenRows, endRowIndex: Math.max(sheet.usedRows, sheet.frozenRows) };
-  post([{ sortRange: { range, sortSpecs: [{ dimensionIndex: sheet.columns[cursor.col].i, sortOrder }] } }]);
-}
-
-// --- keys and mouse
-
-const MOVES = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1], PageUp: [-20, 0], PageDown: [20, 0] };
-
-function step(dr, dc, extend) {
-  go(rowAt(cursor.row) + dr, cursor.col + dc, extend);
-}
-
-function inEditor(event) {
-  if (event.isComposing) return;
-  if (event.key === "Enter") {
-    close(true);
-    step(event.shiftKey ? -1 : 1, 0);
-  } else if (event.key === "Tab") {
-    close(true);
-    step(0, event.shiftKey ? -1 : 1);
-  } else if (event.key === "Escape") close(false);
-  else return;
-  event.preventDefault();
-  $("scroll").focus({ preventScroll: true });
-}
-
-document.addEventListener("keydown", (event) => {
-  if (!view) return;
-  if (editor) return inEditor(event);
-  if (event.target === $("formula")) return;
-  if (event.target.closest("button, a") && [" ", "Enter", "Tab"].includes(event.key)) return;
-  const { key: pressed, ctrlKey, metaKey, altKey, shiftKey } = event;
-  if (MOVES[pressed]) {
-    const far = ctrlKey || metaKey ? 1e6 : 1;
-    step(MOVES[pressed][0] * far, MOVES[pressed][1] * far, shiftKey);
-  } else if (pressed === "Enter" || pressed === "F2") {
-    const cell = cellAt(cursor.row, cursor.col);
-    if (cell && cell.k === "check") tick(cursor.row, cursor.col);
-    else open();
-  } else if (pressed === "Tab") step(0, shiftKey ? -1 : 1);
-  else if (pressed === "Home") go(ctrlKey ? 0 : rowAt(cursor.row), 0, shiftKey);
-  else if (pressed === "End") go(ctrlKey ? rowAt(view.sheet.usedRows - 1) : rowAt(cursor.row), 1e6, shiftKey);
-  else if (pressed === "Delete" || pressed === "Backspace") clearBlock();
-  else if (pressed === " " && cellAt(cursor.row, cursor.col)?.k === "check") tick(cursor.row, cursor.col);
-  else if (pressed.length === 1 && !ctrlKey && !metaKey && !altKey) open(pressed);
-  else return;
-  event.preventDefault();
-});
-
-grid.addEventListener("mousedown", (event) => {
-  const td = event.target.closest("td");
-  if (!td || event.target.classList.contains("editor")) return;
-  close(true);
-  go(rowAt(Number(td.parentNode.dataset.row)), Number(td.dataset.col), event.shiftKey);
-  if (event.target.type !== "checkbox") {
-    event.preventDefault();
-    $("scroll").focus({ preventScroll: true });
-  }
-});
-grid.addEventListener("mouseover", (event) => {
-  const td = event.buttons === 1 && !editor && event.target.closest("td");
-  if (td) {
-    cursor = { row: Number(td.parentNode.dataset.row), col: Number(td.dataset.col) };
-    mark();
-  }
-});
-grid.addEventListener("click", (event) => {
-  const td = event.target.closest("td");
-  if (td && event.target.type === "checkbox") {
-    event.preventDefault(); // the server's answer ticks it: what could not be saved is never shown as saved
-    tick(Number(td.parentNode.dataset.row), Number(td.dataset.col));
-  }
-});
-grid.addEventListener("dblclick", (event) => {
-  if (event.target.closest("td") && !editor) open();
-});
-
+document.addEventListener("copy", (event) => copy(event, false));
+document.addEventListener("cut", (event) => copy(event, true));
 document.addEventListener("paste", (event) => {
-  if (editor || event.target === $("formula")) return;
+  if (elsewhere(event.target)) return;
   event.preventDefault();
   paste(event.clipboardData.getData("text/plain"));
 });
-document.addEventListener("copy", (event) => {
-  if (editor || event.target === $("formula") || !view) return;
+
+const elsewhere = (target) => editor.open || !rows.view || target.closest?.("input, textarea, select, dialog, #menu");
+
+function copy(event, cut) {
+  const area = !elsewhere(event.target) && chosen();
+  if (!area) return;
   event.preventDefault();
-  event.clipboardData.setData("text/plain", copied());
+  const { block } = area;
+  const text = (lines) => joined(lines.map((row) => Array.from({ length: block.c1 - block.c0 + 1 }, (_, i) => shownText(row.c[block.c0 - 1 + i]))));
+  const kept = (words) => {
+    copied = table.whole === "rows" ? { text: words, sheetId: rows.sheet.id, base: rows.base, rows: area.down } : null;
+    if (cut) clear();
+  };
+  if (rows.loaded(block.r0, block.r1)) {
+    const words = text(Array.from({ length: block.r1 - block.r0 + 1 }, (_, i) => rows.get(block.r0 + i)));
+    event.clipboardData.setData("text/plain", words);
+    kept(words);
+  } else {
+    say("Copying…");
+    rows.all(block.r0, block.r1).then(async (lines) => {
+      const words = text(lines);
+      await navigator.clipboard.writeText(words);
+      say(`${lines.length.toLocaleString("en")} rows copied.`);
+      kept(words);
+    }).catch((problem) => say(`Not copied: ${problem.message}`));
+  }
+}
+
+function paste(clip) {
+  const area = chosen();
+  if (!area || !clip || past()) return;
+  if (copied && copied.text === clip && copied.sheetId === rows.sheet.id && copied.base === rows.base && copied.rows.length === 1 && table.whole === "rows") return pasteRows(area);
+  const lines = parse(clip);
+  const { block } = area;
+  const [height, width] = [lines.length, Math.max(...lines.map((line) => line.length))];
+  const times = (chosen, given) => (chosen > given && chosen % given === 0 ? chosen : given);
+  const [down, across] = [times(block.r1 - block.r0 + 1, height), times(block.c1 - block.c0 + 1, width)];
+  const places = [];
+  for (let r = 0; r < down; r++) {
+    const line = lines[r % height];
+    const cells = [];
+    for (let c = 0; c < across; c++) {
+      const column = rows.sheet.columns[block.c0 - 1 + c];
+      if (column && line[c % width] !== undefined) cells.push([column.i, line[c % width]]);
+    }
+    if (cells.length) places.push([rows.rowAt(block.r0 + r), cells]);
+  }
+  if (width + block.c0 - 1 > rows.sheet.columns.length) say("What is wider than the sheet was left out.");
+  write(places);
+  const last = { r0: block.r0, r1: Math.min(block.r0 + down, Math.max(rows.length, 1)) - 1, c0: block.c0, c1: Math.min(block.c0 + across - 1, rows.sheet.columns.length) };
+  table.select(block.r0, block.c0, last, false);
+}
+
+// Whole rows are copied as such, with what is hidden in them, formulas and looks.
+function pasteRows({ down }) {
+  const [r0, r1] = copied.rows[0];
+  const to = down[0][0];
+  const all = [0, Math.max(...rows.sheet.columns.map((c) => c.i)) + 1];
+  act({ copyPaste: { source: range([r0, r1], all), destination: range([to, to + r1 - r0], all) } });
+}
+
+// --- rows, columns, order
+
+const span = (dimension, start, end) => ({ sheetId: rows.sheet.id, dimension, startIndex: start, endIndex: end });
+
+function insertRows(below) {
+  const area = chosen();
+  if (!area) return;
+  const [first, last] = [area.down[0][0], area.down.at(-1)[1]];
+  const [at, count] = [below ? last : first, Math.min(last - first, 1000)];
+  act({ insertDimension: { range: span("ROWS", at, at + count), inheritFromBefore: at > rows.sheet.frozenRows && at > 0 && (below || at >= rows.sheet.rowCount) } });
+}
+
+function deleteRows() {
+  const area = chosen();
+  if (!area) return;
+  if (area.down.length > 1) return say("Between these rows others are hidden. Clear the filter first.");
+  act({ deleteDimension: { range: span("ROWS", ...area.down[0]) } });
+}
+
+function insertColumn(right) {
+  const column = table.columnOf(table.active.cell);
+  const at = column.i + (right ? 1 : 0);
+  act({ insertDimension: { range: span("COLUMNS", at, at + 1), inheritFromBefore: false } });
+}
+
+function deleteColumns() {
+  const area = chosen();
+  if (area.across.length > 1) return say("Between these columns others are hidden; they would go as well.");
+  act({ deleteDimension: { range: span("COLUMNS", ...area.across[0]) } });
+}
+
+function moveColumn(by) {
+  const { cell } = table.active;
+  const [column, other] = [table.columnOf(cell), table.columnOf(cell + by)];
+  if (!other) return;
+  act({ moveDimension: { source: span("COLUMNS", column.i, column.i + 1), destinationIndex: by > 0 ? other.i + 1 : other.i } })
+    .then((done) => done && table.select(table.active.row, cell + by));
+}
+
+function resized(column) {
+  if (column?.column) act({ updateDimensionProperties: { range: span("COLUMNS", column.column.i, column.column.i + 1), properties: { pixelSize: Math.round(column.width) }, fields: "pixelSize" } });
+}
+
+function sort(sortOrder) {
+  const { sheet } = rows;
+  const column = table.columnOf(table.active.cell);
+  const end = Math.max(sheet.usedRows, sheet.frozenRows);
+  if (end <= sheet.frozenRows + 1) return say("There is nothing to sort.");
+  act({ sortRange: { range: { sheetId: sheet.id, startRowIndex: sheet.frozenRows, endRowIndex: end }, sortSpecs: [{ dimensionIndex: column.i, sortOrder }] } });
+}
+
+// --- filter
+
+function toggleFilter() {
+  const { sheet } = rows;
+  if (sheet.filter) return act({ clearBasicFilter: { sheetId: sheet.id } });
+  const row = Math.max(0, sheet.frozenRows - 1);
+  const width = Math.max(...sheet.columns.map((c) => c.i)) + 1;
+  return act({ setBasicFilter: { filter: { range: { sheetId: sheet.id, startRowIndex: row, startColumnIndex: 0, endColumnIndex: width } } } });
+}
+
+async function filterColumn(column, from) {
+  if (past()) return;
+  if (!rows.sheet.filter && !(await toggleFilter())) return;
+  const offered = await fetchJson("choices", { sheet: rows.sheet.id, column: column.i });
+  const box = (from?.isConnected ? from : table.grid.getActiveCellNode() ?? $("filter")).getBoundingClientRect();
+  const set = (hiddenValues) => {
+    const { range: place, specs } = rows.sheet.filter;
+    const others = specs.filter((spec) => (spec.columnIndex ?? 0) !== column.i);
+    const filterSpecs = hiddenValues.length ? [...others, { columnIndex: column.i, filterCriteria: { hiddenValues } }] : others;
+    act({ setBasicFilter: { filter: { range: place, filterSpecs } } });
+    table.focus();
+  };
+  openFilter({ at: { x: box.left, y: box.bottom + 4 }, column: column.name, choices: offered, apply: set, clear: () => set([]) });
+}
+
+// --- find
+
+async function find(by) {
+  const text = $("find").value;
+  if (!text) return ($("found").value = "");
+  if (text !== found.text || found.base !== rows.base) {
+    const query = { sheet: rows.sheet.id, text };
+    if (rows.version !== null) query.version = rows.version;
+    const { found: cells } = await fetchJson("find", query);
+    found = { text, cells, at: -1, base: rows.base };
+    by = 1;
+  }
+  if (!found.cells.length) return ($("found").value = "none");
+  found.at = (found.at + by + found.cells.length) % found.cells.length;
+  $("found").value = `${found.at + 1} of ${found.cells.length >= 2000 ? "2,000+" : found.cells.length}`;
+  const [row, place] = found.cells[found.at];
+  table.select(row, place + 1);
+}
+
+// --- undo
+
+async function step(which) {
+  if (past()) return;
+  try {
+    const answer = await edits.step(which);
+    if (answer.nothing) say(which === "undo" ? "There is nothing to undo." : "There is nothing to redo.");
+    else if (answer.left) say(`${answer.left === 1 ? "1 cell was" : `${answer.left} cells were`} changed by someone else since, and left alone.`);
+  } catch (problem) {
+    say(`Not ${which === "undo" ? "undone" : "done again"}: ${problem.message}`);
+    edits.count(await fetchJson("depth", { page: pageId }).catch(() => ({})));
+    drawState();
+  }
+}
+
+// --- versions
+
+async function showVersions() {
+  const { versions } = await fetchJson("versions", {});
+  listVersions(versions, rows.version, lookAt);
+}
+
+async function lookAt(version) {
+  editor.end(true);
+  await rows.show(rows.sheetId, version ? version.number : null);
+  $("past").hidden = !version;
+  document.body.classList.toggle("old", Boolean(version));
+  if (version) $("past").firstElementChild.textContent = `You are looking at ${new Date(version.at).toLocaleString()}. Nothing can be typed here.`;
+  drawState();
+  showVersions();
+}
+
+async function restore() {
+  const number = rows.version;
+  const word = await ask({ title: "Restore this version?", text: "The whole workbook becomes what it was then. Today's version stays in the history.", buttons: [["Restore", "yes"], ["Cancel", ""]] });
+  if (word !== "yes") return;
+  edits.count(await tell("restore", { version: number }));
+  await lookAt(null);
+}
+
+function toggleVersions() {
+  const panel = $("versions");
+  panel.hidden = !panel.hidden;
+  $("history").setAttribute("aria-pressed", String(!panel.hidden));
+  if (panel.hidden) {
+    if (rows.version !== null) lookAt(null);
+    $("history").focus();
+  } else showVersions().then(() => panel.querySelector("li button")?.focus());
+}
+
+// --- tabs and files
+
+const tabItems = () => [
+  ["Rename…", renameTab],
+  ["Duplicate", () => act({ duplicateSheet: { sourceSheetId: rows.sheet.id } })],
+  ["Delete…", deleteTab, { off: rows.view.tabs.length < 2 }],
+];
+
+async function renameTab() {
+  if (past()) return;
+  const title = await ask({ title: "Rename the tab", field: rows.sheet.title, buttons: [["Rename", "yes"], ["Cancel", ""]] });
+  if (title && title !== rows.sheet.title) act({ updateSheetProperties: { properties: { sheetId: rows.sheet.id, title }, fields: "title" } });
+}
+
+async function deleteTab() {
+  if (past()) return;
+  const word = await ask({ title: `Delete ${rows.sheet.title}?`, text: "The version history keeps it.", buttons: [["Delete", "yes"], ["Cancel", ""]] });
+  if (word === "yes") act({ deleteSheet: { sheetId: rows.sheet.id } });
+}
+
+async function addTab() {
+  const done = await act({ addSheet: { properties: {} } });
+  const made = done?.replies?.[0]?.addSheet?.properties;
+  if (made) show(made.sheetId ?? 0);
+}
+
+function pick(accept, take) {
+  const field = $("pick");
+  Object.assign(field, { accept, value: "" });
+  field.onchange = async () => {
+    const [file] = field.files;
+    if (!file) return;
+    try {
+      await take(file, file.name.replace(/\.[^.]+$/, ""));
+    } catch (problem) {
+      say(`Not imported: ${problem.message}`);
+    }
+  };
+  field.click();
+}
+
+const fileItems = () => [
+  ["Download this tab as CSV", () => { location.href = `${root}/tabs/${rows.sheet.id}.csv`; }],
+  ["Download the workbook as Excel", () => { location.href = `${root}/workbook.xlsx`; }],
+  null,
+  ["Import a CSV as a new tab…", () => pick(".csv,.tsv,.txt,text/csv", async (file, title) => {
+    const done = await send(`${root}/tabs?${new URLSearchParams({ title })}`, "text/csv", file);
+    await show(done.replies[0].addSheet.properties.sheetId);
+  }), { off: rows.version !== null }],
+  ["Open an Excel file as a new workbook…", () => pick(".xlsx", async (file, title) => {
+    const { spreadsheetId } = await send(`/spreadsheets?${new URLSearchParams({ title })}`, EXCEL, file);
+    location.href = `/spreadsheets/${spreadsheetId}`;
+  })],
+];
+
+const laneItems = () => [
+  ["Insert row above", () => insertRows(false)],
+  ["Insert row below", () => insertRows(true)],
+  ["Delete rows", deleteRows],
+  null,
+  ["Insert column left", () => insertColumn(false)],
+  ["Insert column right", () => insertColumn(true)],
+  ["Move column left", () => moveColumn(-1), { off: table.active.cell < 2 }],
+  ["Move column right", () => moveColumn(1), { off: table.active.cell >= rows.sheet.columns.length }],
+  ["Delete columns", deleteColumns],
+  null,
+  ["Fill down", fillDown, { key: "Ctrl+D" }],
+  ["Filter this column…", () => filterColumn(table.columnOf(table.active.cell)), { key: "Alt+↓" }],
+];
+
+function openContext(event) {
+  openMenu($("grid"), [["Edit", () => openEditor(), { key: "Enter" }], ["Clear", clear, { key: "Del" }], null, ...laneItems(), null,
+    ["Sort A → Z", () => sort("ASCENDING")], ["Sort Z → A", () => sort("DESCENDING")]], { x: event.clientX, y: event.clientY }, () => table.focus());
+}
+
+function askProtected(why) {
+  return ask({
+    title: "Someone else writes here", text: `${why.replace(/^sheets-sync: /, "")}. What you type may be overwritten at any time, and is not taken as your edit.`,
+    buttons: [["Cancel", ""], ["Write anyway", "once"], ["Don't ask for 5 minutes", "always"]],
+  });
+}
+
+const KEYS = [["Arrows, Tab, Home, End", "move"], ["Ctrl+Arrow, Ctrl+Home, Ctrl+End", "to the edge"], ["Shift+Arrows, Ctrl+A", "select"], ["Enter, F2, or just type", "edit"], ["Alt+Enter", "new line in a cell"],
+  ["Space", "tick a box"], ["Delete", "clear"], ["Ctrl+C, Ctrl+X, Ctrl+V", "copy, cut, paste"], ["Ctrl+D", "fill down"], ["Ctrl+Z, Ctrl+Y", "undo, redo"], ["Ctrl+F", "find; Enter and Shift+Enter for the next one"],
+  ["Alt+↓", "filter this column"], ["Shift+F10", "menu of the cell"], ["Ctrl+Shift+PageUp, PageDown", "other tab"], ["F6", "grid, tools, tabs"], ["Ctrl+/", "these keys"]];
+
+function help() {
+  const list = document.createElement("dl");
+  for (const [keys, what] of KEYS) list.append(Object.assign(document.createElement("dt"), { textContent: keys }), Object.assign(document.createElement("dd"), { textContent: what }));
+  ask({ title: "Keys", body: list, buttons: [["Close", ""]] }).then(() => table.focus());
+}
+
+// --- keys
+
+const KEY = {
+  Enter: () => openEditor(), F2: () => openEditor(), Delete: clear, Backspace: clear,
+  Tab: (event) => table.step(0, event.shiftKey ? -1 : 1),
+  Home: (event) => table.select(event.ctrlKey ? Math.min(rows.sheet.frozenRows, rows.length - 1) : table.active.row, 1),
+  End: (event) => table.select(event.ctrlKey ? rows.placeOf(Math.max(0, rows.sheet.usedRows - 1)) : table.active.row, rows.sheet.columns.length),
+  ContextMenu: () => {},
+};
+const WITH_CTRL = { z: (event) => step(event.shiftKey ? "redo" : "undo"), y: () => step("redo"), d: fillDown, a: () => table.all() };
+
+$("grid").addEventListener("keydown", (event) => {
+  if (editor.open || !rows.view || !table.active || event.isComposing) return;
+  const { key: pressed, shiftKey, altKey } = event;
+  const ctrl = event.ctrlKey || event.metaKey;
+  if (ctrl && !altKey && WITH_CTRL[pressed.toLowerCase()]) WITH_CTRL[pressed.toLowerCase()](event);
+  else if (ctrl && !shiftKey && pressed.startsWith("Arrow")) table.edge(pressed);
+  else if (altKey && pressed === "ArrowDown") filterColumn(table.columnOf(table.active.cell));
+  else if (shiftKey && pressed === "F10") {
+    const box = table.grid.getActiveCellNode().getBoundingClientRect();
+    openContext({ clientX: box.left + 20, clientY: box.bottom });
+  } else if (shiftKey && (pressed === "Home" || pressed === "End")) return;
+  else if (KEY[pressed] && !altKey) KEY[pressed](event);
+  else if (pressed === " " && !ctrl && activeCell()?.k === "check") tick();
+  else if (pressed.length === 1 && !ctrl && !altKey) openEditor(pressed);
+  else return;
+  event.preventDefault();
+  event.stopImmediatePropagation();
+}, true);
+
+document.addEventListener("keydown", (event) => {
+  const ctrl = event.ctrlKey || event.metaKey;
+  if (!rows.view || $("ask").open) return;
+  if (ctrl && event.key.toLowerCase() === "f") {
+    $("find").focus();
+    $("find").select();
+  } else if (ctrl && event.key === "/") help();
+  else if (ctrl && event.shiftKey && (event.key === "PageUp" || event.key === "PageDown")) {
+    const { tabs } = rows.view;
+    const at = tabs.findIndex((tab) => tab.id === rows.sheet.id) + (event.key === "PageUp" ? -1 : 1);
+    if (tabs[at]) show(tabs[at].id);
+  } else if (event.key === "F6") nextRegion(event.shiftKey ? -1 : 1);
+  else return;
+  event.preventDefault();
+  event.stopPropagation();
+}, true);
+
+function nextRegion(by) {
+  const regions = [$("grid"), document.querySelector(".tools"), $("formula").parentNode, ...($("versions").hidden ? [] : [$("versions")]), document.querySelector("footer")];
+  const at = regions.findIndex((region) => region.contains(document.activeElement));
+  const next = regions[(at + by + regions.length) % regions.length];
+  if (next === $("grid")) table.focus();
+  else (next.querySelector("[aria-selected=true]") || next.querySelector("button:enabled, input")).focus();
+}
+
+$("tabs").addEventListener("keydown", (event) => {
+  const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+  if (!by) return;
+  const all = [...$("tabs").children];
+  const next = all[all.indexOf(document.activeElement) + by];
+  if (next) {
+    next.tabIndex = 0;
+    next.focus();
+  }
+  event.preventDefault();
 });
 
 $("formula").addEventListener("keydown", (event) => {
-  if (event.key === "Enter") {
-    const typed = $("formula").value;
-    const { row, col } = cursor;
-    $("scroll").focus({ preventScroll: true });
-    if (typed !== editText(cellAt(row, col))) enter(row, col, [[typed]]);
-    step(1, 0);
-  } else if (event.key === "Escape") {
-    $("scroll").focus({ preventScroll: true });
-    mark();
-  } else return;
+  if (event.isComposing || !["Enter", "Escape", "Tab"].includes(event.key)) return;
+  const typed = $("formula").value;
+  const at = activePlace();
+  const was = activeText();
+  table.focus();
+  if (event.key !== "Escape" && typed !== was) write([[at.row, [[at.column, typed]]]]);
+  else $("formula").value = was;
+  if (event.key === "Enter") table.step(1, 0);
+  event.preventDefault();
+});
+$("formula").addEventListener("blur", () => {
+  if (rows.view) $("formula").value = activeText();
+});
+
+$("find").addEventListener("input", () => {
+  clearTimeout(find.timer);
+  find.timer = setTimeout(() => find(1), 150);
+});
+$("find").addEventListener("keydown", (event) => {
+  if (event.key === "Enter") find(event.shiftKey ? -1 : 1);
+  else if (event.key === "Escape") table.focus();
+  else return;
   event.preventDefault();
 });
 
-$("insert").onclick = () => rowsAction("insertDimension");
-$("delete").onclick = () => rowsAction("deleteDimension");
-$("ascending").onclick = () => sort("ASCENDING");
-$("descending").onclick = () => sort("DESCENDING");
+const back = (work) => () => {
+  editor.end(true);
+  work();
+  table.focus();
+};
+$("undo").onclick = back(() => step("undo"));
+$("redo").onclick = back(() => step("redo"));
+$("insert").onclick = back(() => insertRows(false));
+$("delete").onclick = back(deleteRows);
+$("ascending").onclick = back(() => sort("ASCENDING"));
+$("descending").onclick = back(() => sort("DESCENDING"));
+$("filter").onclick = back(toggleFilter);
+$("history").onclick = toggleVersions;
+$("help").onclick = help;
+$("addtab").onclick = addTab;
+$("lanes").onclick = () => openMenu($("lanes"), laneItems(), null, () => table.focus());
+$("file").onclick = () => openMenu($("file"), fileItems(), null, () => table.focus());
+$("unsaved").onclick = (event) => {
+  const word = event.target.dataset.act;
+  if (word === "retry") edits.retry();
+  else if (word === "copy") navigator.clipboard.writeText(edits.text()).then(() => say("Copied."));
+  else if (word === "discard") edits.discard();
+  if (word) table.focus();
+};
+$("past").onclick = (event) => {
+  if (event.target.dataset.act === "restore") restore();
+  else if (event.target.dataset.act === "back") lookAt(null);
+};
+$("versions").querySelector("[data-act=close]").onclick = toggleVersions;
+$("versions").addEventListener("keydown", (event) => {
+  if (event.key === "Escape") toggleVersions();
+});
 window.addEventListener("beforeunload", (event) => {
-  if (unsaved || editor) event.preventDefault();
+  if (edits.busy || edits.failed.length || editor.open) event.preventDefault();
 });
 
-// --- following
-
-// A browser opens six connections to a host; so that the seventh page does not hang, one page follows and tells the others.
-const others = new BroadcastChannel(`local-sheet:${key}`);
-others.onmessage = (event) => heard(event.data);
-
-function heard(revision) {
-  wanted = revision > (view ? view.revision : -1) ? Math.max(wanted, revision) : revision;
-  if (!view || revision !== view.revision) load();
-}
-
-function follow() {
-  const stream = new EventSource(`${root}/changes`);
-  stream.onmessage = (event) => {
-    const revision = Number(event.data);
-    others.postMessage(revision);
-    heard(revision);
-  };
-  stream.onerror = () => {
-    load(); // tells whether the server is gone; where it is only full, this page looks now and then
-    if (stream.readyState === EventSource.CLOSED) setTimeout(follow, 3000);
-  };
-}
-
-load();
-navigator.locks.request(`local-sheet:${key}`, () => new Promise(follow)); // never ends: held while the page is open
+const asked = Number.parseInt(location.hash.slice(5), 10); // #gid=0, as Google's addresses have it
+rows.show(Number.isInteger(asked) ? asked : null).then(() => {
+  table.focus();
+  document.body.dataset.ready = "yes";
+});
+follow((markOf) => rows.hear(markOf), () => rows.check());
