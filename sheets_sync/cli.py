@@ -47,6 +47,7 @@ from sheets_sync import (
     demo,
     logs,
     onboarding,
+    recovery,
     review,
     sync,
     views,
@@ -614,6 +615,34 @@ def undo(
     """Strike an event, or a whole batch; what happened since stays."""
     with _at_desk(ctx) as desk:
         _say_recorded(answering.undo(desk, what, note=note, actor=_actor()))
+
+
+@app.command()
+def adopt(
+    ctx: typer.Context,
+    stands: Annotated[
+        str, typer.Argument(metavar="WHICH", help="What is right: `workbook`, or `ledger`.", show_default=False)
+    ] = "",
+) -> None:
+    """Take over a spreadsheet that does not fit the ledger (a copy, a backup); says first what differs."""
+    with _at_desk(ctx) as desk:
+        workbook = assembly.workbook_of(desk.settings)
+        if not stands:
+            _say_differences(desk, recovery.differences(desk, workbook))
+            return
+        with assembly.leased(desk.ledger, [assembly.sheet_lease(desk.settings)]):
+            differ = recovery.adopt(desk, workbook, stands)
+        _say(f"The {stands} stands. {len(differ)} SKUs differed.")
+        _say("Next: sheets-sync doctor, if this spreadsheet was never proven; then sheets-sync run.")
+
+
+def _say_differences(desk: Desk, differ: Sequence[recovery.Difference]) -> None:
+    table = _table("SKU", "Ledger", "Spreadsheet", kept=("SKU",))
+    for item in differ:
+        table.add_row(*(_cell("none" if value is None else value) for value in (item.sku, item.ledger, item.sheet)))
+    _say(table if differ else "Ledger and spreadsheet show the same figures.")
+    _say("sheets-sync adopt workbook   what the spreadsheet shows is counted, and the ledger takes it over")
+    _say("sheets-sync adopt ledger     the ledger's figures are written; every change in the sheet is asked about")
 
 
 @app.command()

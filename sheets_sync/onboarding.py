@@ -24,10 +24,9 @@ from sheets_sync.errors import ExchangeRefused, SellerMustAct, SheetNotReady
 from sheets_sync.exchange import Image, Intent, Place
 from sheets_sync.ledger import Tx, View
 from sheets_sync.model import Event, Fact, Figure, Kind, Layout, Lease, Listing, Order, OrderLine, OrderState, Ref
-from sheets_sync.recovery import chain_name
+from sheets_sync.recovery import chain_name, exchange_id
 from sheets_sync.sheet import doctor, setup, tabs
 from sheets_sync.sheet.workbook import Workbook
-from sheets_sync.sync import fresh_id
 
 log = structlog.get_logger()
 
@@ -66,7 +65,7 @@ def set_up(desk: Desk, workbook: Workbook) -> tuple[str, ...]:
             )
         if head and not plan.requests:
             return ()
-        intent = Intent(fresh_id(tx), head, desk.clock(), (), {}, 0, 1, (), (), frozenset())
+        intent = Intent(exchange_id(tx), head, desk.clock(), (), {}, 0, 1, (), (), frozenset())
         tx.intend(intent.exchange, head, exchange.dump(intent))
     requests = _chained(intent, plan, survey.layout, desk.ledger.id, chain)
     try:

@@ -8,13 +8,14 @@ workbook that belongs to another one, stops everything until a person says which
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import secrets
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import structlog
 
 from sheets_sync import edits, exchange, guard
-from sheets_sync.desk import ADOPTING, CHAIN, ROWS, Desk
+from sheets_sync.desk import ADOPTING, ANSWERED, CHAIN, ROWS, Desk
 from sheets_sync.errors import BadInput, ExchangeRefused, SheetNotReady
 from sheets_sync.exchange import Intent, Place, Request
 from sheets_sync.ledger import Tx, View
@@ -33,6 +34,14 @@ def chain_name(view: View) -> str:
     return str(view.get(CHAIN, exchange.CHAIN_NAME))
 
 
+def exchange_id(view: View, draw: Callable[[int], int] = secrets.randbelow) -> str:
+    """A new exchange's id: of the form that Google gives named ranges, and never used before."""
+    while True:
+        new = str(1_000_000_000 + draw(1_147_483_647))
+        if not view.issued(new):
+            return new
+
+
 def chain_id(desk: Desk, workbook: Workbook) -> str:
     """Where the chain stands in the workbook: the id of the last exchange; "" where it is gone."""
     with desk.ledger.read() as view:
@@ -43,11 +52,11 @@ def chain_id(desk: Desk, workbook: Workbook) -> str:
 # a chain that was lost ------------------------------------------------------------------------------------------
 
 
-def heal(desk: Desk, workbook: Workbook, lease: Lease | None, new_id: str) -> bool:
+def heal(desk: Desk, workbook: Workbook, lease: Lease | None) -> bool:
     """Make `_exchange` and the chain anew where one of them is gone; False where nothing was to be done."""
     layout = workbook.layout()
     with desk.ledger.read() as view:
-        head, name = view.head(), chain_name(view)
+        head, name, new_id = view.head(), chain_name(view), exchange_id(view)
         waiting = [exchange.load(payload) for _, _, payload in view.open_intents()]
     if not head or tabs.STOCK not in layout.tabs or (tabs.EXCHANGE in layout.tabs and name in layout.named_ranges):
         return False
@@ -195,7 +204,7 @@ def differences(desk: Desk, workbook: Workbook) -> list[Difference]:
     ]
 
 
-def adopt(desk: Desk, workbook: Workbook, stands: str, new_id: str) -> list[Difference]:
+def adopt(desk: Desk, workbook: Workbook, stands: str) -> list[Difference]:
     """A person's word: this workbook is ours from now on, and `stands` ("ledger" or "workbook") is right.
 
     The chain is taken over from wherever it stands. Where the workbook stands, its whole figures become counts; where
@@ -205,7 +214,7 @@ def adopt(desk: Desk, workbook: Workbook, stands: str, new_id: str) -> list[Diff
         raise BadInput(f"{stands!r} cannot stand; say `ledger` or `workbook`.")
     differ, look, layout = differences(desk, workbook), workbook.look(edits.NEEDED), workbook.layout()
     with desk.ledger.read() as view:
-        name = chain_name(view)
+        name, new_id = chain_name(view), exchange_id(view)
     found = next((n for n in (name, exchange.CHAIN_NAME) if n in layout.named_ranges), None)
     if found is None or tabs.EXCHANGE not in layout.tabs:
         raise SheetNotReady("This spreadsheet has no chain to take over: run `sheets-sync init` on it.")
@@ -223,6 +232,7 @@ def adopt(desk: Desk, workbook: Workbook, stands: str, new_id: str) -> list[Diff
         tx.put(ROWS, sorted(_shown(look)))
         if stands == WORKBOOK:
             tx.append(_counts(desk, differ, new_id, tx))
+            tx.take(_answered(look))
         else:
             tx.put(ADOPTING, True)
     desk.wake_others()
@@ -234,6 +244,14 @@ def _shown(look: Look) -> dict[str, Cell]:
     rows = list(zip(look.columns[edits.SKU], look.columns[edits.ON_HAND], strict=True))
     skus = [sku for sku, _ in rows if isinstance(sku, str)]
     return {sku: cell for sku, cell in rows if isinstance(sku, str) and skus.count(sku) == 1}
+
+
+def _answered(look: Look) -> dict[tuple[str, str], Cell]:
+    """What was typed over a tag is in the count now, and is no change besides."""
+    columns = (look.columns[name] for name in (edits.SKU, edits.ON_HAND, edits.TAG_FIGURE, edits.TAG_EXCHANGE))
+    rows = zip(*columns, strict=True)
+    typed = [(sku, figure, str(tag)) for sku, figure, wrote, tag in rows if isinstance(sku, str) and figure != wrote]
+    return {(ANSWERED + tag, sku): figure for sku, figure, tag in typed if guard.is_count(figure)}
 
 
 def _counts(desk: Desk, differ: Sequence[Difference], new_id: str, view: View) -> Iterable[Fact]:

@@ -8,8 +8,7 @@ that is. No transaction is open during a call.
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -193,10 +192,8 @@ class _Pass:
         ) from error
 
     def _heal(self) -> bool:
-        with self.desk.ledger.read() as view:
-            new = fresh_id(view)
         self.memory.layout = None
-        return recovery.heal(self.desk, self.workbook, self.lease, new)
+        return recovery.heal(self.desk, self.workbook, self.lease)
 
     def rehearse(self) -> Report:
         look = self._look()
@@ -432,9 +429,16 @@ class _Pass:
         with self.desk.ledger.begin(self.lease) as tx:
             place = place_of(self._layout(), self.desk.ledger.id, recovery.chain_name(tx))
             intent = exchange.plan(
-                fresh_id(tx), previous, look.header, rows, found.skus, look.began_at, gap=self.desk.limits.image_gap,
-                extra=extra, adopt=adopt,
-            )  # fmt: skip
+                recovery.exchange_id(tx),
+                previous,
+                look.header,
+                rows,
+                found.skus,
+                look.began_at,
+                gap=self.desk.limits.image_gap,
+                extra=extra,
+                adopt=adopt,
+            )
             tx.intend(intent.exchange, previous, exchange.dump(intent))
         try:
             self.workbook.send(exchange.compose(intent, place, more))
@@ -612,14 +616,6 @@ class _Pass:
 
 
 # small pieces ---------------------------------------------------------------------------------------------------
-
-
-def fresh_id(view: View, draw: Callable[[int], int] = secrets.randbelow) -> str:
-    """An id for an exchange: of the form that Google gives named ranges, and never used before."""
-    while True:
-        exchange_id = str(1_000_000_000 + draw(1_147_483_647))
-        if not view.issued(exchange_id):
-            return exchange_id
 
 
 def place_of(layout: Layout, ledger: str, chain: str = exchange.CHAIN_NAME) -> Place:

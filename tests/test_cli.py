@@ -294,6 +294,20 @@ def test_undo_strikes_an_event(started: Seller) -> None:
     assert "no event or batch" in started.does("undo", "999", code=Exit.SELLER)
 
 
+def test_adopt_says_what_differs_and_takes_a_copy_over(started: Seller) -> None:
+    world = started.world
+    assert "show the same figures" in started.does("adopt")
+    assert "say `ledger` or `workbook`" in started.does("adopt", "both", code=Exit.SELLER)
+    world.type("00123", "8")
+    said = started.does("adopt")
+    row = next(line for line in _lines(said) if "00123" in line)
+    assert row.split() == ["00123", "10", "8"]
+    assert "The workbook stands. 1 SKUs differed." in started.does("adopt", "workbook")
+    world.restart()
+    world.passes()
+    assert (world.figures("00123"), world.cell("00123"), world.questions()) == ("8/0/8", 8, {})
+
+
 # errors ---------------------------------------------------------------------------------------------------------
 
 

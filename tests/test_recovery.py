@@ -13,7 +13,6 @@ from sheets_sync import answering, exchange, recovery, review
 from sheets_sync.errors import BadInput, SheetNotReady
 from sheets_sync.ledger import Ledger
 from sheets_sync.sheet import tabs
-from sheets_sync.sync import fresh_id
 from tests.world import World
 
 MUG = "00123"
@@ -43,10 +42,6 @@ class Day(World):
 
     def chain(self) -> dict[str, str]:
         return self.workbook.named_range_ids()
-
-    def new_id(self) -> str:
-        with self.ledger.read() as view:
-            return fresh_id(view)
 
     def restore(self, version: int, *, named_ranges: bool = True) -> None:
         self.store.restore(self.id, version, named_ranges=named_ranges)
@@ -241,7 +236,7 @@ def test_adopt_workbook_counts_what_it_shows(day: Day, tmp_path: Path) -> None:
     bring_back(day, backup, tmp_path)
     differ = recovery.differences(day.desk, day.workbook)
     assert [(d.sku, d.ledger, d.sheet) for d in differ] == [(MUG, 10, 8)]
-    recovery.adopt(day.desk, day.workbook, recovery.WORKBOOK, day.new_id())
+    recovery.adopt(day.desk, day.workbook, recovery.WORKBOOK)
     day.passes()
     assert (day.figures(MUG), day.cell(MUG), day.questions(), day.ledger.verify()) == ("8/0/8", 8, {}, [])
     assert day.figure("woocommerce", MUG) == 8
@@ -253,7 +248,7 @@ def test_adopt_ledger_writes_its_figures_and_asks_about_changes(day: Day, tmp_pa
     day.passes()
     bring_back(day, backup, tmp_path)
     day.type("1E5", "19")
-    recovery.adopt(day.desk, day.workbook, recovery.LEDGER, day.new_id())
+    recovery.adopt(day.desk, day.workbook, recovery.LEDGER)
     day.passes()
     assert (day.figures(MUG), day.cell(MUG), day.kinds(MUG)) == ("10/0/10", 10, [])
     assert (day.figures("1E5"), day.cell("1E5"), day.kinds("1E5")) == ("20/0/20", 19, ["restored"])
@@ -261,7 +256,7 @@ def test_adopt_ledger_writes_its_figures_and_asks_about_changes(day: Day, tmp_pa
 
 def test_adopt_says_what_can_stand(day: Day) -> None:
     with pytest.raises(BadInput, match="`ledger` or `workbook`"):
-        recovery.adopt(day.desk, day.workbook, "both", day.new_id())
+        recovery.adopt(day.desk, day.workbook, "both")
 
 
 def test_a_copied_workbook_is_adopted_by_a_person_never_by_itself(day: Day) -> None:
@@ -276,6 +271,6 @@ def test_a_copied_workbook_is_adopted_by_a_person_never_by_itself(day: Day) -> N
     day.restart()
     with pytest.raises(SheetNotReady, match="copy of another"):
         day.sheet_pass()
-    recovery.adopt(day.desk, day.workbook, recovery.LEDGER, day.new_id())
+    recovery.adopt(day.desk, day.workbook, recovery.LEDGER)
     day.passes()
     assert (day.figures(MUG), day.cell(MUG), day.questions()) == ("9/0/9", 9, {})
