@@ -275,9 +275,9 @@ class _Rows:
         for item in self.wanted.put_backs:
             groups.setdefault(item.group, []).append(item)
         shows: dict[tuple[Cell, ...], list[int]] = {}
-        for at, whole in enumerate(zip(*(self.cells[name] for name in _BASE), strict=True)):
-            shows.setdefault(whole, []).append(at)
-            shows.setdefault(whole[:2], []).append(at)
+        for row, whole in enumerate(zip(*(self.cells[name] for name in _BASE), strict=True)):
+            shows.setdefault(whole, []).append(row)
+            shows.setdefault(whole[:2], []).append(row)
         by_sku = {sku: at for at, sku in enumerate(self.texts) if sku not in self.duplicates}
         places: dict[int, list[list[PutBack]]] = {}
         for group, items in groups.items():
