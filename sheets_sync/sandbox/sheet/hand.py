@@ -16,7 +16,7 @@ from sheets_sync.sandbox.sheet import a1
 from sheets_sync.sandbox.sheet.a1 import Box
 from sheets_sync.sandbox.sheet.draft import BOUNDS, Refused
 from sheets_sync.sandbox.sheet.grid import Book, Json, Tab
-from sheets_sync.sandbox.sheet.moves import Move, carried, carried_gap, parked
+from sheets_sync.sandbox.sheet.moves import Move, carried, carried_bound, carried_gap, parked
 from sheets_sync.sandbox.sheet.store import Applied, Store
 from sheets_sync.sandbox.sheet.undo import PutBack, Step, step_back
 from sheets_sync.sandbox.sheet.view import misfit
@@ -270,7 +270,7 @@ def _carried_range(grid_range: Json, moves: Sequence[Move]) -> Json:
     for bound in BOUNDS:
         if grid_range.get(bound) is not None:
             dimension = "ROWS" if "Row" in bound else "COLUMNS"
-            moved[bound] = carried_gap(grid_range[bound], moves, sheet_id, dimension)
+            moved[bound] = carried_bound(grid_range[bound], moves, sheet_id, dimension)
     return moved
 
 

@@ -69,12 +69,19 @@ def carried(index: int, moves: Iterable[Move], sheet_id: int, dimension: str) ->
 
 
 def carried_gap(index: int, moves: Iterable[Move], sheet_id: int, dimension: str) -> int:
-    """Like `carried` for a gap between two lanes, named by the lane behind it: it never goes."""
+    """Like `carried` for a gap between two lanes, named by the lane behind it: where that is gone, the gap is not."""
+    moves = list(moves)
+    lane = carried(index, moves, sheet_id, dimension)
+    return carried_bound(index, moves, sheet_id, dimension) if lane is None else lane
+
+
+def carried_bound(index: int, moves: Iterable[Move], sheet_id: int, dimension: str) -> int:
+    """Like `carried` for the bound of a range, which grows and shrinks but does not follow a lane that is sorted."""
     at = index
     for move in moves:
         if move.sheet_id != sheet_id or move.dimension != dimension:
             continue
-        if move.splice is None:  # lanes changed places among themselves; the gap stays where it is
+        if move.splice is None:  # lanes changed places among themselves
             continue
         start, removed, added = move.splice
         at = at if at < start else start if at < start + removed else at - removed + added

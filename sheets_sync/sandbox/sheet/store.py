@@ -135,6 +135,8 @@ class Store:
                 self._books[entry["id"]], iter(entry["ids"]), at, self.owner, Unknowns.of(entry.get("unknowns"))
             )
             run(draft, entry["requests"])
+            before = self._books[entry["id"]]
+            self._remember(before, "api", datetime.fromisoformat(before.modified), first=True)
             self._books[entry["id"]] = book = _stamped(draft.finish(), at)
             self._remember(book, entry.get("who", "api"), at)
         else:
@@ -291,7 +293,7 @@ class Store:
         """Keep the workbook as a version; `first`: only where there is none yet."""
         history = self._history.setdefault(book.spreadsheet_id, History())
         if not first:
-            history.add(book, who, at, says)
+            history.add(book, who, at, says, apart=bool(says))
         elif not len(history):
             history.add(book, who, at, apart=True)
 

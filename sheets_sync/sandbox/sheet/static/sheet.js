@@ -153,7 +153,7 @@ function drawState() {
   $("undo").disabled = !edits.undoable || rows.version !== null;
   $("redo").disabled = !edits.redoable || rows.version !== null;
   $("unsaved").hidden = !n;
-  if (n) $("unsaved").firstElementChild.textContent = `Not saved: ${edits.failed.at(-1).problem} What you typed is kept here until you decide.`;
+  if (n) $("unsaved").firstElementChild.textContent = `Not saved: ${edits.failed.at(-1).problem.replace(/\.?$/, ".")} What you typed is kept here until you decide.`;
   if (table.grid) table.redraw();
 }
 

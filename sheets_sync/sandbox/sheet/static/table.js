@@ -27,6 +27,7 @@ export class Table {
     const was = keep && this.grid ? { active: this.active, range: this.selection(), scroll: this.pane()?.scrollTop, left: this.pane()?.scrollLeft } : null;
     this.grid?.destroy();
     this.place.replaceChildren();
+    this.place.classList.toggle("header", this.frozen > 0);
     const grid = new Slick.Grid(this.place, { getLength: () => this.rows.length, getItem: (at) => this.item(at), getItemMetadata: (at) => this.spans(at) }, this.columns(), {
       rowHeight: ROW_HEIGHT, enableColumnReorder: false, enableMouseWheelScrollHandler: false, editable: false,
       frozenRow: this.frozen || -1, frozenColumn: this.frozenColumn(), selectedCellCssClass: "sel", nonce: document.body.dataset.nonce,
