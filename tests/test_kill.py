@@ -356,7 +356,7 @@ TYPED = {"00123": "8/0/8", "1E5": "25/0/25", "1-2": "7/0/7"}
 CHAPTERS = {
     chapter.name: chapter
     for chapter in (
-        Chapter("import", "", nothing_more, {}, Work.IMPORT),
+        Chapter("import", "", nothing_more, {}, Work.IMPORT, loops=SHEET),
         Chapter("start", "import", orders_are_open, OPENED, Work.START, loops=SHOPS),
         Chapter("tick", "import", start_is_ticked, OPENED, loops=(*SHEET, "start")),
         Chapter("edit", "begin", counts_are_typed, TYPED),
