@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import Enum
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -221,13 +222,10 @@ class Found:
 
 def find(look: Look, known: Known, wanted: Wanted, before: Before, *, started: bool) -> Found:
     """Which rows need an exchange and why others are held. Whole columns first, single rows only where they differ."""
-    frame = pd.DataFrame({name: pd.Series(look.columns[name], dtype=object) for name in look.columns})
-    skus = frame[SKU].where(frame[SKU].map(lambda cell: isinstance(cell, str)), None)
-    present = frozenset(s for s in skus if s is not None)
-    rows = _Rows(look.began_at, frame, skus, known, wanted, before, started, present)
+    rows = _Rows(look, known, wanted, before, started)
     writes, questions = [], []
-    for position in np.flatnonzero(rows.differ()):
-        write, question = rows.understand(int(position))
+    for position in rows.differ():
+        write, question = rows.understand(position)
         if write:
             writes.append(write)
         if question:
@@ -236,23 +234,20 @@ def find(look: Look, known: Known, wanted: Wanted, before: Before, *, started: b
     seen = Before(rows.new, rows.missing, frozenset(rows.done))
     done = tuple(sorted(seen.done & before.done))
     lost = tuple(question for id, question in rows.lost.items() if id in before.done)
-    return Found(tuple(writes), tuple(questions), present, seen, done, lost, rows.notes)
+    return Found(tuple(writes), tuple(questions), rows.present, seen, done, lost, rows.notes)
 
 
 class _Rows:
-    """The frame of one look and what is wanted of it; lives for one call of `find`."""
+    """The columns of one look and what is wanted of them; lives for one call of `find`."""
 
-    def __init__(
-        self, at: datetime, frame: pd.DataFrame, skus: pd.Series, known: Known, wanted: Wanted, before: Before,
-        started: bool, present: frozenset[str],
-    ) -> None:  # fmt: skip
-        self.at, self.frame, self.skus, self.known, self.wanted = at, frame, skus, known, wanted
-        self.before, self.started = before, started
-        self.headers = tuple(h for h in wanted.service if h in frame)
-        self.cells = {name: frame[name].tolist() for name in frame}
-        self.texts = skus.tolist()
+    def __init__(self, look: Look, known: Known, wanted: Wanted, before: Before, started: bool) -> None:
+        self.at, self.known, self.wanted, self.before, self.started = look.began_at, known, wanted, before, started
+        self.headers = tuple(h for h in wanted.service if h in look.columns)
+        self.cells: Mapping[str, list[Any]] = look.columns
+        self.texts = _texts(look.columns[SKU])
+        self.present = frozenset(self.texts) - {None}
         self.duplicates = self._duplicates()
-        self.missing = frozenset(s for s in known.stock.keys() & wanted.rows if s not in present)
+        self.missing = (wanted.rows - self.present) & known.stock.keys()
         self.gone = sorted(self.missing & (before.missing | wanted.vanished))
         self.new: dict[str, Cell] = {}
         self.notes: dict[str, tuple[str, str]] = {}
@@ -263,10 +258,12 @@ class _Rows:
         self.figures_moved, self.skus_moved = self._columns_moved()
 
     def _duplicates(self) -> dict[str, list[int]]:
-        twice = self.skus[self.skus.notna() & self.skus.duplicated(keep=False)]
+        if len(self.present) + self.texts.count(None) == len(self.texts):
+            return {}
+        texts = pd.Series(self.texts, dtype=object)
         found: dict[str, list[int]] = {}
-        for position, sku in zip(np.flatnonzero(twice.reindex(self.skus.index).notna()), twice, strict=True):
-            found.setdefault(sku, []).append(int(position) + 2)
+        for position in np.flatnonzero(texts.notna() & texts.duplicated(keep=False)):
+            found.setdefault(self.texts[position], []).append(int(position) + 2)
         return found
 
     def _places(self) -> dict[int, list[list[PutBack]]]:
@@ -295,31 +292,32 @@ class _Rows:
     def _columns_moved(self) -> tuple[frozenset[int], frozenset[int]]:
         """H4: rows whose changed figures, or changed SKUs, are the old ones in another order. By position."""
         stock, cells = self.known.stock, self.cells
-        rows = list(zip(self.texts, cells[ON_HAND], cells[TAG_SKU], cells[TAG_FIGURE], strict=True))
+        rows = {
+            i: (self.texts[i], cells[ON_HAND][i], cells[TAG_SKU][i], cells[TAG_FIGURE][i])
+            for i in _differing(cells[ON_HAND], cells[TAG_FIGURE]) | _differing(self.texts, cells[TAG_SKU])
+        }
         typed = [
-            i for i, (s, n, t, f) in enumerate(rows) if n != f and s == t and s in stock and type(n) is type(f) is int
+            i for i, (s, n, t, f) in rows.items() if n != f and s == t and s in stock and type(n) is type(f) is int
         ]
-        renamed = [i for i, (s, n, t, f) in enumerate(rows) if s != t and n == f and s in stock and t in stock]
+        renamed = [i for i, (s, n, t, f) in rows.items() if s != t and n == f and s in stock and t in stock]
         figures = len(typed) > 1 and sorted(rows[i][1] for i in typed) == sorted(rows[i][3] for i in typed)
         skus = len(renamed) > 1 and sorted(rows[i][0] for i in renamed) == sorted(rows[i][2] for i in renamed)
         return frozenset(typed if figures else ()), frozenset(renamed if skus else ())
 
-    def differ(self) -> np.ndarray:
-        """A mask of the rows that are not just as they should be."""
-        stock = self.known.stock
-        on_hand = [stock[s].on_hand if s in stock else None for s in self.texts]
-        tagged = [s if s in stock else None for s in self.texts]
-        mask = _differs(self.cells[ON_HAND], on_hand) | _differs(self.cells[TAG_FIGURE], on_hand)
-        mask |= _differs(self.cells[TAG_SKU], tagged) | _differs(self.cells[SKU], self.texts)
-        mask |= np.array([isinstance(cell, bool) for cell in self.cells[ON_HAND]], dtype=bool)
-        for header in self.headers:
-            value = self.wanted.service[header].get
-            mask |= _differs(self.cells[header], [value(s) for s in self.texts])
-        for header in (REASON, NOTE):
-            mask |= _differs(self.cells[header], [None] * len(self.texts))
-        mask |= self.skus.isin(self.duplicates.keys()).to_numpy(dtype=bool)
-        mask[list(self.restore)] = True
-        return np.asarray(mask, dtype=bool)
+    def differ(self) -> list[int]:
+        """The rows that are not just as they should be, counted from 0."""
+        stock = list(map(self.known.stock.get, self.texts))
+        counted = self.texts if None not in set(stock) else [s and t for s, t in zip(stock, self.texts, strict=True)]
+        on_hand = [None if s is None else s.on_hand for s in stock]
+        wanted: dict[str, list[Any]] = {ON_HAND: on_hand, TAG_FIGURE: on_hand, TAG_SKU: counted, SKU: self.texts}
+        wanted |= {name: list(map(self.wanted.service[name].get, self.texts)) for name in self.headers}
+        wanted |= dict.fromkeys((REASON, NOTE), [None] * len(self.texts))
+        found = set(self.restore) | {row - 2 for rows in self.duplicates.values() for row in rows}
+        for name, cells in wanted.items():
+            found |= _differing(self.cells[name], cells)
+        if bool in set(map(type, self.cells[ON_HAND])):  # True equals 1
+            found |= {at for at, cell in enumerate(self.cells[ON_HAND]) if isinstance(cell, bool)}
+        return sorted(found)
 
     def vanished(self) -> Iterator[Question]:
         for sku in self.gone:
@@ -564,7 +562,16 @@ def text_of(cell: Cell) -> str:
     return "" if cell is None else str(cell).strip()
 
 
-def _differs(cells: Sequence[Cell], wanted: Sequence[Cell]) -> np.ndarray:
-    left, right = np.empty(len(cells), dtype=object), np.empty(len(cells), dtype=object)
-    left[:], right[:] = cells, wanted
-    return np.asarray(left != right, dtype=bool)
+def _texts(cells: list[Cell]) -> list[Any]:
+    """SKUs as text; None for anything else."""
+    if set(map(type, cells)) <= {str, type(None)}:
+        return cells
+    return [cell if isinstance(cell, str) else None for cell in cells]
+
+
+def _differing(cells: list[Any], wanted: list[Any]) -> set[int]:
+    """Where two columns differ. Most do not at all, which lists tell far faster than arrays."""
+    if cells == wanted:
+        return set()
+    left, right = pd.Series(cells, dtype=object), pd.Series(wanted, dtype=object)
+    return set(np.flatnonzero(left.to_numpy() != right.to_numpy()).tolist())

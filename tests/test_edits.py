@@ -311,7 +311,7 @@ def test_comparing_whole_columns_finds_what_going_row_by_row_finds(rows: list[Ro
     fast = find(look, known(), wants, before, started=begun)
     whole = edits._Rows.differ
     try:
-        edits._Rows.differ = lambda self: whole(self) | True  # type: ignore[method-assign]
+        edits._Rows.differ = lambda self: list(range(len(self.texts)))  # type: ignore[method-assign]
         slow = find(look, known(), wants, before, started=begun)
     finally:
         edits._Rows.differ = whole  # type: ignore[method-assign]
