@@ -186,14 +186,25 @@ class PutBack(Step):
 
 @dataclass(frozen=True, slots=True)
 class Order(Step):
-    """Sorted rows stand as before."""
+    """Sorted rows stand as before; formulas that sorting broke say again what they said."""
 
     rows: tuple[int, ...]
+    formulas: tuple[tuple[int, int, State, State], ...]  # row, column, expected, wanted; named as after the sort
 
     def requests(self, book: Book, moves: Sequence[Move]) -> list[Json]:
-        self._tab(book)
+        tab = self._tab(book)
         rows = [row for r in self.rows if (row := carried(r, moves, self.sheet_id, "ROWS")) is not None]
-        return [{"orderRows": {"sheetId": self.sheet_id, "rows": rows}}]
+        places = dict(zip(rows, sorted(rows), strict=True))
+        cells = [
+            [places[row], column, None, wanted]
+            for r, c, expected, wanted in self.formulas
+            if (row := carried(r, moves, self.sheet_id, "ROWS")) in places
+            and row is not None
+            and (column := carried(c, moves, self.sheet_id, "COLUMNS")) is not None
+            and _content(_state(tab, row, column)) == _content(expected)
+        ]
+        made: list[Json] = [{"orderRows": {"sheetId": self.sheet_id, "rows": rows}}]
+        return [*made, {"restoreCells": {"sheetId": self.sheet_id, "cells": cells}}] if cells else made
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,7 +268,8 @@ def step_back(requests: Sequence[Json], moves: Sequence[Move], before: Book, aft
         return _move_back(after.revision, where, body["destinationIndex"])
     if kind in ("sortRange", "orderRows"):
         slots = sorted(body["rows"]) if kind == "orderRows" else range(where["startRowIndex"], where["endRowIndex"])
-        return Order(after.revision, sheet_id, tuple(p for s in slots if (p := moves[0].place(s)) is not None))
+        rows = tuple(p for s in slots if (p := moves[0].place(s)) is not None)
+        return Order(after.revision, sheet_id, rows, tuple(_broken_formulas(moves[:1], old, new)))
     return None
 
 
@@ -299,6 +311,14 @@ def _put_back(where: Json, moves: Sequence[Move], before: Book, after: Book) -> 
     return PutBack(
         after.revision, tab.sheet_id, dimension, start, lanes, kept, tuple(_lost_formulas(moves, before, after))
     )
+
+
+def _broken_formulas(moves: Sequence[Move], old: Tab, new: Tab) -> Iterator[tuple[int, int, State, State]]:
+    """Formulas of one tab that say #REF! since it was sorted, where they stand now."""
+    for r, c, text in old.cells_with_formulas():
+        row = carried(r, moves, old.sheet_id, "ROWS")
+        if row is not None and "#REF!" in new.formulas[row].get(c, "") and "#REF!" not in text:
+            yield row, c, _state(new, row, c), _state(old, r, c)
 
 
 def _lost_formulas(moves: Sequence[Move], before: Book, after: Book) -> Iterator[tuple[int, int, int, State, State]]:
