@@ -17,7 +17,7 @@ from sheets_sync.config import ChannelSettings
 from sheets_sync.desk import Desk
 from sheets_sync.ledger import Tx, View
 from sheets_sync.lines import Policy
-from sheets_sync.model import LONG_AGO, Event, Lease, LineState, Question, StockKey
+from sheets_sync.model import LONG_AGO, Event, LineState, Question, StockKey
 
 CANCELLED = {"ask": "", "back_to_stock": "back", "gone": "gone", "damaged": "damaged"}
 """The words of the config for what becomes of units cancelled late, as `lines` knows them."""
@@ -143,21 +143,20 @@ def reconcile(
     return [*rest, *(q for q in now_open if q.kind in lines.OF_LINES)]
 
 
-def ask_waiting(desk: Desk, channel: str, lease: Lease | None = None) -> int:
-    """O3: ask about promised units that have waited for longer than the config likes. Returns how many lines asked."""
-    now = desk.clock()
-    with desk.ledger.read() as view:
-        held = policies(view, desk, channel)
-        found = [line.key for line in view.lines(channel, open_only=True) if _is_old(line, held, now)]
-        asked = {q.about.get("line") for q in view.questions() if q.kind == lines.WAITING}
-    old = [key for key in found if key not in asked]
-    if not old:
-        return 0
-    with desk.ledger.begin(lease) as tx:
-        counted = last_count(tx)
-        still = [line for line in tx.lines(channel, open_only=True) if line.key in set(old)]
-        new = [q for line in still for q in lines.questions(line, held.at(line.placed_at), counted, now)]
-        return len(tx.ask(q for q in new if q.kind == lines.WAITING))
+def waiting(view: View, desk: Desk, channel: str) -> list[LineState]:
+    """O3: lines with promised units that have waited for longer than the config likes, and are not asked about yet."""
+    now, held = desk.clock(), policies(view, desk, channel)
+    old = [line for line in view.lines(channel, open_only=True) if _is_old(line, held, now)]
+    asked = {q.about.get("line") for q in view.questions() if q.kind in lines.OF_LINES} if old else set()
+    return [line for line in old if line.key not in asked]
+
+
+def ask_waiting(tx: Tx, desk: Desk, channel: str, orders: Iterable[str]) -> list[Question]:
+    """O3: ask about those of these orders, by their ids. Returns what was asked."""
+    now, held, counted = desk.clock(), policies(tx, desk, channel), last_count(tx)
+    meant = set(orders)
+    old = [line for line in waiting(tx, desk, channel) if line.order_id in meant]
+    return tx.ask(q for line in old for q in lines.questions(line, held.at(line.placed_at), counted, now))
 
 
 def _is_old(line: LineState, held: Policies, now: datetime) -> bool:

@@ -29,6 +29,7 @@ REFUSED_FOR = timedelta(minutes=10)
 LOOKS = 3
 RETRY_AFTER = timedelta(seconds=30)
 TIDY_EVERY = timedelta(hours=1)
+WAITING_AT_ONCE = 100  # old orders looked after at once; the next ones an hour later
 
 
 @dataclass
@@ -409,10 +410,21 @@ class _ChannelPass:
         """Now and then: ask about units that have waited for long (O3), and let go of old deliveries."""
         now, last = self.desk.clock(), self.memory.tidied_at
         if last is None or now - last > TIDY_EVERY:
-            booking.ask_waiting(self.desk, self.name, self.lease)
+            self._ask_waiting()
             with self.desk.ledger.begin(self.lease) as tx:
                 tx.prune_deliveries(self.desk.settings.ledger.keep_deliveries)
             self.memory.tidied_at = now
+
+    def _ask_waiting(self) -> None:
+        """O3. Each such order is read first: one that was deleted may have told nobody (O9)."""
+        with self.desk.ledger.read() as view:
+            old = list(dict.fromkeys(line.order_id for line in booking.waiting(view, self.desk, self.name)))
+        old = old[:WAITING_AT_ONCE]
+        read = [self.channel.order(order_id) for order_id in old]
+        if read:
+            with self.desk.ledger.begin(self.lease) as tx:
+                self.events += book_orders(tx, self.desk, self.name, read)
+                booking.ask_waiting(tx, self.desk, self.name, old)
 
     # writing --------------------------------------------------------------------------------------------------
 
