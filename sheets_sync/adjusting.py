@@ -54,7 +54,7 @@ def take(desk: Desk, look: Sequence[Mapping[str, Cell]], seen: Seen, lease: Leas
         return Taken()
     with desk.ledger.read() as view:
         started = desk.started_at(view) is not None
-        known = _known(view, found, seen)
+        known = _known(view, found, before, seen)
     if not started:
         return Taken(cells=_changed([(row, {STATUS: "waits for Start"}) for row in found]))
     events: list[Event] = []
@@ -69,8 +69,11 @@ def take(desk: Desk, look: Sequence[Mapping[str, Cell]], seen: Seen, lease: Leas
     return Taken(tuple(events), _changed(shown))
 
 
-def _known(view: View, found: Sequence[Row], seen: Seen) -> Known:
-    used = {name: view.get(_by_contents(name), []) for name in {row.digest for row in found}}
+def _known(view: View, found: Sequence[Row], before: Sequence[Row], seen: Seen) -> Known:
+    """What the ledger knows of the rows. Of those that stand there recorded, as before, nothing is asked again."""
+    old = {(row.number, row.id, row.cells) for row in before if row.id in seen.settled}
+    fresh = [row for row in found if (row.number, row.id, row.cells) not in old]
+    used = {name: view.get(_by_contents(name), []) for name in {row.digest for row in fresh}}
     said = {name: view.get(review.ADJUSTMENT_SAID + name) for name in used}
     wanted = {row.id for row in found if row.id} | {id for ids in used.values() for id in ids}
     for id in wanted - seen.settled.keys():
