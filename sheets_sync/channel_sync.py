@@ -38,6 +38,7 @@ class ChannelMemory:
 
     books: Books = field(default_factory=Books)
     shelf: Shelf = field(default_factory=Shelf)
+    known: int = 0  # how many SKUs the ledger had
     open: set[Ref] = field(default_factory=set)  # listings that were out of step, or have changed since
     catalogue_at: datetime | None = None
     tidied_at: datetime | None = None
@@ -331,6 +332,7 @@ class _ChannelPass:
         if started and enabled:
             self._lower()
         if started:
+            self._match()
             self._deliveries()
             self._read_orders()
         self._catalogue()
@@ -399,6 +401,25 @@ class _ChannelPass:
         started = self.desk.started_at(view)
         assert started is not None
         return (started - timedelta(days=self.desk.settings.limits.opening_days)).isoformat()
+
+    def _match(self) -> None:
+        """O8: a SKU that has become known since, as a row was added for it: its listing is matched at once, and orders
+        that waited for it are counted. Where several listings carry it, the catalogue's next reading says so.
+        """
+        memory = self.memory
+        with self.desk.ledger.read() as view:
+            self._refresh(view)
+        ours = memory.books.available
+        if len(ours) == memory.known:
+            return
+        listings = memory.shelf.listings.values()
+        times = Counter(item.remote_sku for item in listings)
+        new = {i.ref for i in listings if i.sku is None and i.remote_sku in ours and times[i.remote_sku] == 1}
+        with self.desk.ledger.begin(self.lease) as tx:
+            tx.lock_listings(self.name)
+            tx.put_listings(replace(item, sku=item.remote_sku) for item in self._stored(tx, new))
+            self.events += count_waiting(tx, self.desk, self.name)
+        memory.known = len(ours)
 
     def _catalogue(self) -> None:
         now, last = self.desk.clock(), self.memory.catalogue_at

@@ -170,9 +170,9 @@ def test_B3_pending_in_woocommerce_are_in_the_figure_still(woo: Seller) -> None:
 
 
 def test_B3_a_gross_primarys_figure_has_its_open_orders_in_it(woo: Seller) -> None:
-    """No gross channel is here yet: a pending order at WooCommerce leaves the figure as a gross channel's would."""
+    """No gross channel is here yet: a WooCommerce whose figure still has the order in it stands for one."""
+    woo.first.buy(MUG, 2)
     woo.first.set_figure(MUG, 12)
-    woo.first.buy(MUG, 2, paid=False)
     channel = woo.world.desk.channels["woocommerce"]
     channel.capabilities = replace(channel.capabilities, basis=Basis.GROSS)
     woo.begins()

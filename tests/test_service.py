@@ -27,7 +27,7 @@ from sheets_sync.ledger.schema import leases
 from sheets_sync.model import Event
 from sheets_sync.sandbox.sheet.server import Answer, Call, Proceed
 from sheets_sync.sandbox.shops import _common as shop
-from sheets_sync.service import Service
+from sheets_sync.service import Loop, Service
 from sheets_sync.sheet import tabs
 from tests.hands import DEADLINE, VENDORS, Clock, hands_of
 from tests.sheet_server import UNAVAILABLE
@@ -432,6 +432,23 @@ def test_stop_ends_every_thread_and_may_be_called_twice(town: Town) -> None:
     assert not any(thread.is_alive() for thread in service.threads)
     assert {town.holder(loop.leased) for loop in service.loops.values()} == {""}
     service.wait()
+
+
+def test_a_stop_that_comes_as_a_pass_begins_is_not_slept_through(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pass begins by clearing the hint that woke it, and a stop is a hint too."""
+    service = town.service("first")
+    real = service._lease
+
+    def lease(loop: Loop) -> Any:
+        service.stopping.set()
+        loop.woken.set()
+        return real(loop)
+
+    monkeypatch.setattr(service, "_lease", lease)
+    service.start()
+    for thread in service.threads:
+        thread.join(DEADLINE)
+        assert not thread.is_alive()
 
 
 def test_a_bug_ends_the_whole_service_loudly(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
