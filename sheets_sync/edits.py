@@ -218,6 +218,7 @@ class Found:
     done: tuple[int, ...] = ()  # put-backs that need nothing more, in this look and the one before
     lost: tuple[Question, ...] = ()  # of those, what was typed and is in no cell any more
     notes: Mapping[str, tuple[str, str]] = field(default_factory=dict)  # S5: Reason and Note in rows without a change
+    served: tuple[str, ...] = ()  # headers of the columns that the service alone writes
 
 
 def find(look: Look, known: Known, wanted: Wanted, before: Before, *, started: bool) -> Found:
@@ -234,7 +235,9 @@ def find(look: Look, known: Known, wanted: Wanted, before: Before, *, started: b
     seen = Before(rows.new, rows.missing, frozenset(rows.done))
     done = tuple(sorted(seen.done & before.done))
     lost = tuple(question for id, question in rows.lost.items() if id in before.done)
-    return Found(tuple(writes), tuple(questions), rows.present, seen, done, lost, rows.notes)
+    return Found(
+        tuple(writes), tuple(questions), rows.present, seen, done, lost, rows.notes, (*wanted.service, UPDATED)
+    )
 
 
 class _Rows:
@@ -460,8 +463,9 @@ class _Rows:
         return self._service(at, sku, question.text), question
 
     def _renamed(self, sku: str) -> frozenset[str]:
-        """S9: the SKUs that vanished as this one appeared."""
-        return self.missing & (self.wanted.renamed.get(sku) or self.missing - self.wanted.vanished)
+        """S9: the SKUs that vanished as this one appeared, and of which nothing was asked before."""
+        asked = self.wanted.vanished.union(*self.wanted.renamed.values())
+        return self.missing & (self.wanted.renamed.get(sku) or self.missing - asked)
 
     def _put_back(self, at: int) -> RowWrite | None:
         """What goes back into this row; a group that finds its row changed by a person is given up."""

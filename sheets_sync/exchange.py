@@ -71,6 +71,7 @@ class Intent:
     skus: frozenset[str]  # every SKU of the look
     extra: Mapping[str, Any] = field(default_factory=dict)  # what else lands with it: ledger rows shown, rows added
     adopt: bool = False  # it follows a chain that went back: where it lands, the workbook is an older one
+    served: tuple[str, ...] = ()  # headers of the columns that the service alone writes: nothing is lost in them
 
     @property
     def width(self) -> int:
@@ -105,6 +106,7 @@ class Settlement:
 def plan(
     exchange: str, previous: str, header: tuple[Cell, ...], rows: Sequence[RowWrite], skus: frozenset[str],
     made_at: datetime, *, gap: int = 50, extra: Mapping[str, Any] | None = None, adopt: bool = False,
+    served: Sequence[str] = (),
 ) -> Intent:  # fmt: skip
     """The intention of one exchange over `rows`. The image spans every column that is ours or written."""
     columns = {str(h): i for i, h in reversed(list(enumerate(header))) if h is not None}
@@ -112,7 +114,10 @@ def plan(
     ordered = tuple(sorted(rows, key=lambda r: r.row))
     image = tuple(_loose(tuple(r.row for r in ordered), gap))
     first, last = (min(used), max(used) + 1) if used else (0, 1)
-    return Intent(exchange, previous, made_at, header, columns, first, last, image, ordered, skus, extra or {}, adopt)
+    return Intent(
+        exchange, previous, made_at, header, columns, first, last, image, ordered, skus, extra or {}, adopt,
+        tuple(served),
+    )  # fmt: skip
 
 
 def chain(previous: str, new: str, place: Place) -> list[Request]:
@@ -501,7 +506,7 @@ class _Settling:
                 continue
             if isinstance(sku, str) and header is not None:
                 self._back(row, sku, header, stood, wrote)
-            elif stood is not None and _was_typed(row, header):
+            elif stood not in (None, wrote) and _was_typed(row, header):
                 self._lost(text_of(sku), header or "a column without a header", stood)
 
     def _back(self, row: _ImageRow, sku: str, column: str, value: Cell, expect: Cell) -> None:
@@ -516,7 +521,7 @@ def _was_typed(row: _ImageRow, header: str | None) -> bool:
     """Whether a person, not we, wrote what stood there."""
     if header in BASE:
         return header == ON_HAND and row[ON_HAND] != row[TAG_FIGURE]
-    return not row.straight or bool(row.write.put_backs) or header not in row.write.cells
+    return header not in row.intent.served
 
 
 def _cut(cells: Sequence[Cell]) -> list[Cell]:
@@ -550,6 +555,7 @@ def load(payload: bytes) -> Intent:
             "made_at": datetime.fromisoformat(whole["made_at"]),
             "header": tuple(whole["header"]),
             "image": tuple(whole["image"]),
+            "served": tuple(whole["served"]),
             "rows": rows,
             "skus": frozenset(whole["skus"]),
         }

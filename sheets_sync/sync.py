@@ -438,6 +438,7 @@ class _Pass:
                 gap=self.desk.limits.image_gap,
                 extra=extra,
                 adopt=adopt,
+                served=found.served,
             )
             tx.intend(intent.exchange, previous, exchange.dump(intent))
         try:

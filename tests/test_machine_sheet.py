@@ -399,7 +399,7 @@ class Sheet(RuleBasedStateMachine):
         quick, known = self.quick, self.known()
         with quick.ledger.read() as view:
             questions = view.questions()
-        asked = {question.sku for question in questions}
+        asked = {sku for q in questions for sku in (q.sku, q.about.get("gone")) if sku is not None}
         cells = {sku: quick.cell(sku) for sku in self.rows if sku}
         wrong = {sku for sku in known.keys() | self.truth.keys() if known.get(sku) != self.truth.get(sku)}
         wrong |= {sku for sku, cell in cells.items() if sku in known and cell != known[sku]}
