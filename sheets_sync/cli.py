@@ -60,6 +60,7 @@ from sheets_sync.model import MAIN, Event, Fact, Stock, StockKey, StoredDelivery
 from sheets_sync.sandbox import shops
 from sheets_sync.sandbox.sheet import server as local_sheet
 from sheets_sync.sandbox.sheet.journal import DataFileError
+from sheets_sync.sandbox.sheet.quotas import Quotas
 from sheets_sync.sheet import workbook as workbooks
 from sheets_sync.sync import Memory
 
@@ -900,9 +901,16 @@ Data = Annotated[
 
 
 @sandbox_app.command("sheet")
-def sandbox_sheet(port: Port = 8790, data: Data = None) -> None:
+def sandbox_sheet(
+    port: Port = 8790,
+    data: Data = None,
+    quota: Annotated[
+        int | None, typer.Option(metavar="N", help="Refuse more than N reads and N writes a minute, as Google does.")
+    ] = None,
+) -> None:
     """A local sheet that speaks the Google Sheets API, with a page to see and edit it, until Ctrl-C."""
-    with _ending_on_signals(), _had(port, lambda: local_sheet.serve(data, port=port)) as running:
+    limits = None if quota is None else Quotas(reads_per_user=quota, writes_per_user=quota)
+    with _ending_on_signals(), _had(port, lambda: local_sheet.serve(data, port=port, quotas=limits)) as running:
         with _until_interrupted():
             _say(f"The local sheet: {running.base_url}", f'In config.toml: [sheet] base_url = "{running.base_url}"')
             _wait()

@@ -385,6 +385,7 @@ class Tag(NamedTuple):
 
     @property
     def blank(self) -> bool:
+        """Whether we have never written in this row, or somebody cleared the hidden cells."""
         return self.sku is None and self.figure is None and self.exchange is None
 
 

@@ -42,7 +42,7 @@ LONGEST = 60
 LONGER: dict[str, int] = {}
 """Functions longer than LONGEST lines, as they are; only to be made shorter."""
 
-UNDOCUMENTED = 70
+UNDOCUMENTED = 67
 """Public functions, methods and classes of sheets_sync (the sandbox apart) without a docstring."""
 
 

@@ -80,6 +80,8 @@ class Target:
 
 @dataclass(frozen=True)
 class PushResult:
+    """What became of one target of a push."""
+
     ref: Ref
     outcome: Outcome
     why: str = ""  # for the seller, in words
@@ -90,6 +92,8 @@ class PushResult:
 
 @dataclass(frozen=True)
 class Page(Generic[T]):
+    """One page of a longer answer."""
+
     items: Sequence[T]
     cursor: str | None = None  # None: this was the last page
 
@@ -148,6 +152,8 @@ class Delivery:
 
 
 class SignalKind(StrEnum):
+    """What a signal is about."""
+
     ORDER = "order"  # look at this order
     LISTING = "listing"  # look at this listing
     OTHER = "other"  # nothing to look at
@@ -155,6 +161,8 @@ class SignalKind(StrEnum):
 
 @dataclass(frozen=True)
 class Signal:
+    """What a delivery says changed: a hint, or the level itself."""
+
     kind: SignalKind
     id: str = ""  # order id, or `Ref.listing`
     order: Order | None = None  # the level itself, where the body carries it whole

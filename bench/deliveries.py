@@ -1,6 +1,6 @@
 """Webhook ingest as a share of an empty Flask view on the same server: HMAC checked, one durable row each.
 
-    python bench/webhook.py [--seconds 4] [--connections 64]
+    python bench/deliveries.py [--seconds 4] [--connections 64]
 
 The sender is a process of its own, on keep-alive connections, so that it does not share the server's interpreter.
 """
