@@ -220,6 +220,10 @@ def test_versions_are_cut_where_another_takes_over(store: Store) -> None:
     store.type(KEY, "Stock", "B3", "8")
     versions = store.versions(KEY)
     assert [version.who for version in versions] == ["api", "person", "api", "person"]
+    store.type(KEY, "Stock", "B3", "9")
+    assert [v.number for v in store.versions(KEY)[:-1]] == [v.number for v in versions], "what was listed stays"
+    store.type(KEY, "Stock", "B3", "8")
+    versions = [*versions[:-1], store.versions(KEY)[-1]]
     assert [version.book.tabs[0].value(1, 1) for version in versions] == ["", 5, 6, 7]
     assert versions[-1].book is store.book(KEY)
     with pytest.raises(Unknown):
@@ -362,3 +366,9 @@ def test_a_workbook_goes_through_excel_and_back(running: Running) -> None:
         timeout=5,
     )
     assert (bad.status_code, "no .xlsx file" in bad.json()["error"]) == (400, True)
+
+
+def test_the_example_in_the_docs_runs() -> None:
+    page = (Path(__file__).resolve().parents[1] / "docs" / "local-sheet.md").read_text()
+    code = page.partition("```python\n")[2].partition("```")[0]
+    exec(compile(code, "docs/local-sheet.md", "exec"), {})

@@ -296,6 +296,11 @@ def test_undo_and_redo(page: Any, sheet: Running) -> None:
     page.click("#undo")
     expect(cell(page, 2, ON_HAND)).to_have_text("10")
     expect(page.locator("#undo")).to_be_disabled()
+    page.get_by_role("tab", name="Ledger").click()
+    expect(page.get_by_role("tab", name="Ledger")).to_have_attribute("aria-selected", "true")
+    press(page, "Control+Y")
+    expect(page.get_by_role("tab", name="Stock")).to_have_attribute("aria-selected", "true")
+    expect(cell(page, 2, ON_HAND)).to_have_text("7")
 
 
 def test_undo_never_takes_back_what_the_service_wrote_since(page: Any, sheet: Running) -> None:

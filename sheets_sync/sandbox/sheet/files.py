@@ -125,6 +125,9 @@ def _excel_row(sheet: Any, tab: Tab, row: int) -> list[Any]:
     for column in range(max(len(tab.values[row]), len(tab.styles[row]))):
         value, text = tab.value(row, column), tab.formulas[row].get(column)
         shape = ((tab.style(row, column) or {}).get("userEnteredFormat")) or {}
+        if not shape and text is None and not (isinstance(value, str) and value[:1] in ("=", "#")):
+            cells.append(None if value == "" else value)  # a plain value, several times faster than a cell
+            continue
         cell = WriteOnlyCell(sheet, None if value == "" and text is None else value)
         if text is not None:
             cell.value = text

@@ -71,6 +71,7 @@ class Done:
     undo: int
     redo: int
     left: int = 0
+    sheet_id: int | None = None  # the tab in which something was undone or done again
     replies: Sequence[Json] = ()
 
 
@@ -166,7 +167,8 @@ class Hand:
                     self._back.popitem(last=False)
             if back:
                 target.append(back)
-            return Done(applied.book.revision, len(stacks.back), len(stacks.forth), _left(applied))
+            depth = len(stacks.back), len(stacks.forth)
+            return Done(applied.book.revision, *depth, _left(applied), step.sheet_id)
 
     def forget(self, spreadsheet_id: str) -> None:
         """After an old version came back nothing can be undone; the version history has it all."""

@@ -125,7 +125,10 @@ def _look(page: Blueprint, store: Store, shown: Shown) -> None:
 
     @page.get("/spreadsheets/<key>/versions")
     def versions(key: str) -> Response:
-        kept = [{"number": v.number, "who": v.who, "at": v.at.isoformat(), "says": v.says} for v in store.versions(key)]
+        kept = [
+            {"number": v.number, "who": v.who, "at": v.at.isoformat(), "says": v.says}
+            for v in store.versions(key, close=False)
+        ]
         return _json({"versions": kept[::-1]})
 
 
@@ -221,6 +224,7 @@ def _done(act: Any) -> Response:
     except NothingToDo:
         return _json({"nothing": True, "undo": 0, "redo": 0})
     answer = {"revision": done.revision, "undo": done.undo, "redo": done.redo, "left": done.left}
+    answer |= {} if done.sheet_id is None else {"sheet": done.sheet_id}
     return _json(answer | {"replies": [reply for reply in done.replies if reply]})
 
 

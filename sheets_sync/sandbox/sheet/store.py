@@ -248,12 +248,18 @@ class Store:
 
     # versions
 
-    def versions(self, spreadsheet_id: str) -> list[Version]:
-        """The old versions of a workbook and, last, the one that stands; raises Unknown."""
+    def versions(self, spreadsheet_id: str, *, close: bool = True) -> list[Version]:
+        """The old versions of a workbook and, last, the one that stands; raises Unknown.
+
+        `close`: what is written from now on is a new version, so that each that is listed can be restored.
+        """
         with self._lock:
             book = self.book(spreadsheet_id)
             self._remember(book, "api", datetime.fromisoformat(book.modified), first=True)
-            return list(self._history[spreadsheet_id])
+            history = self._history[spreadsheet_id]
+            if close:
+                history.close()
+            return list(history)
 
     def version(self, spreadsheet_id: str, number: int) -> Book:
         """The workbook as it stood at that version; raises Unknown."""

@@ -35,6 +35,7 @@ class History:
 
     def __init__(self) -> None:
         self._kept: list[Version] = []
+        self._closed = False
 
     def __iter__(self) -> Iterator[Version]:
         return iter(self._kept)
@@ -51,12 +52,17 @@ class History:
         """The workbook as it stands after an edit; `apart` begins a new version in any case."""
         last = self._kept[-1] if self._kept else None
         began = at
-        if last and not apart and not last.says and last.who == who and at - last.began < PAUSE:
+        if last and not (apart or self._closed) and not last.says and last.who == who and at - last.began < PAUSE:
             began = last.began
             self._kept.pop()
         before = self._kept[-1].book if self._kept else None
+        self._closed = False
         self._kept.append(Version(book.revision, who, began, at, book, _cost(before, book), says))
         self._drop()
+
+    def close(self) -> None:
+        """The last version stays as it is; the next edit begins a new one."""
+        self._closed = True
 
     def find(self, number: int) -> Version | None:
         return next((version for version in self._kept if version.number == number), None)

@@ -219,6 +219,7 @@ function show(sheetId) {
   closeMenu();
   history.replaceState(null, "", `#gid=${sheetId}`);
   found = { text: "", cells: [], at: -1 };
+  table.focus(); // what is typed while the tab is on its way is not lost
   return rows.show(sheetId, rows.version).then(() => table.focus());
 }
 
@@ -470,7 +471,8 @@ async function step(which) {
   try {
     const answer = await edits.step(which);
     if (answer.nothing) say(which === "undo" ? "There is nothing to undo." : "There is nothing to redo.");
-    else if (answer.left) say(`${answer.left === 1 ? "1 cell was" : `${answer.left} cells were`} changed by someone else since, and left alone.`);
+    else if (answer.sheet !== rows.sheetId) await show(answer.sheet);
+    if (answer.left) say(`${answer.left === 1 ? "1 cell was" : `${answer.left} cells were`} changed by someone else since, and left alone.`);
   } catch (problem) {
     say(`Not ${which === "undo" ? "undone" : "done again"}: ${problem.message}`);
     edits.count(await fetchJson("depth", { page: pageId }).catch(() => ({})));
