@@ -472,15 +472,17 @@ class _Rows:
         cells: dict[str, Cell] = {}
         ids: list[tuple[int, str, Cell]] = []
         for group in self.restore[at]:
+            written, untouched = len(ids), []
             for items in _units(group):
-                same = all(item.value == item.expect for item in items)
-                if same and len(items) < len(group):
-                    continue  # nothing was overwritten there: it only tells which row it is
-                if not same and all(self._now(at, item.column) == item.expect for item in items):
+                if all(item.value == item.expect for item in items):
+                    untouched += items  # it only tells which row it is
+                elif all(self._now(at, item.column) == item.expect for item in items):
                     cells |= {item.column: item.value for item in items}
                     ids += [(item.id, item.column, item.expect) for item in items]
                 else:
                     self._give_up(at, items)
+            if len(ids) == written:
+                self.done += [item.id for item in untouched]
         seen = self.cells[ON_HAND][at]
         return RowWrite(at + 2, self.texts[at], seen, cells, put_backs=tuple(ids)) if cells else None
 

@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 
 from sheets_sync import exchange
-from sheets_sync.errors import SheetNotReady
 from sheets_sync.ledger import utcnow
 from sheets_sync.model import Fact, Kind, Origin, Question, Stock
 from sheets_sync.sandbox.shops import Seed
