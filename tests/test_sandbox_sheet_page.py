@@ -6,6 +6,7 @@ import csv
 import hashlib
 import io
 import shutil
+import socket
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -493,6 +494,34 @@ def test_a_server_that_is_gone_is_said(page: Any, sheet: Running) -> None:
     expect(cell(page, 2, TITLE).locator(".v.failed")).to_have_text("y")
 
 
+def test_a_page_goes_on_after_the_server_was_started_again(
+    opened: Callable[[Running], Any], sheet: Running, tmp_path: Path
+) -> None:
+    data = tmp_path / "book.jsonl"
+    with socket.create_server(("127.0.0.1", 0)) as free:  # a port asked for by number can be had again at once
+        port = free.getsockname()[1]
+    with serve(data, port=port) as first:
+        first.store.create("Book", KEY, tabs=["Stock"])
+        first.store.type(KEY, "Stock", "A1", "before")
+        page = opened(first)
+        cell(page, 2, 1).click()
+        page.keyboard.type("half")
+    expect(page.locator("#state")).to_contain_text("Not connected")
+    with serve(data, port=port) as second:
+        second.store.insert_rows(KEY, "Stock", 1)
+        expect(cell(page, 2, 1)).to_have_text("before", timeout=15_000)
+        expect(page.locator("#unsaved")).to_contain_text("the sheet was reloaded while you typed")
+        page.get_by_role("button", name="Copy the text").click()
+        assert page.evaluate("navigator.clipboard.readText()") == "half"
+        page.get_by_role("button", name="Discard").click()
+        saved(page)
+        cell(page, 3, 1).click()
+        page.keyboard.type("after")
+        press(page, "Enter")
+        saved(page)
+        assert second.store.cell(KEY, "Stock", "A3") == "after"
+
+
 # versions
 
 
@@ -581,7 +610,13 @@ def test_tabs_are_added_renamed_and_deleted(page: Any, sheet: Running) -> None:
     made.dblclick()
     page.locator("#ask input").fill("Notes")
     press(page, "Enter")
+    page.get_by_role("tab", name="Stock").click()
+    cell(page, 2, TITLE).click()
+    page.keyboard.type("kept by going")
     made = page.get_by_role("tab", name="Notes")
+    made.click()
+    expect(made).to_have_attribute("aria-selected", "true")
+    assert sheet.store.cell(KEY, "Stock", "B2") == "kept by going"
     made.click(button="right")
     page.get_by_role("menuitem", name="Delete…").click()
     page.get_by_role("button", name="Delete", exact=True).click()

@@ -94,6 +94,14 @@ export class Editor {
     if (node) Object.assign(this.at.field.style, { top: `${node.parentNode.offsetTop - 1}px`, left: `${node.offsetLeft - 1}px` });
   }
 
+  // Closes without writing; gives what was typed, if that is anything.
+  take() {
+    if (!this.at) return null;
+    const { row, column, was, field } = this.at;
+    this.end(false);
+    return field.value === was ? null : { row, column, text: field.value };
+  }
+
   end(save) {
     if (!this.at) return;
     const { row, column, was, field } = this.at;

@@ -105,6 +105,15 @@ export class Edits {
       .flatMap(({ rows }) => rows.map((cells) => cells.join("\t"))).join("\n");
   }
 
+  // The tab is gone or was reloaded (then no row can be found again by its number): texts are kept, their places are not.
+  reloaded(torn, typed, sheetId) {
+    if (torn) for (const edit of [...this.waiting, ...this.failed]) edit.cells = new Map();
+    if (!typed) return;
+    const { row, column, text } = typed;
+    const enterValues = { sheetId, rowIndex: row, columnIndex: column, rows: [[text]] };
+    this.failed.push({ id: crypto.randomUUID(), requests: [{ enterValues }], sheetId, cells: new Map(), old: true, problem: "the sheet was reloaded while you typed, and rows may stand elsewhere now." });
+  }
+
   // Unsaved text stays with its row when others insert rows above it.
   carry(moves) {
     for (const edit of [...this.waiting, ...this.failed]) {

@@ -135,7 +135,7 @@ export class Rows {
     // An answer that was on its way while we heard of a newer revision is shown, and asked for again.
     if (!this.overtaken(answer)) for (let chunk = Math.floor(start / CHUNK); chunk * CHUNK < Math.max(start + rows.length, start + 1); chunk++) this.fresh.add(chunk);
     this.forget();
-    this.drawn({ other, changed, moves, news, before, start, end: start + rows.length });
+    this.drawn({ other, torn: Boolean(answer.anew), changed, moves, news, before, start, end: start + rows.length });
   }
 
   overtaken({ epoch, revision }) {

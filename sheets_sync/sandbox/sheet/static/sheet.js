@@ -39,7 +39,7 @@ function mark(row, column) {
   return unsaved || (until > Date.now() ? { fresh: true } : null);
 }
 
-function drawn({ other, changed, moves, news, before, start, end }) {
+function drawn({ other, torn, changed, moves, news, before, start, end }) {
   $("title").textContent = rows.view.title;
   document.title = `${rows.view.title} – local sheet`;
   const now = rows.sheet;
@@ -49,7 +49,7 @@ function drawn({ other, changed, moves, news, before, start, end }) {
   if (moves.length) edits.carry(moves);
   remember(news, moves);
   if (rebuilt) {
-    if (other) editor.end(true);
+    if (other) edits.reloaded(torn, editor.take(), before?.sheet.id);
     table.build(!other || before?.sheet.id === now.id);
   } else {
     if (before.sheet.shownRows !== now.shownRows) table.resized();
@@ -191,8 +191,7 @@ function showCursor() {
   const heading = rows.sheet.frozenRows ? shownText(rows.get(rows.sheet.frozenRows - 1)?.c[table.active.cell - 1]) : "";
   const column = table.columnOf(table.active.cell);
   const words = `${at.name}${heading ? `, ${heading}` : ""}: ${shownText(activeCell()) || "empty"}${column.lock ? `. ${column.lock}` : ""}`;
-  if (words !== spoken) $("grid").setAttribute("aria-description", (spoken = words));
-  if (words !== $("where").title) $("where").title = words;
+  if (words !== spoken) $("spoken").textContent = spoken = words;
   showSelection();
 }
 
@@ -489,6 +488,7 @@ async function showVersions() {
 
 async function lookAt(version) {
   editor.end(true);
+  await edits.turn;
   await rows.show(rows.sheetId, version ? version.number : null);
   $("past").hidden = !version;
   document.body.classList.toggle("old", Boolean(version));
