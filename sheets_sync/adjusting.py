@@ -16,7 +16,7 @@ from sheets_sync.edits import OrderAsked
 from sheets_sync.errors import BadInput
 from sheets_sync.ledger import Tx, View
 from sheets_sync.lines import Policy
-from sheets_sync.model import MAIN, Cell, Event, Lease, LineState, Question, StockKey
+from sheets_sync.model import MAIN, Cell, Event, Fact, Lease, LineState, Question, StockKey
 
 AGAIN, ORDER = "adjustment", "adjustment_order"
 _LETTERS = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"  # none that people take for another
@@ -40,10 +40,11 @@ class Seen:
 
 @dataclass(frozen=True)
 class Taken:
-    """What a look at the tab led to: events, and the cells that differ by row."""
+    """What a look at the tab led to: events, and the cells that differ by row. `again`: an Id is on its way."""
 
     events: tuple[Event, ...] = ()
     cells: tuple[tuple[int, dict[str, Cell]], ...] = ()
+    again: bool = False
 
 
 def take(desk: Desk, look: Sequence[Mapping[str, Cell]], seen: Seen, lease: Lease | None) -> Taken:
@@ -60,13 +61,38 @@ def take(desk: Desk, look: Sequence[Mapping[str, Cell]], seen: Seen, lease: Leas
     events: list[Event] = []
     shown: list[tuple[Row, dict[str, Cell]]] = []
     asked: list[Question] = []
+    again = False
     for item in adjustments.sort(found, before, known):
+        again |= item.what in (Is.NEW, Is.LOST) or (item.what is Is.YOUNG and bool(item.id))
         cells, made, question = _one(desk, item, known, lease)
         events += made
         asked += [question] if question else []
         shown.append((item.row, cells))
     _ask(desk, asked, lease)
-    return Taken(tuple(events), _changed(shown))
+    return Taken(tuple(events), _changed(shown), again)
+
+
+def would_record(desk: Desk, look: Sequence[Mapping[str, Cell]]) -> tuple[Fact, ...]:
+    """What the complete rows of a look would record, were they to stand; nothing is recorded or asked."""
+    found, facts = adjustments.rows(look), list[Fact]()
+    with desk.ledger.read() as view:
+        known = _known(view, found, (), Seen())
+        for item in adjustments.sort(found, found, known):
+            if item.what in (Is.NEW, Is.READY) and desk.started_at(view) is not None:
+                facts += _would(view, desk, item.row)
+    return tuple(facts)
+
+
+def _would(view: View, desk: Desk, row: Row) -> tuple[Fact, ...]:
+    wanted = adjustments.wish(row.cells)
+    try:
+        effect = adjustments.judge(wanted, f"row {row.number}", _situation(view, desk, wanted), desk.clock())
+    except BadInput:
+        return ()
+    if effect.line is None:
+        return (effect.fact,) if effect.fact else ()
+    policy = booking.policies(view, desk, effect.line.channel).at(effect.line.placed_at)
+    return lines.settle(effect.line, policy, booking.last_count(view), note=wanted.note)[1]
 
 
 def _known(view: View, found: Sequence[Row], before: Sequence[Row], seen: Seen) -> Known:
@@ -185,16 +211,16 @@ def _on_hand(view: View, sku: str) -> int:
     return view.balances([sku])[StockKey(sku, MAIN)].stock.on_hand
 
 
-def _situation(tx: Tx, desk: Desk, wanted: Wish) -> Situation:
-    balance = tx.balances([wanted.sku]).get(StockKey(wanted.sku, MAIN))
-    of_sku = [line for line in tx.lines(skus=[wanted.sku]) if line.counted]
+def _situation(view: View, desk: Desk, wanted: Wish) -> Situation:
+    balance = view.balances([wanted.sku]).get(StockKey(wanted.sku, MAIN))
+    of_sku = [line for line in view.lines(skus=[wanted.sku]) if line.counted]
     named = [line for line in of_sku if adjustments.names(line, wanted.reference, desk.titles.get(line.channel, ""))]
-    asked = orders_asked(tx, [wanted.sku])
+    asked = orders_asked(view, [wanted.sku])
     return Situation(
         stock=balance.stock if balance and balance.counted else None,
-        lines=tuple(_with_policy(tx, desk, named)),
+        lines=tuple(_with_policy(view, desk, named)),
         asked=tuple(asked),
-        asked_lines=lines_asked(tx, desk, asked),
+        asked_lines=lines_asked(view, desk, asked),
     )
 
 

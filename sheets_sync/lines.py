@@ -133,7 +133,6 @@ class _Shares(NamedTuple):
     counted: int
     restocked: int
     broken: int
-    absent: int
     unanswered: int  # returned, and nobody has said in what state
     before_us: int  # came back before the opening
 
@@ -208,8 +207,7 @@ def _share(line: LineState, policy: Policy) -> _Shares:
         counted=counted,
         restocked=restocked,
         broken=broken,
-        absent=min(said.absent, unseen),  # last: what did not arrive may still do so
-        unanswered=max(0, unseen - said.absent),
+        unanswered=max(0, unseen - said.absent),  # absent comes last: what did not arrive may still do so
         before_us=base.returned,
     )
 

@@ -27,6 +27,7 @@ from sheets_sync.desk import (
     START_WANTED,
     Books,
     Desk,
+    Shelf,
     channel_state,
     reconcile_questions,
 )
@@ -75,6 +76,7 @@ class Memory:
 
     before: edits.Before = field(default_factory=edits.Before)
     books: Books = field(default_factory=Books)
+    shelves: dict[str, Shelf] = field(default_factory=dict)
     layout: Layout | None = None
     layout_at: datetime | None = None
     stale_since: datetime | None = None
@@ -167,7 +169,11 @@ class _Pass:
         if self.events:
             self.desk.wake_others("sheet")
         return Report(
-            bool(rows or self.events), tuple(self.events), rows, writes=found.writes, questions=found.questions
+            bool(rows or self.events or self.adjusted.again),
+            tuple(self.events),
+            rows,
+            writes=found.writes,
+            questions=found.questions,
         )
 
     def _unfinished(self, found: edits.Found, error: Exception) -> Report:
@@ -203,7 +209,8 @@ class _Pass:
         rows = sorted(found.writes, key=lambda w: w.row)
         intent = exchange.plan("0", facts.head, look.header, rows, found.skus, look.began_at)
         would = exchange.settle(_image_of(look, intent), intent, facts.known, look.began_at)
-        return Report(rows=len(rows), writes=tuple(rows), would_record=would.facts, questions=found.questions)
+        facts_too = (*would.facts, *adjusting.would_record(self.desk, look.adjustments))
+        return Report(rows=len(rows), writes=tuple(rows), would_record=facts_too, questions=found.questions)
 
     # looking --------------------------------------------------------------------------------------------------
 
@@ -326,7 +333,9 @@ class _Pass:
     def _facts(self, view: View, look: Look) -> _Facts:
         books, desk = self.memory.books, self.desk
         books.refresh(view)
-        listings = tuple(view.listings())
+        for name in desk.settings.channels:
+            self.memory.shelves.setdefault(name, Shelf()).refresh(view, name)
+        listings = tuple(item for shelf in self.memory.shelves.values() for item in shelf.listings.values())
         stock = {k.sku: b.stock for k, b in books.balances.items() if b.counted and k.location == MAIN}
         asked = [q for q in view.questions() if q.kind in SHEET_KINDS or q.origin is Origin.IMAGE]
         gone = {q.sku: q for q in asked if q.origin is Origin.IMAGE}

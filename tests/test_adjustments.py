@@ -18,6 +18,7 @@ from sheets_sync.adjustments import Is, Issued, Known, Row, Wish, digest, sort, 
 from sheets_sync.errors import BadInput
 from sheets_sync.model import StockKey
 from sheets_sync.sheet import tabs
+from sheets_sync.sync import Memory, rehearse
 from tests.hands import VENDORS, Clock, Hands, hands_of
 from tests.world import World
 
@@ -189,6 +190,27 @@ def test_S8_nothing_is_recorded_before_the_row_is_complete(tab: Tab) -> None:
     tab.type(2, change=2)
     tab.passes()
     assert tab.world.figures(MUG) == "12/0/12"
+
+
+def test_a_dry_run_says_what_the_rows_would_record_and_records_nothing(tab: Tab) -> None:
+    order = tab.shop("woocommerce").buy(MUG, 2)
+    tab.world.passes()
+    tab.type(2, sku=MUG, change=1, reason="found")
+    tab.type(3, sku=MUG, change=-1, reason="sold", reference=order)
+    tab.type(4, sku=MUG, change=-99)
+    tab.type(5, sku=MUG)
+    would = rehearse(tab.world.desk, tab.world.workbook, Memory()).would_record
+    assert [(f.kind, f.change.on_hand) for f in would] == [("adjustment", 1), ("shipment", -1)]
+    assert tab.world.figures(MUG) == "10/2/8"
+    tab.passes()
+    assert rehearse(tab.world.desk, tab.world.workbook, Memory()).would_record == ()
+
+
+def test_one_run_of_sync_takes_a_row_all_the_way(tab: Tab) -> None:
+    tab.type(2, sku=MUG, change=1)
+    tab.world.sheet_passes()
+    assert tab.world.figures(MUG) == "11/0/11"
+    assert tab.cell(2, "Status").startswith("recorded")
 
 
 def test_set_to_is_a_count(tab: Tab) -> None:
