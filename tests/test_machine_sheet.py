@@ -24,7 +24,7 @@ import pytest
 import structlog
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 from pydantic import SecretStr
 
 from sheets_sync import onboarding
@@ -114,8 +114,8 @@ def a_template(folder: Path) -> Quick:
 
 Numbers = st.integers(0, 1_000)
 PEOPLE = ("type",) * 6 + (
-    "sort", "move", "insert", "name", "delete", "back", "copy", "uncopy", "retype", "untype", "text", "note",
-    "insert_column", "move_column", "sale", "sale",
+    "sort", "move", "insert", "name", "delete", "back", "copy", "type_copy", "uncopy", "retype", "swap", "untype",
+    "text", "note", "insert_column", "move_column", "sale", "sale",
 )  # fmt: skip
 Act = tuple[str, int, int]
 acts_of_people = st.tuples(st.sampled_from(PEOPLE), Numbers, Numbers)
@@ -138,6 +138,7 @@ class Sheet(RuleBasedStateMachine):
         self.cause: set[str] = set()  # SKUs that someone did something odd to
         self.texts: dict[str, int] = {}  # text typed over a figure -> that figure
         self.notes: dict[str, str] = {}  # note -> the SKU of its row
+        self.keeps_first = True
         self.shaky = False  # columns were moved: cells may show what was never meant for them
         self.trash: list[list[Any]] = []
         self.net: list[Proceed] = []
@@ -182,7 +183,7 @@ class Sheet(RuleBasedStateMachine):
     def _type(self, row: int, sku: Any, j: int) -> None:
         shown = self.cell_at(row, tabs.ON_HAND)
         last = self.texts.get(shown, None) if isinstance(shown, str) else shown
-        if not self.alone(sku) or sku.startswith("X") or (last is None and sku in self.truth):
+        if not self.alone(sku) or self.misnamed(row, sku) or (last is None and sku in self.truth):
             return
         typed = next(self.fresh)
         if self.shaky:
@@ -254,6 +255,10 @@ class Sheet(RuleBasedStateMachine):
             self.cause.add(sku)
             self.notes = {note: owner for note, owner in self.notes.items() if owner != sku}
 
+    def _type_copy(self, row: int, sku: Any, j: int) -> None:
+        self._type(row, sku, j)
+        self._copy(row, sku, j)
+
     def _uncopy(self, row: int, sku: Any, j: int) -> None:
         if sku is not None and not self.alone(sku):
             self.quick.store.delete_rows(self.quick.id, tabs.STOCK, row)
@@ -263,9 +268,24 @@ class Sheet(RuleBasedStateMachine):
             self.quick.at(row, tabs.SKU, f"X{sku}")
             self.cause |= {sku, f"X{sku}"} | {name for name in self.rows if name and name not in self.known()}
 
+    def _swap(self, row: int, sku: Any, j: int) -> None:
+        """The SKUs of two rows are typed the wrong way round."""
+        other = 2 + j % len(self.rows)
+        name = self.rows[other - 2]
+        if self.alone(sku) and self.alone(name) and sku != name and {sku, name} <= self.truth.keys():
+            self.quick.at(row, tabs.SKU, name)
+            self.quick.at(other, tabs.SKU, sku)
+            self.cause |= {sku, name}
+
     def _untype(self, row: int, sku: Any, j: int) -> None:
         if sku is not None and sku.startswith("X") and sku[1:] not in self.rows:
             self.quick.at(row, tabs.SKU, sku[1:])
+
+    def misnamed(self, row: int, sku: Any) -> str | None:
+        """What the row should be called, where someone called it otherwise."""
+        shelf = str(self.cell_at(row, SHELF))
+        name = shelf.removeprefix("shelf of ")
+        return name if shelf.startswith("shelf of ") and name != sku else None
 
     def _insert_column(self, row: int, sku: Any, j: int) -> None:
         header = self.quick.header()
@@ -370,6 +390,10 @@ class Sheet(RuleBasedStateMachine):
         if self.net:
             self.net.pop(i % len(self.net))()
 
+    @initialize(first=st.booleans())
+    def of_copies_which_is_kept(self, first: bool) -> None:
+        self.keeps_first = first
+
     # the end ----------------------------------------------------------------------------------------------------
 
     def teardown(self) -> None:
@@ -383,16 +407,15 @@ class Sheet(RuleBasedStateMachine):
     def _calm_down(self) -> None:
         while self.net:
             self.net.pop()()
-        for row in reversed(self.numbers()):
-            sku = dict(enumerate(self.rows, 2)).get(row)
-            if sku and sku.startswith("X"):
-                if sku[1:] in self.rows:
-                    self.quick.store.delete_rows(self.quick.id, tabs.STOCK, row)
-                else:
-                    self.quick.at(row, tabs.SKU, sku[1:])
-        for row in reversed(self.numbers()):
-            if row - 2 < len(self.rows) and self.rows[row - 2] and not self.alone(self.rows[row - 2]):
-                self.quick.store.delete_rows(self.quick.id, tabs.STOCK, row)
+        names = {row: self.misnamed(row, sku) for row, sku in enumerate(self.rows, 2)}
+        for row, name in names.items():
+            if name and self.rows[row - 2]:
+                self.quick.at(row, tabs.SKU, name)
+        rows = list(enumerate(self.rows, 2))
+        stays = dict((sku, row) for row, sku in (rows[::-1] if self.keeps_first else rows))
+        gone = [row for row, sku in rows if stays[sku] != row]
+        for row in sorted((row for row in gone if self.rows[row - 2]), reverse=True):
+            self.quick.store.delete_rows(self.quick.id, tabs.STOCK, row)
         self.quick.sheet_passes(20)
 
     def _check(self) -> None:
