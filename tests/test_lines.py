@@ -6,13 +6,14 @@ Figures are on_hand/committed/available of one SKU at one location, by the fold 
 from __future__ import annotations
 
 import importlib.util
+import json
 import random
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sheets_sync import guard, lines
+from sheets_sync.ledger import codec
 from sheets_sync.lines import OrderBooking, Policy, book, book_order, difference, due, is_newer, questions, settle
 from sheets_sync.model import (
     Fact,
@@ -851,6 +853,16 @@ def test_book_takes_one_line_as_book_order_takes_them_all() -> None:
         every.taken,
     )
     assert one.taken_change == 2
+
+
+def test_a_line_stored_before_people_could_say_more_is_read_as_ever() -> None:
+    line = booked(an_order(a_line(2))).lines["1"]
+    values = codec.line_values(replace(line, said=Said(back=1, at=at(5))))
+    stored = json.loads(values["state"])
+    for name in ("absent", "counted", "came", "waits", "heard"):
+        del stored["line"]["said"][name]
+    read = codec.line_of(SimpleNamespace(state=json.dumps(stored)))  # type: ignore[arg-type]
+    assert read == replace(line, said=Said(back=1, at=at(5)))
 
 
 def test_every_question_is_of_a_kind_that_the_guard_knows() -> None:

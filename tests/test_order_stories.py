@@ -173,6 +173,12 @@ class Told:
             self.orders[name] = str(self.shop.place(db, [wanted], created_via="admin"))
         self.shop.pay(self.id(name))
 
+    def in_a_cart(self, name: str, units: str) -> None:
+        with self.shop.store.transaction() as db:
+            wanted = LineWanted(self.shop.product_id(self.story.sku), int(units))
+            status, via = "checkout-draft", "store-api"
+            self.orders[name] = str(self.shop.place(db, [wanted], status=status, created_via=via))
+
     def ships(self, name: str, units: str | None) -> None:
         if units is None:
             self.here.ship(self.orders[name])
@@ -209,6 +215,11 @@ class Told:
     def becomes(self, name: str, status: str) -> None:
         with self.shop.store.transaction() as db:
             self.shop.set_status(db, self.id(name), status)
+
+    def refund_deleted(self, name: str) -> None:
+        with self.shop.store.transaction() as db:
+            (refund,) = db.execute("SELECT id FROM refund WHERE order_id = ?", (self.id(name),)).fetchone()
+            self.shop.delete_refund(db, self.id(name), int(refund))
 
     def called_back(self, name: str) -> None:
         parcel = next(f for f in self.shop.order(self.id(name))["fulfillments"] if f["status"] != "CANCELLED")
@@ -272,6 +283,7 @@ class Told:
 
 ACTS: tuple[tuple[str, Callable[..., None]], ...] = (
     (r"(\w) buys (\d+)( unpaid)?", Told.buys),
+    (r"(\w) lies in a cart at the checkout: (\d+)", Told.in_a_cart),
     (r"(\w) is sold by the admin: (\d+)", Told.sold_by_admin),
     (r"(\w) is paid", lambda told, name: told.here.pay(told.orders[name])),
     (r"(\w) is put on hold", lambda told, name: told.shop.hold(told.id(name))),
@@ -280,7 +292,8 @@ ACTS: tuple[tuple[str, Callable[..., None]], ...] = (
     (r"(\w) is edited to (\d+)( without restock)?", Told.edited),
     (r"(\d+) of (\w) come back( unseen by the shop)?", Told.come_back),
     (r"(\w) is refunded in money", Told.money),
-    (r"(\w) becomes (\w+)", Told.becomes),
+    (r"(\w) becomes ([\w-]+)", Told.becomes),
+    (r"the refund of (\w) is deleted", Told.refund_deleted),
     (r"(\w) is deleted", Told.deleted),
     (r"(\w) is deleted without a word", lambda told, name: told.here.delete(told.orders[name])),
     (r"(\w) is restored", lambda told, name: told.shop.restore(told.id(name))),
