@@ -113,19 +113,20 @@ def settle(
     tx.put_line(settled)
     events = tx.append(facts)
     if ask:
-        ask_about(tx, desk, settled)
+        ask_about(tx, desk, settled, *([old.sku] if old else []))
     return events
 
 
-def ask_about(tx: Tx, desk: Desk, line: LineState) -> None:
-    """Ask what is open on a settled line, and close what is not."""
+def ask_about(tx: Tx, desk: Desk, line: LineState, *old_skus: str | None) -> None:
+    """Ask what is open on a settled line, and close what is not, also under a SKU that it had before."""
     policy = policies(tx, desk, line.channel).at(line.placed_at)
-    reconcile(tx, [line], lines.questions(line, policy, last_count(tx), desk.clock()), asked_about_lines(tx))
+    asked = [q for sku in {line.sku, line.level.sku, *old_skus} for q in asked_about_lines(tx, sku or "")]
+    reconcile(tx, [line], lines.questions(line, policy, last_count(tx), desk.clock()), asked)
 
 
-def asked_about_lines(view: View) -> list[Question]:
-    """The open questions that go by themselves when the level of their line does."""
-    return [q for q in view.questions() if q.kind in lines.OF_LINES]
+def asked_about_lines(view: View, sku: str | None = None) -> list[Question]:
+    """The open questions, of one SKU or of all, that go by themselves when the level of their line does."""
+    return [q for q in view.questions(sku=sku) if q.kind in lines.OF_LINES]
 
 
 def reconcile(
