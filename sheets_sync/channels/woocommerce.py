@@ -301,7 +301,7 @@ def _with_level(line: OrderLine, status: str, times: _Times, refunded: Sequence[
     | | never completed | completed |
     |---|---|---|
     | refunded units | called off; freely only if all of them were restocked | before: called off; after: returned |
-    | cancelled, failed | all called off, freely | it left: all returned, and the shop put them back |
+    | cancelled, failed | all called off, freely | it left: all returned; in what state, nobody said |
     | refunded (the status) | the rest is called off too, not freely: nothing was restocked | as the refunds say |
     """
     early = [r for r in refunded if times.shipped is None or r.at <= times.shipped]
@@ -317,7 +317,7 @@ def _with_level(line: OrderLine, status: str, times: _Times, refunded: Sequence[
     back = min(sum(r.units for r in refunded) - sum(r.units for r in early), left)
     put_back = min(max(restocked - called_off, 0), back)
     if status == "cancelled":
-        back = put_back = left
+        back = left  # it raises the figure without anyone having seen the goods: no word of a restock
     return replace(
         line,
         shipped=(Shipment(times.shipped, left),) if left else (),
