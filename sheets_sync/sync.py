@@ -256,7 +256,7 @@ class _Pass:
             return False  # the look was made before this was settled
         if not mark.exchange:
             return self._unmarked(head)
-        return self._behind(mark, intent is not None)
+        return self._behind(mark, payload is not None)
 
     def _unmarked(self, head: str) -> bool:
         """`_exchange` was emptied: the chain itself tells where we are."""

@@ -417,7 +417,7 @@ class LedgerContract:
             tx.set_head("e1")
             tx.intend("e2", "e1", b"three")
         with ledger.read() as view:
-            assert (view.head(), view.intent("e1"), view.issued("e0")) == ("e1", b"\x00one", True)
+            assert (view.head(), view.intent("e1"), view.issued("e0")) == ("e1", b"", True)
             assert view.open_intents() == [("e2", "e1", b"three")]
         with ledger.begin() as tx:
             tx.set_intent_state("e2", "refused")

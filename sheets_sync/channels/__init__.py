@@ -12,7 +12,7 @@ The contract, which `tests/contract.py::ChannelContract` holds every adapter to:
   that figure, and is STALE (with `actual` where the vendor tells) otherwise. Elsewhere `expected` is ignored.
 - `figures` gives an entry for each ref it was asked for, in order; `shows=None` where the listing is gone.
 - `orders(since)` gives every order changed at or after `since` (the overlap is the adapter's own), in pages, each order
-  a whole cumulative level with the vendor's own version and times, `read_at` set to `clock()` from *before* the request.
+  a whole cumulative level with the vendor's own version and times, `read_at` being `clock()` from *before* the request.
 - `order(id)` gives the order, or one with state GONE and no lines where the channel has it no more.
 - `verify` is pure: raw bytes in, a Delivery out, or Unsigned, TooOld, Malformed. Constant time, old secret accepted
   while it is rotated.
@@ -70,7 +70,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True)
 class Target:
-    """One figure to write, already in the channel's basis. `key` is new for each attempt and stored before it is sent."""
+    """One figure to write, already in the channel's basis. `key` is new for each attempt, stored before it is sent."""
 
     ref: Ref
     figure: int

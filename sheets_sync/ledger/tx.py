@@ -208,7 +208,10 @@ class Tx(View):
         return True
 
     def set_head(self, exchange: str) -> None:
-        """The exchange landed and is settled; others made for the same predecessor never land any more."""
+        """The exchange landed and is settled; others made for the same predecessor never land any more.
+
+        What they were going to do is not kept: of a large sheet that would be a megabyte an exchange.
+        """
         self._put(HEAD_NAME, exchange)
         previous = sa.select(exchanges.c.previous).where(exchanges.c.id == exchange).scalar_subquery()
         self._connection.execute(
@@ -217,6 +220,8 @@ class Tx(View):
             .values(state="dead")
         )
         self.set_intent_state(exchange, "landed")
+        done = sa.update(exchanges).where(exchanges.c.previous == previous, exchanges.c.state != "sent")
+        self._connection.execute(done.values(payload=b""))
 
     def set_intent_state(self, exchange: str, state: str) -> None:
         """ "sent" | "landed" | "refused" | "dead"."""

@@ -207,7 +207,7 @@ class View:
         return str(self.get(HEAD_NAME, ""))
 
     def intent(self, exchange: str) -> bytes | None:
-        """What was given to `intend`; None for an exchange that this ledger did not issue."""
+        """What was given to `intend`, b"" once it is settled; None for an exchange that this ledger did not issue."""
         payload = self._connection.scalar(sa.select(exchanges.c.payload).where(exchanges.c.id == exchange))
         return None if payload is None else bytes(payload)
 
