@@ -20,7 +20,7 @@ import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
 from sqlalchemy.engine import URL, Connection, Engine
-from sqlalchemy.exc import ArgumentError, InterfaceError, OperationalError
+from sqlalchemy.exc import ArgumentError, InterfaceError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from sheets_sync.errors import ConfigError, Unavailable
@@ -29,9 +29,13 @@ from sheets_sync.ledger.schema import HEAD, VERSION_TABLE
 BUSY_SECONDS = 30
 """How long a transaction waits for the one that is writing."""
 
+IDLE_SECONDS = 5
+"""How long PostgreSQL waits for the next word of a transaction: a process stopped within one holds up all others."""
+
 MIGRATIONS = Path(__file__).with_name("migrations")
 
 _FORMS = 'write "sqlite:///path/to/ledger.db" or "postgresql://user:password@host/database"'
+_LEFT_IDLE = "25P03"  # PostgreSQL ended a transaction that nothing came from for IDLE_SECONDS
 _WRITERS_LOCK = 0x5EE7_5135  # any number, the same for every process of ours
 _migrating = threading.Lock()  # Alembic keeps its context in a module
 
@@ -115,6 +119,10 @@ class Database:
         except (OperationalError, InterfaceError, PoolTimeout) as problem:
             said = getattr(problem, "orig", None) or problem
             raise Unavailable(f"the ledger {self.name} is busy or away: {said}") from problem
+        except InternalError as problem:
+            if getattr(problem.orig, "sqlstate", "") != _LEFT_IDLE:
+                raise
+            raise Unavailable(f"the ledger {self.name} waited too long for us: {problem.orig}") from problem
 
 
 def _parsed(url: str) -> URL:
@@ -185,7 +193,8 @@ def _begin(connection: Connection) -> None:
 
 def _postgresql(url: URL) -> Engine:
     given = url.query.get("options", "")
-    options = f"{given if isinstance(given, str) else ' '.join(given)} -c lock_timeout={BUSY_SECONDS}s"
+    options = f"-c lock_timeout={BUSY_SECONDS}s -c idle_in_transaction_session_timeout={IDLE_SECONDS}s "
+    options += given if isinstance(given, str) else " ".join(given)
     return sa.create_engine(
         url,
         pool_size=8,
