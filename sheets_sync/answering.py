@@ -42,6 +42,7 @@ def undo(desk: Desk, what: str, *, actor: str = "", note: str = "") -> list[Even
         recorded = [event for key in keys for event in _uncount(tx, desk, key, actor)]
         at = desk.clock()
         strikes = [_strike(e, at.isoformat(), actor, note) for e in events if not e.fact.line and e.is_fact]
+        _refuse_twice(tx, strikes)
         recorded += tx.append(replace(fact, occurred_at=at) for fact in strikes)
     desk.wake_others()
     return recorded
@@ -115,6 +116,15 @@ def _line(tx: Tx, key: str) -> LineState:
         if line.key == key:
             return line
     raise BadInput(f"The order line {key} is not in the ledger any more.")
+
+
+def _refuse_twice(tx: Tx, strikes: Sequence[Fact]) -> None:
+    for fact in strikes:
+        done = tx.event_by_key(fact.key)
+        if done is not None:
+            raise BadInput(
+                f"{fact.reference.capitalize()} is undone already, by event {done.id}. To bring it back, undo that one."
+            )
 
 
 def _strike(event: Event, at: str, actor: str, note: str) -> Fact:

@@ -1,28 +1,28 @@
 """Every error we raise, sorted by who must act.
 
-    SheetsSyncError
-    ├── SellerMustAct            a person has to change something; the message says what
-    │   ├── ConfigError              config.toml, one or many problems at once
-    │   ├── CredentialsRefused       a key, token or scope is wrong
-    │   ├── SheetNotReady            not initialised, not proven by doctor, not shared, not ours
-    │   └── BadInput                 a value that we were given is not what it must be
-    ├── OtherSide                the vendor refused or is away
-    │   ├── ChannelRefused           a definite no to this request
-    │   ├── Unavailable              no answer, or 5xx: may be tried again, a read or an idempotent write only
-    │   ├── RateLimited              later, and when
-    │   └── OutcomeUnknown           a write was sent and nobody knows what became of it
-    ├── NextPass                 nothing is wrong; look again and do it then
-    │   ├── LeaseLost                another worker drives this sheet or channel now
-    │   ├── ExchangeRefused          the sheet's chain has moved on
-    │   └── Stale                    a compare-and-set found another figure
-    ├── DeliveryRefused          a webhook that we do not take
-    │   ├── Unsigned                 signature missing or wrong
-    │   ├── TooOld                   outside the replay window
-    │   └── Malformed                signed, but not readable
-    └── Ours                     a bug, or a ledger that contradicts itself
-        ├── KeyConflict              the same dedup key with other contents
-        ├── AlreadyReversed          a reversal cannot be made twice
-        └── LedgerBroken             `ledger verify` does not hold
+SheetsSyncError
+├── SellerMustAct            a person has to change something; the message says what
+│   ├── ConfigError              config.toml, one or many problems at once
+│   ├── CredentialsRefused       a key, token or scope is wrong
+│   ├── SheetNotReady            not initialised, not proven by doctor, not shared, not ours
+│   └── BadInput                 a value that we were given is not what it must be
+├── OtherSide                the vendor refused or is away
+│   ├── ChannelRefused           a definite no to this request
+│   ├── Unavailable              no answer, or 5xx: may be tried again, a read or an idempotent write only
+│   ├── RateLimited              later, and when
+│   └── OutcomeUnknown           a write was sent and nobody knows what became of it
+├── NextPass                 nothing is wrong; look again and do it then
+│   ├── LeaseLost                another worker drives this sheet or channel now
+│   ├── ExchangeRefused          the sheet's chain has moved on
+│   └── Stale                    a compare-and-set found another figure
+├── DeliveryRefused          a webhook that we do not take
+│   ├── Unsigned                 signature missing or wrong
+│   ├── TooOld                   outside the replay window
+│   └── Malformed                signed, but not readable
+└── Ours                     a bug, or a ledger that contradicts itself
+    ├── KeyConflict              the same dedup key with other contents
+    ├── AlreadyReversed          a reversal cannot be made twice
+    └── LedgerBroken             `ledger verify` does not hold
 """
 
 from __future__ import annotations
