@@ -18,6 +18,7 @@ import pytest
 import sheets_sync.sandbox.sheet as package
 from sheets_sync.sandbox.sheet.server import Running, serve
 from tests.sheet_server import gspread_for
+from tests.world import World
 
 playwright = pytest.importorskip("playwright.sync_api")
 expect = playwright.expect
@@ -730,3 +731,41 @@ def test_the_vendored_grid_is_as_published(name: str, begins: str) -> None:
     content = (STATIC / "slickgrid" / name).read_bytes()
     assert hashlib.sha256(content).hexdigest().startswith(begins)
     assert "MIT" in (STATIC / "slickgrid" / "LICENSE").read_text()
+
+
+# the service behind it
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    made = World(tmp_path)
+    try:
+        made.begin()
+        yield made
+    finally:
+        made.close()
+
+
+def test_a_count_follows_a_purchase(browser: Any, world: World) -> None:
+    page = browser.new_page(viewport={"width": 1500, "height": 760})
+    page.goto(world.sheet.page_url(world.book.spreadsheet_id))
+    page.get_by_role("tab", name="Stock", exact=True).click()
+    ready(page)
+    row, seen = world.row("00123"), [name for name in world.header() if not str(name).startswith("tag ")]
+    on_hand, committed, available = (
+        cell(page, row, seen.index(name) + 1) for name in ("On hand", "Committed", "Available")
+    )
+    expect(available).to_have_text("10")
+    world.shops["woocommerce"].shop.buy("00123", 3)
+    world.passes()
+    expect(committed).to_have_text("3")
+    expect(available).to_have_text("7")
+    on_hand.click()
+    page.keyboard.type("8")
+    press(page, "Enter")
+    saved(page)
+    world.passes()
+    expect(available).to_have_text("5")
+    assert (world.figures("00123"), world.figure("woocommerce2", "00123")) == ("8/3/5", 5)
+    picture(page, "purchase")
+    page.close()
