@@ -215,7 +215,7 @@ def adopt(desk: Desk, workbook: Workbook, stands: str) -> list[Difference]:
     differ, look, layout = differences(desk, workbook), workbook.look(edits.NEEDED), workbook.layout()
     with desk.ledger.read() as view:
         name, new_id = chain_name(view), exchange_id(view)
-    found = next((n for n in (name, exchange.CHAIN_NAME) if n in layout.named_ranges), None)
+    found = _chain_of(layout, look, name)
     if found is None or tabs.EXCHANGE not in layout.tabs:
         raise SheetNotReady("This spreadsheet has no chain to take over: run `sheets-sync init` on it.")
     place = Place(
@@ -237,6 +237,12 @@ def adopt(desk: Desk, workbook: Workbook, stands: str) -> list[Difference]:
             tx.put(ADOPTING, True)
     desk.wake_others()
     return differ
+
+
+def _chain_of(layout: Layout, look: Look, name: str) -> str | None:
+    """The chain's named range: the one that `_exchange` is marked with, as it may have had to take another name."""
+    marked = [n for n, id in layout.named_ranges.items() if id == look.mark.exchange]
+    return next((n for n in (*marked, name, exchange.CHAIN_NAME) if n in layout.named_ranges), None)
 
 
 def _shown(look: Look) -> dict[str, Cell]:

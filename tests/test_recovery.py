@@ -254,6 +254,17 @@ def test_adopt_ledger_writes_its_figures_and_asks_about_changes(day: Day, tmp_pa
     assert (day.figures("1E5"), day.cell("1E5"), day.kinds("1E5")) == ("20/0/20", 19, ["restored"])
 
 
+def test_adopt_finds_the_chain_under_the_name_that_it_had_to_take(day: Day, tmp_path: Path) -> None:
+    backup = back_up(day, tmp_path)
+    day.store.apply(day.id, [{"deleteSheet": {"sheetId": day.workbook.layout().tabs[tabs.EXCHANGE].id}}], "person")
+    day.type(MUG, "8")
+    day.passes()
+    bring_back(day, backup, tmp_path)
+    recovery.adopt(day.desk, day.workbook, recovery.WORKBOOK)
+    day.passes()
+    assert (day.figures(MUG), day.cell(MUG), day.questions()) == ("8/0/8", 8, {})
+
+
 def test_adopt_says_what_can_stand(day: Day) -> None:
     with pytest.raises(BadInput, match="`ledger` or `workbook`"):
         recovery.adopt(day.desk, day.workbook, "both")
