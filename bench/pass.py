@@ -27,9 +27,10 @@ from sheets_sync.desk import Desk
 from sheets_sync.edits import RowWrite
 from sheets_sync.logs import configure
 from sheets_sync.model import Listing
+from sheets_sync.recovery import exchange_id
 from sheets_sync.sheet import tabs
 from sheets_sync.sheet.workbook import Workbook
-from sheets_sync.sync import fresh_id, place_of
+from sheets_sync.sync import place_of
 
 PATIENCE = 10.0  # seconds until a figure that does not come is a failure
 REST = 0.7  # seconds until the service has shown what it did, and the sheet will send a hint again
@@ -102,7 +103,7 @@ class Floor:
             self.seller.row, self.seller.sku, figure, {edits.TAG_FIGURE: figure, edits.ON_HAND: figure}, True
         )
         with self.desk.ledger.read() as view:
-            new = fresh_id(view)
+            new = exchange_id(view)
         skus = frozenset({self.seller.sku})
         self.intent = exchange.plan(new, self.head, look.header, [write], skus, look.began_at)
         self.requests = exchange.compose(self.intent, self.place)

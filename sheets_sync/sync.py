@@ -8,18 +8,16 @@ that is. No transaction is open during a call.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import structlog
 
-from sheets_sync import adjusting, answering, edits, exchange, guard, recovery, review, views
+from sheets_sync import adjusting, answering, edits, exchange, knowing, recovery, review, showing, views
 from sheets_sync.desk import (
     ADOPTING,
-    ANSWERED,
     ARCHIVED,
     LEDGER_SHOWN,
     PRIMARY,
@@ -28,7 +26,6 @@ from sheets_sync.desk import (
     Books,
     Desk,
     Shelf,
-    channel_state,
     reconcile_questions,
 )
 from sheets_sync.errors import BadInput, ExchangeRefused, OutcomeUnknown, SheetNotReady
@@ -46,8 +43,6 @@ from sheets_sync.model import (
     Mark,
     Origin,
     Question,
-    Stock,
-    StockKey,
 )
 from sheets_sync.remarks import Standing, remarks
 from sheets_sync.sheet import setup, tabs
@@ -340,18 +335,18 @@ class _Pass:
         asked = [q for q in view.questions() if q.kind in SHEET_KINDS or q.origin is Origin.IMAGE]
         gone = {q.sku: q for q in asked if q.origin is Origin.IMAGE}
         service = views.stock_cells(books.balances, listings, desk.titles, books.last, gone)
-        typed = _typed_skus(look)
-        edited = last_edits(view.last_edits(typed), books.last)
+        typed = knowing.typed_skus(look)
+        edited = knowing.last_edits(view.last_edits(typed), books.last)
         put_backs = [edits.PutBack(id=n, **item) for n, item in view.put_backs()]
         rows = frozenset(view.get(ROWS, ()))
-        zone = _zone(self._layout())
+        zone = showing.zone_of(self._layout())
         return _Facts(
             head=self.follows or view.head(),
             started=desk.started_at(view) is not None,
             known=edits.Known(
                 stock,
-                view.taken(_typed_pairs(look)),
-                answered(view, _typed_pairs(look)),
+                view.taken(knowing.typed_pairs(look)),
+                knowing.answered(view, knowing.typed_pairs(look)),
                 held={q.sku: q.typed for q in asked if q.kind in HELD_KINDS and q.origin is Origin.CELL},
                 adopting=self.follows is not None or bool(view.get(ADOPTING)),
                 late=self.memory.notes.late(look.began_at),
@@ -372,7 +367,7 @@ class _Pass:
             rows=rows,
             listings=listings,
             shown=view.get(LEDGER_SHOWN, 0),
-            channels=channel_states(desk, view, listings, stock),
+            channels=showing.channel_states(desk, view, listings, stock),
         )
 
     def _note(self, look: Look, facts: _Facts, found: edits.Found) -> None:
@@ -476,7 +471,7 @@ class _Pass:
                 return []  # another worker has settled it
             skus, pairs = exchange.named(image, intent)
             orders = adjusting.orders_known(tx, self.desk, skus)
-            known = replace(known_of(tx, skus, pairs), adopting=intent.adopt, orders=orders, late=self.late)
+            known = replace(knowing.known_of(tx, skus, pairs), adopting=intent.adopt, orders=orders, late=self.late)
             settlement = exchange.settle(image, intent, known, now)
             events = tx.append(settlement.facts)
             tx.take(settlement.taken)
@@ -543,18 +538,20 @@ class _Pass:
             wanted = (tabs.LEDGER, tabs.CHANNELS, tabs.REVIEW, tabs.ADJUSTMENTS)
             header = self.workbook.values([f"{tab}!1:1" for tab in wanted])
             ledger_header, channel_header, review_header, row_header = ((rows[0] if rows else []) for rows in header)
-            requests += _placed(adjusted, row_header, layout.tabs[tabs.ADJUSTMENTS].id)
-            requests += _review_requests(*reviews, review_header, layout.tabs[tabs.REVIEW].id)
+            requests += showing.placed(adjusted, row_header, layout.tabs[tabs.ADJUSTMENTS].id)
+            requests += showing.review_requests(*reviews, review_header, layout.tabs[tabs.REVIEW].id)
             if events and ledger_header:
-                cells = [views.ledger_cells(e, _zone(layout)) | {"Title": titles.get(e.fact.sku)} for e in events]
-                requests += _ledger_requests(
+                cells = [
+                    views.ledger_cells(e, showing.zone_of(layout)) | {"Title": titles.get(e.fact.sku)} for e in events
+                ]
+                requests += showing.ledger_requests(
                     cells, ledger_header, layout.tabs[tabs.LEDGER], desk.settings.limits.events_in_sheet
                 )
                 extra["shown"] = events[-1].id
-            requests += _placed(channels, channel_header, layout.tabs[tabs.CHANNELS].id)
+            requests += showing.placed(channels, channel_header, layout.tabs[tabs.CHANNELS].id)
         if added:
             stock = layout.tabs[tabs.STOCK].id
-            requests.append(_append_rows(added, look.header, facts, titles, stock))
+            requests.append(showing.append_rows(added, look.header, facts.wanted, titles, stock))
             requests += setup.formats(stock, look.header, tabs.stock_columns(list(desk.titles.values())))
             extra["added"] = list(added)
         return requests, extra
@@ -570,7 +567,7 @@ class _Pass:
         free = max((int(str(row["_row"])) for row in look.channels), default=1)
         out: list[tuple[int, dict[str, Cell]]] = []
         for channel in facts.channels:
-            wanted = views.channel_cells(channel, _zone(layout))
+            wanted = views.channel_cells(channel, showing.zone_of(layout))
             row = by_title.get(channel.title)
             if row is None:
                 free += 1
@@ -584,7 +581,7 @@ class _Pass:
                 continue
             if row.get("Start") is True and (facts.started or self._start_noted()):
                 wanted["Start"] = False
-            cells = {h: v for h, v in wanted.items() if h in row and not _same(row[h], v)}
+            cells = {h: v for h, v in wanted.items() if h in row and not showing.same(row[h], v)}
             if cells:
                 out.append((int(str(row["_row"])), cells))
         return out
@@ -595,7 +592,7 @@ class _Pass:
         """(cells that differ by row, rows whose question is closed, rows to add with their answers) of Review."""
         with self.desk.ledger.read() as view:
             open_now = {review.short_id(q): q for q in view.questions()}
-        zone = _zone(layout)
+        zone = showing.zone_of(layout)
         changed: list[tuple[int, dict[str, Cell]]] = []
         gone: list[int] = []
         for row in look.review:
@@ -605,7 +602,7 @@ class _Pass:
                 continue
             wanted = review.cells(question, views.serial(question.asked_at, zone))
             wanted[tabs.STATUS] = self.memory.untaken.get(str(row[tabs.ID]))
-            cells = {h: v for h, v in wanted.items() if h in row and not _same(row[h], v)}
+            cells = {h: v for h, v in wanted.items() if h in row and not showing.same(row[h], v)}
             if cells:
                 changed.append((number, cells))
         added = [
@@ -636,80 +633,6 @@ def place_of(layout: Layout, ledger: str, chain: str = exchange.CHAIN_NAME) -> P
     return Place(layout.tabs[tabs.STOCK].id, layout.tabs[tabs.EXCHANGE].id, ledger, layout.spreadsheet_id, chain)
 
 
-def known_of(view: View, skus: frozenset[str], pairs: frozenset[tuple[str, str]]) -> edits.Known:
-    """What settling must know of these SKUs, read in the transaction that records."""
-    balances = view.balances(skus)
-    stock = {k.sku: b.stock for k, b in balances.items() if b.counted and k.location == MAIN}
-    edited = {sku: e for sku, e in view.last_edits(skus).items() if _moved_since(e, balances[StockKey(sku)].event_id)}
-    asked = frozenset((str(q.about.get("exchange")), q.sku) for q in view.questions() if q.kind == "restored")
-    held = adjusting.orders_held(view.questions())
-    return edits.Known(
-        stock, view.taken(pairs), answered(view, pairs), restored=asked & pairs, last_edit=_figures(edited),
-        orders_asked=held,
-    )  # fmt: skip
-
-
-def answered(view: View, pairs: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Cell]:
-    """Of these (exchange, SKU), the figures that an answer in Review has settled. They are kept like used tags."""
-    found = view.taken((ANSWERED + exchange_id, sku) for exchange_id, sku in pairs)
-    return {(exchange_id.removeprefix(ANSWERED), sku): typed for (exchange_id, sku), typed in found.items()}
-
-
-def last_edits(edited: Mapping[str, Event], last: Mapping[str, Event]) -> dict[str, tuple[int, int]]:
-    """S4: of SKUs that others have moved since their last edit, the figure before that edit and its change."""
-    return _figures({sku: e for sku, e in edited.items() if sku in last and _moved_since(e, last[sku].id)})
-
-
-def _moved_since(edit: Event, last_event: int) -> bool:
-    return last_event > edit.id
-
-
-def _figures(edited: Mapping[str, Event]) -> dict[str, tuple[int, int]]:
-    out = {}
-    for sku, event in edited.items():
-        typed = guard.typed_in(event.fact.reference)
-        if typed is not None:
-            out[sku] = (typed - event.change.on_hand, event.change.on_hand)
-    return out
-
-
-def channel_states(
-    desk: Desk, view: View, listings: Sequence[Listing], stock: Mapping[str, Stock]
-) -> tuple[views.ChannelState, ...]:
-    """How each channel stands, for the Channels tab and for `sheets-sync stock`."""
-    primary, started = desk.primary(view), desk.started_at(view) is not None
-    counts: dict[str, int] = {}
-    for item in listings:
-        counts[item.channel] = counts.get(item.channel, 0) + 1
-    states = []
-    for name, channel in desk.settings.channels.items():
-        kept = view.get(channel_state(name), {})
-        moments = {k: datetime.fromisoformat(kept[k]) if kept.get(k) else None for k in ("last_push", "last_order")}
-        states.append(
-            views.ChannelState(
-                name=name,
-                title=channel.title,
-                kind=channel.kind,
-                primary=name == primary,
-                state=_state_words(channel.enabled, started, name == primary),
-                listings=counts.get(name, 0),
-                out_of_step=kept.get("out_of_step", 0),
-                last_error=kept.get("last_error", ""),
-                progress=kept.get("progress", ""),
-                **moments,
-            )
-        )
-    return tuple(states)
-
-
-def _state_words(enabled: bool, started: bool, primary: bool) -> str:
-    if not enabled:
-        return "disabled: orders are read, nothing is pushed"
-    if not started:
-        return "imported; tick Start to begin" if primary else "imported"
-    return "in step, retired as primary" if primary else "in step"
-
-
 @dataclass(frozen=True)
 class _Ticks:
     start: str = ""
@@ -729,35 +652,6 @@ def _in_cell(question: Question) -> bool:
     return question.kind in SHEET_KINDS and question.origin is Origin.CELL
 
 
-def _typed_skus(look: Look) -> list[str]:
-    columns = look.columns
-    rows = zip(columns[edits.SKU], columns[edits.ON_HAND], columns[edits.TAG_FIGURE], strict=True)
-    return [sku for sku, figure, tag in rows if isinstance(sku, str) and figure != tag]
-
-
-def _typed_pairs(look: Look) -> list[tuple[str, str]]:
-    """(tag's exchange, SKU) of the rows in which something was typed, as answers are kept by."""
-    columns = look.columns
-    rows = zip(
-        *(columns[name] for name in (edits.SKU, edits.ON_HAND, edits.TAG_FIGURE, edits.TAG_EXCHANGE)), strict=True
-    )
-    typed = [(str(e), sku) for sku, figure, tag, e in rows if isinstance(sku, str) and figure != tag]
-    return [pair for e, sku in typed for pair in ((e, sku), (edits.NEW, sku))]
-
-
-def _zone(layout: Layout) -> ZoneInfo:
-    try:
-        return ZoneInfo(layout.time_zone)
-    except (ZoneInfoNotFoundError, ValueError):
-        return ZoneInfo("UTC")
-
-
-def _same(cell: Cell, wanted: Cell) -> bool:
-    if isinstance(cell, int | float) and isinstance(wanted, float):
-        return abs(cell - wanted) < 1e-6
-    return cell == wanted
-
-
 def _image_of(look: Look, intent: Intent) -> Image:
     """The image that an exchange would take, were the look true."""
     names = {position: str(name) for position, name in enumerate(look.header) if name is not None}
@@ -769,72 +663,3 @@ def _image_of(look: Look, intent: Intent) -> Image:
 
     rows = tuple(tuple(cell(row, position) for position in span) for row in intent.image)
     return Image(intent.exchange, intent.previous, tuple(look.header[intent.first : intent.last]), rows)
-
-
-def _ledger_requests(cells: Sequence[Mapping[str, Cell]], header: Sequence[Cell], tab: Any, most: int) -> list[Request]:
-    """New rows at the top, the newest first; as many leave at the bottom once the tab is full."""
-    rows = [views.picked(row, header) for row in reversed(cells)]
-    span = {"sheetId": tab.id, "dimension": "ROWS", "startIndex": 1, "endIndex": 1 + len(rows)}
-    where = exchange.grid_range(tab.id, 1, 1 + len(rows), 0, len(header))
-    out: list[Request] = [
-        {"insertDimension": {"range": span, "inheritFromBefore": False}},
-        {"updateCells": {"range": where, "fields": "userEnteredValue", "rows": [exchange.cells_of(r) for r in rows]}},
-    ]
-    have = tab.rows + len(rows)
-    if have > most + 1:
-        gone = {"sheetId": tab.id, "dimension": "ROWS", "startIndex": most + 1, "endIndex": have}
-        out.append({"deleteDimension": {"range": gone}})
-    return out
-
-
-def _placed(rows: Sequence[tuple[int, Mapping[str, Cell]]], header: Sequence[Cell], sheet: int) -> list[Request]:
-    at = {str(name): position for position, name in enumerate(header) if name is not None}
-    out: list[Request] = []
-    for row, cells in rows:
-        for name, value in cells.items():
-            if name in at:
-                where = exchange.grid_range(sheet, row - 1, row, at[name], at[name] + 1)
-                written = [exchange.cells_of([value])]
-                out.append({"updateCells": {"range": where, "fields": "userEnteredValue", "rows": written}})
-    return out
-
-
-def _review_requests(
-    changed: Sequence[tuple[int, Mapping[str, Cell]]],
-    gone: Sequence[int],
-    added: Sequence[tuple[Mapping[str, Cell], Sequence[str]]],
-    header: Sequence[Cell],
-    sheet: int,
-) -> list[Request]:
-    """Cells first, then closed rows from the bottom up, then new rows on top, each with its own drop-down."""
-    out = _placed(changed, header, sheet)
-    for row in sorted(gone, reverse=True):
-        span = {"sheetId": sheet, "dimension": "ROWS", "startIndex": row - 1, "endIndex": row}
-        out.append({"deleteDimension": {"range": span}})
-    if not added or not header:
-        return out
-    span = {"sheetId": sheet, "dimension": "ROWS", "startIndex": 1, "endIndex": 1 + len(added)}
-    rows = [exchange.cells_of(views.picked(cells, header)) for cells, _ in added]
-    where = exchange.grid_range(sheet, 1, 1 + len(added), 0, len(header))
-    out.append({"insertDimension": {"range": span, "inheritFromBefore": False}})
-    out.append({"updateCells": {"range": where, "fields": "userEnteredValue", "rows": rows}})
-    at = header.index(tabs.DECISION) if tabs.DECISION in header else None
-    for number, (_, words) in enumerate(added, start=1):
-        if at is not None and words:
-            values = [{"userEnteredValue": word} for word in words]
-            rule = {"condition": {"type": "ONE_OF_LIST", "values": values}, "strict": False, "showCustomUi": True}
-            cell = exchange.grid_range(sheet, number, number + 1, at, at + 1)
-            out.append({"setDataValidation": {"range": cell, "rule": rule}})
-    return out
-
-
-def _append_rows(
-    skus: Sequence[str], header: Sequence[Cell], facts: _Facts, titles: Mapping[str, str], sheet: int
-) -> Request:
-    """Whole rows that the service adds: SKU and Title as text, service cells; figures come with the next exchange."""
-    rows = []
-    for sku in skus:
-        cells = {name: by_sku.get(sku) for name, by_sku in facts.wanted.service.items()}
-        named = {edits.SKU: sku, edits.TITLE: titles.get(sku) or None, edits.UPDATED: facts.wanted.updated}
-        rows.append(exchange.cells_of(views.picked(cells | named, header)))
-    return {"appendCells": {"sheetId": sheet, "rows": rows, "fields": "userEnteredValue"}}

@@ -155,11 +155,11 @@ _STOCK_FRONT = (
         NOTE, Writer.BOTH, "note", Format.TEXT, 180, "A remark for the edit in this row; taken with it, then cleared."
     ),
     _service(COMMITTED, "committed", Format.NUMBER, 105, "Promised to buyers, not shipped yet."),
-    _service(DAMAGED, "damaged", Format.NUMBER, 85, "Physically there, not sellable."),
-    _service(AVAILABLE, "available", Format.NUMBER, 85, "On hand less Committed; negative when too much was sold."),
+    _service(DAMAGED, "damaged", Format.NUMBER, 105, "Physically there, not sellable."),
+    _service(AVAILABLE, "available", Format.NUMBER, 105, "On hand less Committed; negative when too much was sold."),
 )
 _STOCK_BACK = (
-    _person(LOW_STOCK, "low_stock", Format.NUMBER, 115, "Available below this is coloured. Blank: never."),
+    _person(LOW_STOCK, "low_stock", Format.NUMBER, 140, "Available below this is coloured. Blank: never."),
     _service(STATUS, "status", Format.TEXT, 320, "What became of the last edit, and what is held or asked."),
     _service(UPDATED, "updated", Format.DATETIME, 160, "When the service last wrote this row."),
 )

@@ -1,0 +1,64 @@
+"""What the ledger knows that a decision about the sheet needs, read from one view of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from sheets_sync import adjusting, edits, guard
+from sheets_sync.desk import ANSWERED
+from sheets_sync.ledger import View
+from sheets_sync.model import MAIN, Cell, Event, Look, StockKey
+
+
+def known_of(view: View, skus: frozenset[str], pairs: frozenset[tuple[str, str]]) -> edits.Known:
+    """What settling must know of these SKUs, read in the transaction that records."""
+    balances = view.balances(skus)
+    stock = {k.sku: b.stock for k, b in balances.items() if b.counted and k.location == MAIN}
+    edited = {sku: e for sku, e in view.last_edits(skus).items() if _moved_since(e, balances[StockKey(sku)].event_id)}
+    asked = frozenset((str(q.about.get("exchange")), q.sku) for q in view.questions() if q.kind == "restored")
+    held = adjusting.orders_held(view.questions())
+    return edits.Known(
+        stock, view.taken(pairs), answered(view, pairs), restored=asked & pairs, last_edit=_figures(edited),
+        orders_asked=held,
+    )  # fmt: skip
+
+
+def answered(view: View, pairs: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Cell]:
+    """Of these (exchange, SKU), the figures that an answer in Review has settled. They are kept like used tags."""
+    found = view.taken((ANSWERED + exchange_id, sku) for exchange_id, sku in pairs)
+    return {(exchange_id.removeprefix(ANSWERED), sku): typed for (exchange_id, sku), typed in found.items()}
+
+
+def last_edits(edited: Mapping[str, Event], last: Mapping[str, Event]) -> dict[str, tuple[int, int]]:
+    """S4: of SKUs that others have moved since their last edit, the figure before that edit and its change."""
+    return _figures({sku: e for sku, e in edited.items() if sku in last and _moved_since(e, last[sku].id)})
+
+
+def _moved_since(edit: Event, last_event: int) -> bool:
+    return last_event > edit.id
+
+
+def _figures(edited: Mapping[str, Event]) -> dict[str, tuple[int, int]]:
+    out = {}
+    for sku, event in edited.items():
+        typed = guard.typed_in(event.fact.reference)
+        if typed is not None:
+            out[sku] = (typed - event.change.on_hand, event.change.on_hand)
+    return out
+
+
+def typed_skus(look: Look) -> list[str]:
+    """SKUs of the rows in which something was typed."""
+    columns = look.columns
+    rows = zip(columns[edits.SKU], columns[edits.ON_HAND], columns[edits.TAG_FIGURE], strict=True)
+    return [sku for sku, figure, tag in rows if isinstance(sku, str) and figure != tag]
+
+
+def typed_pairs(look: Look) -> list[tuple[str, str]]:
+    """(tag's exchange, SKU) of the rows in which something was typed, as answers are kept by."""
+    columns = look.columns
+    rows = zip(
+        *(columns[name] for name in (edits.SKU, edits.ON_HAND, edits.TAG_FIGURE, edits.TAG_EXCHANGE)), strict=True
+    )
+    typed = [(str(e), sku) for sku, figure, tag, e in rows if isinstance(sku, str) and figure != tag]
+    return [pair for e, sku in typed for pair in ((e, sku), (edits.NEW, sku))]

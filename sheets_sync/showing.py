@@ -1,0 +1,138 @@
+"""What the sheet shows besides counts, as requests of the closing batch: ledger rows, channels, questions, new rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from sheets_sync import edits, exchange, views
+from sheets_sync.desk import Desk, channel_state
+from sheets_sync.exchange import Request
+from sheets_sync.ledger import View
+from sheets_sync.model import Cell, Layout, Listing, Stock, TabInfo
+from sheets_sync.sheet import tabs
+
+
+def channel_states(
+    desk: Desk, view: View, listings: Sequence[Listing], stock: Mapping[str, Stock]
+) -> tuple[views.ChannelState, ...]:
+    """How each channel stands, for the Channels tab and for `sheets-sync stock`."""
+    primary, started = desk.primary(view), desk.started_at(view) is not None
+    counts: dict[str, int] = {}
+    for item in listings:
+        counts[item.channel] = counts.get(item.channel, 0) + 1
+    states = []
+    for name, channel in desk.settings.channels.items():
+        kept = view.get(channel_state(name), {})
+        moments = {k: datetime.fromisoformat(kept[k]) if kept.get(k) else None for k in ("last_push", "last_order")}
+        states.append(
+            views.ChannelState(
+                name=name,
+                title=channel.title,
+                kind=channel.kind,
+                primary=name == primary,
+                state=_state_words(channel.enabled, started, name == primary),
+                listings=counts.get(name, 0),
+                out_of_step=kept.get("out_of_step", 0),
+                last_error=kept.get("last_error", ""),
+                progress=kept.get("progress", ""),
+                **moments,
+            )
+        )
+    return tuple(states)
+
+
+def _state_words(enabled: bool, started: bool, primary: bool) -> str:
+    if not enabled:
+        return "disabled: orders are read, nothing is pushed"
+    if not started:
+        return "imported; tick Start to begin" if primary else "imported"
+    return "in step, retired as primary" if primary else "in step"
+
+
+def zone_of(layout: Layout) -> ZoneInfo:
+    """The spreadsheet's own time zone; UTC where its name is unknown here."""
+    try:
+        return ZoneInfo(layout.time_zone)
+    except (ZoneInfoNotFoundError, ValueError):
+        return ZoneInfo("UTC")
+
+
+def same(cell: Cell, wanted: Cell) -> bool:
+    """Whether a cell shows what it should; times lose a little on their way through the sheet."""
+    if isinstance(cell, int | float) and isinstance(wanted, float):
+        return abs(cell - wanted) < 1e-6
+    return cell == wanted
+
+
+def ledger_requests(
+    cells: Sequence[Mapping[str, Cell]], header: Sequence[Cell], tab: TabInfo, most: int
+) -> list[Request]:
+    """New rows at the top, the newest first; as many leave at the bottom once the tab is full."""
+    rows = [views.picked(row, header) for row in reversed(cells)]
+    span = {"sheetId": tab.id, "dimension": "ROWS", "startIndex": 1, "endIndex": 1 + len(rows)}
+    where = exchange.grid_range(tab.id, 1, 1 + len(rows), 0, len(header))
+    out: list[Request] = [
+        {"insertDimension": {"range": span, "inheritFromBefore": False}},
+        {"updateCells": {"range": where, "fields": "userEnteredValue", "rows": [exchange.cells_of(r) for r in rows]}},
+    ]
+    have = tab.rows + len(rows)
+    if have > most + 1:
+        gone = {"sheetId": tab.id, "dimension": "ROWS", "startIndex": most + 1, "endIndex": have}
+        out.append({"deleteDimension": {"range": gone}})
+    return out
+
+
+def placed(rows: Sequence[tuple[int, Mapping[str, Cell]]], header: Sequence[Cell], sheet: int) -> list[Request]:
+    """Single cells, by row and header."""
+    at = {str(name): position for position, name in enumerate(header) if name is not None}
+    out: list[Request] = []
+    for row, cells in rows:
+        for name, value in cells.items():
+            if name in at:
+                where = exchange.grid_range(sheet, row - 1, row, at[name], at[name] + 1)
+                written = [exchange.cells_of([value])]
+                out.append({"updateCells": {"range": where, "fields": "userEnteredValue", "rows": written}})
+    return out
+
+
+def review_requests(
+    changed: Sequence[tuple[int, Mapping[str, Cell]]],
+    gone: Sequence[int],
+    added: Sequence[tuple[Mapping[str, Cell], Sequence[str]]],
+    header: Sequence[Cell],
+    sheet: int,
+) -> list[Request]:
+    """Cells first, then closed rows from the bottom up, then new rows on top, each with its own drop-down."""
+    out = placed(changed, header, sheet)
+    for row in sorted(gone, reverse=True):
+        span = {"sheetId": sheet, "dimension": "ROWS", "startIndex": row - 1, "endIndex": row}
+        out.append({"deleteDimension": {"range": span}})
+    if not added or not header:
+        return out
+    span = {"sheetId": sheet, "dimension": "ROWS", "startIndex": 1, "endIndex": 1 + len(added)}
+    rows = [exchange.cells_of(views.picked(cells, header)) for cells, _ in added]
+    where = exchange.grid_range(sheet, 1, 1 + len(added), 0, len(header))
+    out.append({"insertDimension": {"range": span, "inheritFromBefore": False}})
+    out.append({"updateCells": {"range": where, "fields": "userEnteredValue", "rows": rows}})
+    at = header.index(tabs.DECISION) if tabs.DECISION in header else None
+    for number, (_, words) in enumerate(added, start=1):
+        if at is not None and words:
+            values = [{"userEnteredValue": word} for word in words]
+            rule = {"condition": {"type": "ONE_OF_LIST", "values": values}, "strict": False, "showCustomUi": True}
+            cell = exchange.grid_range(sheet, number, number + 1, at, at + 1)
+            out.append({"setDataValidation": {"range": cell, "rule": rule}})
+    return out
+
+
+def append_rows(
+    skus: Sequence[str], header: Sequence[Cell], wanted: edits.Wanted, titles: Mapping[str, str], sheet: int
+) -> Request:
+    """Whole rows that the service adds: SKU and Title as text, service cells; figures come with the next exchange."""
+    rows = []
+    for sku in skus:
+        cells = {name: by_sku.get(sku) for name, by_sku in wanted.service.items()}
+        named = {edits.SKU: sku, edits.TITLE: titles.get(sku) or None, edits.UPDATED: wanted.updated}
+        rows.append(exchange.cells_of(views.picked(cells | named, header)))
+    return {"appendCells": {"sheetId": sheet, "rows": rows, "fields": "userEnteredValue"}}
