@@ -65,10 +65,16 @@ def heal(desk: Desk, workbook: Workbook, lease: Lease | None) -> bool:
         for intent in waiting:
             forget(tx, desk, intent, landed=intent.exchange in written)
         head = tx.head()
-        intent = Intent(new_id, head, desk.clock(), (), {}, 0, 1, (), (), frozenset())
+    _make_anew(desk, workbook, lease, Intent(new_id, head, desk.clock(), (), {}, 0, 1, (), (), frozenset()), name)
+    return True
+
+
+def _make_anew(desk: Desk, workbook: Workbook, lease: Lease | None, intent: Intent, name: str) -> None:
+    """`_exchange` and a chain that begins with `intent`, under the first name that is free."""
+    layout = workbook.layout()
     for candidate in _names(name, layout):
         if _made_anew(desk, workbook, lease, intent, layout, candidate):
-            return True
+            return
         layout = workbook.layout()
     raise SheetNotReady(
         f"The tab {tabs.EXCHANGE} or its named range is gone and could not be made again. Nothing was taken or "
@@ -212,12 +218,12 @@ def adopt(desk: Desk, workbook: Workbook, stands: str) -> list[Difference]:
     """
     if stands not in (LEDGER, WORKBOOK):
         raise BadInput(f"{stands!r} cannot stand; say `ledger` or `workbook`.")
+    _chain_for(desk, workbook)
     differ, look, layout = differences(desk, workbook), workbook.look(edits.NEEDED), workbook.layout()
     with desk.ledger.read() as view:
         name, new_id = chain_name(view), exchange_id(view)
     found = _chain_of(layout, look, name)
-    if found is None or tabs.EXCHANGE not in layout.tabs:
-        raise SheetNotReady("This spreadsheet has no chain to take over: run `sheets-sync init` on it.")
+    assert found is not None
     place = Place(
         layout.tabs[tabs.STOCK].id, layout.tabs[tabs.EXCHANGE].id, desk.ledger.id, layout.spreadsheet_id, found
     )
@@ -237,6 +243,18 @@ def adopt(desk: Desk, workbook: Workbook, stands: str) -> list[Difference]:
             tx.put(ADOPTING, True)
     desk.wake_others()
     return differ
+
+
+def _chain_for(desk: Desk, workbook: Workbook) -> None:
+    """A workbook that was set up once may have lost its chain since: then it gets a new one."""
+    layout = workbook.layout()
+    if tabs.STOCK not in layout.tabs or tabs.LEDGER not in layout.tabs:
+        raise SheetNotReady("This spreadsheet has not been set up yet: run `sheets-sync init` on it.")
+    with desk.ledger.read() as view:
+        head, name, new_id = view.head(), chain_name(view), exchange_id(view)
+    if tabs.EXCHANGE in layout.tabs and _chain_of(layout, workbook.look(edits.NEEDED), name):
+        return
+    _make_anew(desk, workbook, None, Intent(new_id, head, desk.clock(), (), {}, 0, 1, (), (), frozenset()), name)
 
 
 def _chain_of(layout: Layout, look: Look, name: str) -> str | None:

@@ -265,6 +265,26 @@ def test_adopt_finds_the_chain_under_the_name_that_it_had_to_take(day: Day, tmp_
     assert (day.figures(MUG), day.cell(MUG), day.questions()) == ("8/0/8", 8, {})
 
 
+@pytest.mark.parametrize("what", ["its named range", "its tab"])
+def test_adopt_makes_a_chain_that_was_lost_anew(day: Day, tmp_path: Path, what: str) -> None:
+    backup = back_up(day, tmp_path)
+    day.type(MUG, "8")
+    day.passes()
+    gone = (
+        {"deleteSheet": {"sheetId": day.workbook.layout().tabs[tabs.EXCHANGE].id}}
+        if what == "its tab"
+        else {"deleteNamedRange": {"namedRangeId": next(iter(day.chain().values()))}}
+    )
+    bring_back(day, backup, tmp_path)
+    day.store.apply(day.id, [gone], "person")
+    recovery.adopt(day.desk, day.workbook, recovery.WORKBOOK)
+    day.passes()
+    assert (day.figures(MUG), day.cell(MUG), day.questions()) == ("8/0/8", 8, {})
+    day.type(MUG, "7")
+    day.passes()
+    assert (day.figures(MUG), day.cell(MUG), day.questions()) == ("7/0/7", 7, {})
+
+
 def test_adopt_says_what_can_stand(day: Day) -> None:
     with pytest.raises(BadInput, match="`ledger` or `workbook`"):
         recovery.adopt(day.desk, day.workbook, "both")
