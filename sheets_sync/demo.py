@@ -14,6 +14,7 @@ import secrets
 import shlex
 import socket
 import sqlite3
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -30,6 +31,11 @@ from sheets_sync.sandbox import shops
 from sheets_sync.sandbox.sheet import server as local_sheet
 from sheets_sync.sandbox.shops import Seed
 from sheets_sync.sheet import tabs
+
+try:
+    import fcntl
+except ImportError:  # Windows has none; there two demos at one moment may meet
+    fcntl = None  # type: ignore[assignment]
 
 LOG = "demo.log"
 MARKER = "demo.json"
@@ -152,19 +158,21 @@ def _kept(file: Path) -> str:
     return file.read_text(encoding="utf-8")
 
 
-def _ports(marker: Path) -> dict[str, int]:
-    """A free port for each part: the one of last time, the usual one, or any."""
+def _ports(marker: Path, claims: ExitStack) -> dict[str, int]:
+    """A free port for each part: the one of last time, the usual one, or any. They are ours until `claims` ends."""
     about = json.loads(marker.read_text(encoding="utf-8"))
     last = about.get("ports", {})
     with ExitStack() as stack:
-        chosen = {part: _free(stack, (last.get(part, usual), usual, 0)) for part, usual in PORTS.items()}
+        chosen = {part: _free(stack, claims, (last.get(part, usual), usual, 0)) for part, usual in PORTS.items()}
     _write(marker, json.dumps({**about, "ports": chosen}))
     return chosen
 
 
-def _free(stack: ExitStack, wanted: tuple[int, ...]) -> int:
+def _free(stack: ExitStack, claims: ExitStack, wanted: tuple[int, ...]) -> int:
     """The first of these that can be had, held until the stack ends, so that no other part is given it."""
     for port in wanted:
+        if port and not _claimed(claims, port):
+            continue
         probe = stack.enter_context(socket.socket())
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the servers do; else a past one is in the way
         try:
@@ -174,6 +182,18 @@ def _free(stack: ExitStack, wanted: tuple[int, ...]) -> int:
         found: int = probe.getsockname()[1]
         return found
     raise ConfigError(["no free port on 127.0.0.1"])
+
+
+def _claimed(claims: ExitStack, port: int) -> bool:
+    """Whether no other demo has this port in mind: two that start in one moment would both find it free."""
+    if fcntl is None:
+        return True
+    try:
+        claim = claims.enter_context((Path(tempfile.gettempdir()) / f"sheets-sync-demo-{port}.lock").open("a"))
+        fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:  # taken, or another user's
+        return False
+    return True
 
 
 def _settings(
@@ -244,7 +264,7 @@ def running(folder: Path, said: Said = lambda _: None) -> Iterator[Parts]:
     folder = folder.absolute()
     (folder / "secrets").mkdir(mode=0o700, exist_ok=True)
     with ExitStack() as stack:
-        ports = _ports(folder / MARKER)
+        ports = _ports(folder / MARKER, stack)
         token = _kept(folder / "secrets" / "hint-token")
         notify = f"http://127.0.0.1:{ports['web']}/sheet/edited"
         sheet = stack.enter_context(

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 
 SHARED = Path(__file__).resolve().parents[1].parent / "shared"
 
@@ -42,3 +44,10 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         if skipped:
             reporter.write_line(f"{len(skipped)} {what} test(s) were skipped where they must run", red=True)
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.fixture(autouse=True)
+def _log_as_by_default() -> Iterator[None]:
+    """A command that was run in this process leaves its log behind, on a stream that is closed by then."""
+    yield
+    structlog.reset_defaults()
