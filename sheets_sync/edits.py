@@ -73,6 +73,7 @@ class Known:
     adopting: bool = False  # the workbook went back: every change in it is asked about
     restored: frozenset[tuple[str, str]] = frozenset()  # (exchange, SKU) of changes that are asked about for that
     moved: Mapping[tuple[str, str], Cell] = field(default_factory=dict)  # H4: (exchange, SKU) -> figure, held for that
+    kept: Sequence[Question] = ()  # what `restored` and `moved` are of; cells alone do not tell it again
     late: Mapping[str, tuple[str, str]] = field(default_factory=dict)  # S5: SKU -> Reason and Note flagged as too late
     formulas: Mapping[int, str] = field(default_factory=dict)  # S6: row -> the formula in its On hand
     last_edit: Mapping[str, tuple[int, int]] = field(default_factory=dict)  # S4: its (figure before, change)
@@ -232,6 +233,7 @@ def find(look: Look, known: Known, wanted: Wanted, before: Before, *, started: b
         if question:
             questions.append(question)
     questions += rows.vanished()
+    questions += rows.kept(questions)
     seen = Before(rows.new, rows.missing, frozenset(rows.done))
     done = tuple(sorted(seen.done & before.done))
     lost = tuple(question for id, question in rows.lost.items() if id in before.done)
@@ -327,6 +329,18 @@ class _Rows:
             if sku in self.renames:
                 continue
             yield guard.ask("vanished", sku, guard.vanished(sku, self.known.stock[sku].on_hand), self.at)
+
+    def kept(self, asked: Sequence[Question]) -> Iterator[Question]:
+        """H1: what was held stays held while its row is a duplicate, is called otherwise, or is gone for a moment."""
+        keys = {question.key for question in asked}
+        marks = zip(*(self.cells[name] for name in (TAG_EXCHANGE, TAG_SKU, ON_HAND)), strict=True)
+        stands = set(marks) if self.known.kept else set()
+        for question in self.known.kept:
+            mark = question.about.get("exchange"), question.sku, question.typed
+            if question.key not in keys and (mark in stands or question.sku in self.missing):
+                pair = str(mark[0]), question.sku
+                if self.known.answered.get(pair, _NONE) != question.typed:
+                    yield question
 
     def understand(self, at: int) -> tuple[RowWrite | None, Question | None]:
         """One row that differs: what to write there, what to ask."""

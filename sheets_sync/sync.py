@@ -349,6 +349,7 @@ class _Pass:
                 knowing.answered(view, knowing.typed_pairs(look)),
                 held={q.sku: q.typed for q in asked if q.kind in HELD_KINDS and q.origin is Origin.CELL},
                 adopting=self.follows is not None or bool(view.get(ADOPTING)),
+                kept=[q for q in asked if q.kind in ("restored", "moved_column") and q.origin is Origin.CELL],
                 late=self.memory.notes.late(look.began_at),
                 moved={(str(q.about.get("exchange")), q.sku): q.typed for q in asked if q.kind == "moved_column"},
                 restored=frozenset((str(q.about.get("exchange")), q.sku) for q in asked if q.kind == "restored"),

@@ -141,6 +141,26 @@ def test_H4_on_hand_sorted_alone_is_held_whole(day: Day) -> None:
     assert (day.questions(), len(day.events())) == ({}, 4)
 
 
+@pytest.mark.parametrize("hidden_by", ["a copy", "another name"])
+def test_H1_a_hold_outlives_the_time_in_which_its_row_cannot_be_told(day: Day, hidden_by: str) -> None:
+    day.type(PLATE, "7")
+    day.type(BOWL, "5")
+    day.passes()
+    key, row = day.book.spreadsheet_id, day.row(PLATE)
+    if hidden_by == "a copy":
+        day.store.insert_rows(key, tabs.STOCK, row + 1)
+        day.store.copy_row(key, tabs.STOCK, row, row + 1)
+        day.passes()
+        day.store.delete_rows(key, tabs.STOCK, row + 1)
+    else:
+        day.type(PLATE, "PLATE-1", header=tabs.SKU)
+        day.passes()
+        day.store.type(key, tabs.STOCK, f"{day.letter(tabs.SKU)}{row}", PLATE)
+    day.passes()
+    assert day.questions() == {PLATE: "moved_column", BOWL: "moved_column"}
+    assert (day.figures(PLATE), day.figures(BOWL)) == ("5/0/5", "7/0/7")
+
+
 def test_H4_one_of_the_rows_may_have_been_meant(day: Day) -> None:
     day.type(PLATE, "7")
     day.type(BOWL, "5")
