@@ -1,5 +1,6 @@
 # make demo   the whole thing on this machine: a local sheet, two local shops, the service
 # make test   every test, two at a time
+# make test-long   1,000 runs of the machines, two at a time, with random seeds that a failure prints
 # make lint   style, types
 
 VENV   := .venv
@@ -13,7 +14,7 @@ PYTHON ?= $(shell for p in python3.14 python3.13 python3.12 python3.11 python3 p
 DEMO_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint format clean
+.PHONY: help venv demo test test-long lint format clean
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -40,6 +41,10 @@ demo: $(STAMP)
 
 test: $(STAMPT)
 	$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
+
+MACHINES ?= 1000
+test-long: $(STAMPT)
+	SHEETS_SYNC_MACHINE=$(MACHINES) timeout 40m $(BIN)/python -m pytest -n 2 -rP tests/test_machine_world.py $(ARGS)
 
 lint: $(STAMPT)
 	$(BIN)/ruff check .
