@@ -477,6 +477,7 @@ def test_no_typed_change_is_ever_lost() -> None:
         Sheet,
         settings=settings(
             max_examples=int(EXAMPLES or 60), stateful_step_count=25, deadline=None, print_blob=True,
+            derandomize=not EXAMPLES,
             suppress_health_check=list(HealthCheck), phases=set(Phase) - ({Phase.shrink} if EXAMPLES else set()),
         ),
     )  # fmt: skip
