@@ -131,7 +131,7 @@ class Sheet(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.folder = Path(tempfile.mkdtemp(prefix="machine-"))
-        self.quick = Quick(self.folder, self.meet, self.template)
+        self.quick = self.new_world()
         self.truth = dict.fromkeys(SKUS, BEGIN)
         self.fresh = iter(range(2_000, 100_000))
         self.names = iter(range(1, 4))
@@ -146,6 +146,9 @@ class Sheet(RuleBasedStateMachine):
         self.answers: dict[str, list[Answer]] = {}
         self.plan: list[tuple[int, Act]] = []
         self.write, self.read, self.dies_at, self.calls = iter(()), iter(()), None, 0
+
+    def new_world(self) -> Any:
+        return Quick(self.folder, self.meet, self.template)
 
     # what people and buyers do ----------------------------------------------------------------------------------
 
@@ -480,7 +483,7 @@ def test_no_typed_change_is_ever_lost() -> None:
     run_state_machine_as_test(
         Sheet,
         settings=settings(
-            max_examples=int(EXAMPLES or 60), stateful_step_count=25, deadline=None, print_blob=True,
+            max_examples=int(EXAMPLES or 30), stateful_step_count=25, deadline=None, print_blob=True,
             derandomize=not EXAMPLES,
             suppress_health_check=list(HealthCheck), phases=set(Phase) - ({Phase.shrink} if EXAMPLES else set()),
         ),
