@@ -49,6 +49,19 @@ def chain_id(desk: Desk, workbook: Workbook) -> str:
     return workbook.named_range_ids().get(name, "")
 
 
+def chain_now(desk: Desk, workbook: Workbook, mark: str) -> tuple[str, str]:
+    """(name, id) of the chain in a workbook that may have gone back: its range may have had another name then.
+
+    `mark` is what `_exchange` says. An id that the ledger never issued is no chain of ours; ("", "") where none is.
+    """
+    ranges = workbook.named_range_ids()
+    with desk.ledger.read() as view:
+        name = chain_name(view)
+        ours = {n: id for n, id in ranges.items() if n.startswith(exchange.CHAIN_NAME) and view.issued(id)}
+    found = next((n for n in (name, *(n for n, id in ours.items() if id == mark), *ours) if n in ours), "")
+    return found, ours.get(found, "")
+
+
 # a chain that was lost ------------------------------------------------------------------------------------------
 
 

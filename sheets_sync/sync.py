@@ -19,6 +19,7 @@ from sheets_sync import adjusting, answering, edits, exchange, knowing, recovery
 from sheets_sync.desk import (
     ADOPTING,
     ARCHIVED,
+    CHAIN,
     LEDGER_SHOWN,
     PRIMARY,
     ROWS,
@@ -280,12 +281,24 @@ class _Pass:
         self.memory.stale_since = self.memory.stale_since or now
         if now - self.memory.stale_since <= _STALE_FOR:
             return False
-        chain = recovery.chain_id(self.desk, self.workbook)  # a restore may bring back cells and not named ranges
-        with self.desk.ledger.read() as view:
-            if not view.issued(chain):
-                return False
+        name, chain = recovery.chain_now(self.desk, self.workbook, mark.exchange)  # a restore may not bring it back
+        with self.desk.ledger.begin(self.lease) as tx:
+            if chain:
+                tx.put(CHAIN, name)
+            else:
+                tx.put(ADOPTING, True)  # what was typed in that version is asked about, whatever chain it gets
+        if not chain:
+            return self._new_chain()
         self.follows = chain
         return True
+
+    def _new_chain(self) -> bool:
+        if not self._heal():
+            raise SheetNotReady(
+                "An old version of the spreadsheet was brought back, and its chain is none of ours. Nothing was taken "
+                "or written. Say which of the two stands: `sheets-sync adopt`."
+            )
+        return False
 
     def _answers(self, look: Look) -> None:
         """Decisions in Review that stand over two looks are carried out, each in a transaction of its own."""

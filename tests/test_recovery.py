@@ -151,6 +151,30 @@ def test_a_restored_version_changes_nothing_in_the_ledger_and_its_rows_are_writt
     assert events == sorted(range(1, day.last_event() + 1), reverse=True)
 
 
+@pytest.mark.parametrize("lost_then", [False, True], ids=["", "and the chain is gone"])
+@pytest.mark.parametrize("named_ranges", [True, False], ids=["with named ranges", "without named ranges"])
+def test_a_version_from_before_the_chain_took_another_name_is_followed_too(
+    day: Day, named_ranges: bool, lost_then: bool
+) -> None:
+    day.type("1E5", "21")
+    old = day.version()  # with a typed figure that no exchange has taken
+    day.type("1E5", "20")
+    day.store.apply(day.id, [{"deleteSheet": {"sheetId": day.workbook.layout().tabs[tabs.EXCHANGE].id}}], "person")
+    day.type(MUG, "8")
+    day.passes()
+    assert f"{exchange.CHAIN_NAME}_2" in day.chain()
+    day.restore(old, named_ranges=named_ranges)
+    for id in day.chain().values() if lost_then else ():
+        day.store.apply(day.id, [{"deleteNamedRange": {"namedRangeId": id}}], "person")
+    day.wait_for_restored()
+    day.passes()
+    assert (day.cell(MUG), day.figures(MUG), day.figures("1E5")) == (8, "8/0/8", "20/0/20")
+    assert (day.cell("1E5"), day.questions()) == (21, {"1E5": "restored"})
+    day.type(MUG, "7")
+    day.passes()
+    assert (day.cell(MUG), day.figures(MUG)) == (7, "7/0/7")
+
+
 @pytest.mark.parametrize(
     ("word", "after"), [("record it", "5/0/5"), ("count", "7/0/7"), ("put back", "8/0/8")], ids=lambda v: str(v)
 )
