@@ -249,6 +249,7 @@ class _Rows:
         self.at, self.known, self.wanted, self.before, self.started = look.began_at, known, wanted, before, started
         self.headers = tuple(h for h in wanted.service if h in look.columns)
         self.cells: Mapping[str, list[Any]] = look.columns
+        self.named = frozenset(look.header)
         self.texts = _texts(look.columns[SKU])
         self.present = frozenset(self.texts) - {None}
         self.duplicates = self._duplicates()
@@ -490,7 +491,7 @@ class _Rows:
             for items in _units(group):
                 if all(item.value == item.expect for item in items):
                     untouched += items  # it only tells which row it is
-                elif all(self._now(at, item.column) == item.expect for item in items):
+                elif all(i.column in self.named and self._now(at, i.column) == i.expect for i in items):
                     cells |= {item.column: item.value for item in items}
                     ids += [(item.id, item.column, item.expect) for item in items]
                 else:
@@ -503,6 +504,10 @@ class _Rows:
     def _give_up(self, at: int, items: Sequence[PutBack]) -> None:
         """It stands there again, or a person has written there since; of a typed figure it is then asked."""
         self.done += [item.id for item in items]
+        for item in items:
+            # a header that was another one while we wrote, and is named as before again
+            if item.column not in self.named and item.value not in (None, item.expect):
+                self.lost[item.id] = guard.lost_cell(item.sku, item.column, item.value, self.at)
         values = {item.column: item for item in items}
         typed = values.get(ON_HAND)
         if typed is None or typed.value in (None, self._now(at, ON_HAND)):

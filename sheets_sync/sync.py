@@ -251,10 +251,10 @@ class _Pass:
             self.events += self._settle(intent, self._image(intent))
             return False  # the look was made before this was settled
         if not mark.exchange:
-            return self._unmarked(head)
+            return self._unmarked(mark, head)
         return self._behind(mark, payload is not None)
 
-    def _unmarked(self, head: str) -> bool:
+    def _unmarked(self, mark: Mark, head: str) -> bool:
         """`_exchange` was emptied: the chain itself tells where we are."""
         chain = recovery.chain_id(self.desk, self.workbook)
         if chain == head:
@@ -263,6 +263,9 @@ class _Pass:
             payload = dict((i, p) for i, _, p in tx.open_intents()).get(chain)
             if payload is not None:
                 recovery.forget(tx, self.desk, exchange.load(payload), landed=True)
+            followed = payload is None and bool(chain) and tx.issued(chain)
+        if followed:  # in an old version, besides
+            return self._behind(mark._replace(exchange=chain), ours=True)
         if payload is None and (chain or not self._heal()):
             raise SheetNotReady(
                 "The spreadsheet's chain is unknown to this ledger. Nothing was taken or written. Say which of the two "

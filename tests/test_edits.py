@@ -274,6 +274,14 @@ def test_what_goes_back_gives_way_to_a_person_and_is_asked() -> None:
     assert [(q.kind, q.sku, q.typed) for q in second.lost] == [("lost_cell", MUG, 8)]
 
 
+def test_what_stood_under_a_header_that_is_gone_is_asked() -> None:
+    wants = wanted(put_backs=[PutBack(1, MUG, "On hand, renamed", 8, None, "900:2")])
+    first = found(row(), wants=wants)
+    second = found(row(), wants=wants, before=first.before)
+    assert (first.writes, second.writes, second.done) == ((), (), (1,))
+    assert [(q.kind, q.sku, q.typed, q.reference) for q in second.lost] == [("lost_cell", MUG, 8, "On hand, renamed")]
+
+
 def test_what_stands_there_again_is_done_without_a_word() -> None:
     rows = (row(figure=8),)
     first = found(*rows, wants=wanted(put_backs=overwritten()))

@@ -312,6 +312,8 @@ class World(sheets.Sheet):
             self.renamed = None
         elif not self.passing or i % 2:
             self.shaky = True
+            if self.passing:  # what was in that column goes back to a name that is gone by then: it is asked about
+                self.everything("rename_column")
             old = (tabs.ON_HAND, SHELF, tabs.SKU, tabs.NOTE)[j % 4]
             if old in header:
                 self.renamed = (old, f"{old} 2")
@@ -731,7 +733,7 @@ class World(sheets.Sheet):
         self.told.asked += Counter(q.kind for q in questions)
         late = {q.key for q in questions if q.kind == "late_note"}  # time went by: that is cause enough
         questions = [q for q in questions if q.key not in late]
-        asked = {sku for q in questions for sku in (q.sku, q.about.get("gone")) if sku is not None}
+        asked = {sku for q in questions for sku in (q.sku, q.about.get("gone")) if sku}
         cells = {sku: quick.cell(sku) for sku in self.rows if sku}
         truth = {sku: typed - self.shipped(sku) for sku, typed in self.truth.items()}
         wrong = {sku for sku in known.keys() | truth.keys() if known.get(sku) != truth.get(sku)} - self.forgone

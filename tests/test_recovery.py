@@ -91,6 +91,18 @@ def test_exchange_tab_deleted_takes_a_new_name_because_the_old_one_is_blocked(da
     assert day.figures(MUG) == "7/0/7"
 
 
+def test_exchange_tab_emptied_in_a_version_that_was_brought_back(day: Day) -> None:
+    old = day.version()
+    day.type(MUG, "8")
+    day.passes()
+    day.restore(old)
+    sheet = day.workbook.layout().tabs[tabs.EXCHANGE].id
+    day.store.apply(day.id, [{"updateCells": {"range": {"sheetId": sheet}, "fields": "userEnteredValue"}}], "person")
+    day.wait_for_restored()
+    day.passes()
+    assert (day.cell(MUG), day.figures(MUG), day.questions()) == (8, "8/0/8", {})
+
+
 def test_exchange_tab_emptied_is_found_by_the_chain(day: Day) -> None:
     sheet = day.workbook.layout().tabs[tabs.EXCHANGE].id
     day.store.apply(day.id, [{"updateCells": {"range": {"sheetId": sheet}, "fields": "userEnteredValue"}}], "person")

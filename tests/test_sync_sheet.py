@@ -637,6 +637,15 @@ def test_columns_moved_before_the_look_are_simply_followed(day: Day, name: str) 
     assert theirs(day, SCARF) == PERSONS
 
 
+def test_a_header_renamed_in_the_gap_and_named_as_before_again(day: Day) -> None:
+    letter = day.letter(tabs.ON_HAND)
+    day.type(MUG, "8")
+    day.in_the_gap(lambda: day.store.type(day.id, tabs.STOCK, f"{letter}1", "Counted"))
+    day.sheet_pass()
+    day.store.type(day.id, tabs.STOCK, f"{letter}1", tabs.ON_HAND)
+    day.ends(mug=8)
+
+
 def test_columns_moved_and_rows_sorted_in_the_same_gap(day: Day) -> None:
     own_columns(day)
     day.type(MUG, "8")
