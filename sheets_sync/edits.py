@@ -99,10 +99,10 @@ def judge(sku: Cell, figure: Cell, tag: Tag, known: Known) -> Verdict:
     freed = known.held.get(sku, figure) != figure
     if stock is not None and figure == stock.on_hand and (tag.figure is None or freed):
         return Verdict(Says.NOTHING)  # what we would write; typed over a held figure it ends the hold (H2)
+    if tag.sku not in (None, sku):
+        return Verdict(Says.OTHER_TAG)  # before the next line: another SKU's tag is not used by this one's edit
     if (str(tag.exchange), sku) in known.taken:
         return Verdict(Says.USED)
-    if tag.sku not in (None, sku):
-        return Verdict(Says.OTHER_TAG)
     if stock is None:
         return Verdict(Says.OPEN, count=figure)
     if type(tag.figure) is not int:

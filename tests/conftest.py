@@ -10,10 +10,15 @@ from pathlib import Path
 import pytest
 import structlog
 from hypothesis import settings
+from hypothesis.internal.conjecture import providers
 
 # The same examples at every run: what `make test` says of a checkout it says again. SHEETS_SYNC_RANDOM=1 draws others.
 settings.register_profile("fixed", derandomize=True)
 settings.load_profile("default" if os.environ.get("SHEETS_SYNC_RANDOM") else "fixed")
+
+# Hypothesis also draws the numbers and texts that stand in our own modules, in those imported by then: its examples
+# would depend on which tests ran before in this process, and change with any line of the product.
+setattr(providers, "is_local_module_file", lambda _: False)  # noqa: B010 (where Hypothesis has no such name, none is used)
 
 SHARED = Path(__file__).resolve().parents[1].parent / "shared"
 

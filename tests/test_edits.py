@@ -115,6 +115,11 @@ def test_a_tag_is_used_once() -> None:
     assert judge(MUG, 10, OWN, taken).says is Says.NOTHING
 
 
+def test_a_tag_of_another_SKU_is_not_used_up_by_this_ones_edit_in_the_same_exchange() -> None:
+    taken = known(taken={(E, MUG): 8})
+    assert judge(MUG, 7, Tag(SCARF, 4, E), taken).says is Says.OTHER_TAG
+
+
 def test_H2_only_what_was_typed_anew_over_a_held_figure_ends_the_hold() -> None:
     low = {"stock": {MUG: Stock(7)}}
     assert judge(MUG, 7, OWN, known(**low)).says is Says.EDIT
