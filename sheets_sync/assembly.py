@@ -15,7 +15,7 @@ from sheets_sync import onboarding
 from sheets_sync.channel_sync import ChannelMemory, Sent, apply_delivery, channel_pass
 from sheets_sync.channels.registry import build_all
 from sheets_sync.config import Settings
-from sheets_sync.desk import START_WANTED, Desk
+from sheets_sync.desk import START_WANTED, Desk, TokenShelf
 from sheets_sync.errors import ConfigError, LeaseLost, NextPass, SellerMustAct, Unavailable
 from sheets_sync.ledger import Ledger
 from sheets_sync.model import Event, Lease, StoredDelivery
@@ -55,7 +55,7 @@ def desk_of(settings: Settings) -> Iterator[Desk]:
     with ExitStack() as stack:
         ledger = Ledger.open(settings.ledger.url.get_secret_value())
         stack.callback(ledger.close)
-        channels = build_all(settings.channels)
+        channels = build_all(settings.channels, shelves=lambda name: TokenShelf(ledger, name))
         for channel in channels.values():
             stack.callback(channel.close)
         yield Desk(ledger, channels, settings)

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sheets_sync.channels import Channel
+from sheets_sync.channels.http import Token
 from sheets_sync.config import Settings
 from sheets_sync.guard import Limits
 from sheets_sync.ledger import Ledger, Tx, View
@@ -37,6 +38,11 @@ def orders_cursor(channel: str) -> str:
 def channel_state(channel: str) -> str:
     """What the Channels tab tells of a channel: last push, last order, last error, progress."""
     return f"channel:{channel}"
+
+
+def token_state(channel: str) -> str:
+    """A channel's newest token: a secret, shown nowhere."""
+    return f"token:{channel}"
 
 
 def utcnow() -> datetime:
@@ -110,6 +116,32 @@ class Shelf:
             self.listings[item.ref] = item
         self.upto = newest
         return {item.ref for item in changed}
+
+
+@dataclass(frozen=True)
+class TokenShelf:
+    """A channel's tokens in the ledger's database, so that a rotating one survives a crash and is seen by every
+    process. Only the newest is kept, with the name of the credentials that it belongs to.
+    """
+
+    ledger: Ledger
+    channel: str
+
+    def load(self, seed: str) -> Token | None:
+        """The token stored last, unless it belongs to other credentials."""
+        with self.ledger.read() as view:
+            kept = view.get(token_state(self.channel), {})
+        if kept.get("seed") != seed:
+            return None
+        ends = kept["expires_at"]
+        return Token(kept["value"], datetime.fromisoformat(ends) if ends else None, kept["refresh"])
+
+    def store(self, seed: str, token: Token) -> None:
+        """Keep it in a transaction of its own."""
+        ends = token.expires_at.isoformat() if token.expires_at else None
+        kept = {"seed": seed, "value": token.value, "expires_at": ends, "refresh": token.refresh}
+        with self.ledger.begin() as tx:
+            tx.put(token_state(self.channel), kept)
 
 
 @dataclass

@@ -6,7 +6,9 @@ import threading
 import traceback
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,6 +25,7 @@ from sheets_sync.channels.http import (
     Answer,
     HttpRefused,
     Limiter,
+    NoShelf,
     Session,
     Token,
     TokenAuth,
@@ -31,7 +34,9 @@ from sheets_sync.channels.http import (
     redact,
     retry_after,
 )
+from sheets_sync.desk import TokenShelf
 from sheets_sync.errors import CredentialsRefused, OutcomeUnknown, RateLimited, SheetsSyncError, Unavailable
+from sheets_sync.ledger import Ledger
 from sheets_sync.sandbox.shops._common import HttpServer
 
 SECRET = "cs_0123456789abcdef"
@@ -307,13 +312,28 @@ def test_the_limiter_never_lets_more_through_than_allowed(steps: list[tuple[floa
 # tokens ---------------------------------------------------------------------------------------------------------
 
 
+@dataclass
+class Kept:
+    """A shelf of one token, and all that was ever put there."""
+
+    stored: list[Token]
+    seeds: list[str] = field(default_factory=list)
+
+    def load(self, seed: str) -> Token | None:
+        return self.stored[-1] if self.stored and self.seeds[-1] == seed else None
+
+    def store(self, seed: str, token: Token) -> None:
+        self.stored.append(token)
+        self.seeds.append(seed)
+
+
 def tokens(count: list[int], stored: list[Token], life: timedelta | None = None) -> TokenKeeper:
     def fetch(before: Token | None) -> Token:
         count.append(1)
         assert before is None or before.refresh == f"r{len(count) - 1}"
         return Token(f"token-{len(count)}", None if life is None else datetime.now(UTC) + life, f"r{len(count)}")
 
-    return TokenKeeper(fetch, store=stored.append)
+    return TokenKeeper(fetch, shelf=Kept(stored))
 
 
 def test_a_refused_token_is_renewed_once_and_the_call_made_again(vendor: Vendor) -> None:
@@ -330,7 +350,12 @@ def test_a_refused_token_is_renewed_once_and_the_call_made_again(vendor: Vendor)
 
 def test_a_new_token_is_stored_before_it_is_used(vendor: Vendor) -> None:
     asked_when_stored: list[int] = []
-    keeper = TokenKeeper(lambda _: Token("t"), store=lambda _: asked_when_stored.append(len(vendor.asked)))
+
+    class Watched(NoShelf):
+        def store(self, seed: str, token: Token) -> None:
+            asked_when_stored.append(len(vendor.asked))
+
+    keeper = TokenKeeper(lambda _: Token("t"), shelf=Watched())
     session = Session(vendor.server.base_url, who="shop", auth=TokenAuth(keeper))
     vendor.answers = [ok()]
     session.read("GET", "things")
@@ -339,10 +364,11 @@ def test_a_new_token_is_stored_before_it_is_used(vendor: Vendor) -> None:
 
 
 def test_a_token_that_cannot_be_stored_is_not_used(vendor: Vendor) -> None:
-    def full(token: Token) -> None:
-        raise OSError("disk full")
+    class Full(NoShelf):
+        def store(self, seed: str, token: Token) -> None:
+            raise OSError("disk full")
 
-    keeper = TokenKeeper(lambda _: Token("t"), store=full)
+    keeper = TokenKeeper(lambda _: Token("t"), shelf=Full())
     session = Session(vendor.server.base_url, who="shop", auth=TokenAuth(keeper))
     for _ in range(2):
         with pytest.raises(OSError, match="disk full"):
@@ -375,3 +401,29 @@ def test_eight_that_were_refused_at_once_renew_once() -> None:
         assert set(pool.map(renew, range(8))) == {"token-2"}
     assert [t.value for t in stored] == ["token-1", "token-2"]
     assert "token" not in repr(stored[0]).replace("Token", "")
+
+
+def test_two_processes_share_one_rotating_token(tmp_path: Path) -> None:
+    """The second finds what the first one stored, and neither spends a refresh token twice."""
+    ledger = Ledger.open(f"sqlite:///{tmp_path}/ledger.db")
+    now, spent = [datetime.now(UTC)], list[str]()
+
+    def keeper(seed: str = "ours") -> TokenKeeper:
+        def fetch(before: Token | None) -> Token:
+            refresh = before.refresh if before else "given"
+            if refresh in spent:
+                raise CredentialsRefused("this refresh token was used before")
+            spent.append(refresh)
+            return Token(f"token-{len(spent)}", now[0] + timedelta(hours=1), f"r{len(spent)}")
+
+        first = Token("", refresh="given")
+        return TokenKeeper(fetch, shelf=TokenShelf(ledger, "web"), seed=seed, token=first, clock=lambda: now[0])
+
+    one, two = keeper(), keeper()
+    assert [one.value(), two.value(), keeper().value()] == ["token-1"] * 3
+    now[0] += timedelta(hours=2)
+    assert [two.value(), one.value(), one.renew("token-1")] == ["token-2"] * 3
+    assert spent == ["given", "r1"]
+    with pytest.raises(CredentialsRefused):
+        keeper("others, since the seller changed them").value()
+    ledger.close()

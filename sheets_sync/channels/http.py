@@ -9,6 +9,7 @@ can tell. Errors are sorted by who must act (`sheets_sync.errors`); no message, 
 from __future__ import annotations
 
 import email.utils
+import hashlib
 import ipaddress
 import re
 import threading
@@ -98,31 +99,67 @@ class Token:
         return f"Token(***, expires_at={self.expires_at})"
 
 
-class TokenKeeper:
-    """Refreshes a token one at a time; a new one is stored (durably, by `store`) before anybody uses it.
+class Shelf(Protocol):
+    """Where a channel's token outlives the process. `seed` names the credentials that it was made from: a token of
+    others, from before the seller changed them, is not given back.
+    """
 
-    Refresh tokens rotate: used before stored, a crash would lock the seller out.
+    def load(self, seed: str) -> Token | None:
+        """The token that was stored last for these credentials."""
+        ...
+
+    def store(self, seed: str, token: Token) -> None:
+        """Keep it, durably, before this returns."""
+        ...
+
+
+class NoShelf:
+    """For tokens that can be had anew at any time: nothing is kept."""
+
+    def load(self, seed: str) -> Token | None:
+        """Nothing."""
+        return None
+
+    def store(self, seed: str, token: Token) -> None:
+        """Let it go."""
+
+
+def seed_of(*credentials: str) -> str:
+    """A name for credentials that does not give them away."""
+    return hashlib.sha256("\n".join(credentials).encode()).hexdigest()[:32]
+
+
+class TokenKeeper:
+    """Refreshes a token one at a time; a new one is stored (durably, by `shelf`) before anybody uses it.
+
+    Refresh tokens rotate: used before stored, a crash would lock the seller out. Another process may have refreshed
+    meanwhile, so the shelf is looked at first, and once more where our refresh token was refused.
     """
 
     def __init__(
         self,
         fetch: Callable[[Token | None], Token],
         *,
-        store: Callable[[Token], None] = lambda token: None,
+        shelf: Shelf | None = None,
+        seed: str = "",
         token: Token | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         early: timedelta = timedelta(minutes=2),
     ) -> None:
-        self._fetch, self._store, self._clock, self._early = fetch, store, clock, early
+        self._fetch, self._shelf, self._seed, self._clock, self._early = fetch, shelf or NoShelf(), seed, clock, early
         self._token = token
+        self._loaded = False
         self._lock = threading.Lock()
 
     def value(self) -> str:
         """A token that is good for a while yet."""
         with self._lock:
+            if not self._loaded:
+                self._token = self._shelf.load(self._seed) or self._token
+                self._loaded = True
             token = self._token
-            if token is None or (token.expires_at is not None and token.expires_at - self._early <= self._clock()):
-                token = self._renew()
+            if token is None or not self._lasts(token):
+                token = self._renew(token)
             return token.value
 
     def renew(self, refused: str) -> str:
@@ -130,18 +167,34 @@ class TokenKeeper:
         with self._lock:
             token = self._token
             if token is None or token.value == refused:
-                token = self._renew()
+                token = self._renew(token)
             return token.value
 
     def secrets(self) -> tuple[str, ...]:
+        """What must not be shown: the token, and what renews it."""
         token = self._token
         return () if token is None else tuple(s for s in (token.value, token.refresh) if s)
 
-    def _renew(self) -> Token:
-        token = self._fetch(self._token)
-        self._store(token)
-        self._token = token
-        return token
+    def _lasts(self, token: Token) -> bool:
+        return bool(token.value) and (token.expires_at is None or token.expires_at - self._early > self._clock())
+
+    def _renew(self, before: Token | None) -> Token:
+        found = self._elsewhere(before)
+        if found is None or not self._lasts(found):
+            try:
+                found = self._fetch(found or before)
+                self._shelf.store(self._seed, found)
+            except CredentialsRefused:
+                found = self._elsewhere(found or before)
+                if found is None:
+                    raise
+        self._token = found
+        return found
+
+    def _elsewhere(self, before: Token | None) -> Token | None:
+        """What another process has stored since, if any."""
+        kept = self._shelf.load(self._seed)
+        return None if kept == before else kept
 
 
 class TokenAuth(AuthBase):

@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from sheets_sync.channels import Channel, Clock
+from sheets_sync.channels.http import NoShelf, Shelf
 from sheets_sync.config import ChannelSettings
 
 
@@ -21,7 +22,7 @@ def utcnow() -> datetime:
     return datetime.now(UTC)
 
 
-def _woocommerce(settings: Any, clock: Clock) -> Channel:
+def _woocommerce(settings: Any, clock: Clock, shelf: Shelf) -> Channel:
     from sheets_sync.channels.woocommerce import WooCommerce
 
     return WooCommerce(
@@ -35,7 +36,7 @@ def _woocommerce(settings: Any, clock: Clock) -> Channel:
     )
 
 
-def _shopify(settings: Any, clock: Clock) -> Channel:
+def _shopify(settings: Any, clock: Clock, shelf: Shelf) -> Channel:
     from sheets_sync.channels.shopify import Shopify
 
     return Shopify(
@@ -52,20 +53,28 @@ def _shopify(settings: Any, clock: Clock) -> Channel:
     )
 
 
-BUILDERS: Mapping[str, Callable[[Any, Clock], Channel]] = MappingProxyType(
+BUILDERS: Mapping[str, Callable[[Any, Clock, Shelf], Channel]] = MappingProxyType(
     {"shopify": _shopify, "woocommerce": _woocommerce}
 )
 """Kind -> builder; each takes the settings class that `sheets_sync.config.KINDS` has for the kind."""
 
 
-def build(settings: ChannelSettings, *, clock: Clock = utcnow) -> Channel:
-    """The channel that a section describes. Nothing is called yet; `check()` finds out whether it can be reached."""
-    return BUILDERS[settings.kind](settings, clock)
+def build(settings: ChannelSettings, *, clock: Clock = utcnow, shelf: Shelf | None = None) -> Channel:
+    """The channel that a section describes. Nothing is called yet; `check()` finds out whether it can be reached.
+
+    `shelf` is where a vendor's rotating tokens are kept; without one they last as long as the process.
+    """
+    return BUILDERS[settings.kind](settings, clock, shelf or NoShelf())
 
 
-def build_all(settings: Mapping[str, ChannelSettings], *, clock: Clock = utcnow) -> dict[str, Channel]:
-    """Every configured channel by name, in the order of the config."""
-    return {name: build(channel, clock=clock) for name, channel in settings.items()}
+def build_all(
+    settings: Mapping[str, ChannelSettings],
+    *,
+    clock: Clock = utcnow,
+    shelves: Callable[[str], Shelf] = lambda name: NoShelf(),
+) -> dict[str, Channel]:
+    """Every configured channel by name, in the order of the config; `shelves` gives each its own shelf for tokens."""
+    return {name: build(channel, clock=clock, shelf=shelves(name)) for name, channel in settings.items()}
 
 
 def _plain(secret: SecretStr | None) -> str:
