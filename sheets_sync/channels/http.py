@@ -14,11 +14,11 @@ import ipaddress
 import re
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
-from urllib.parse import quote, urljoin, urlsplit
+from urllib.parse import quote, urlencode, urljoin, urlsplit
 
 import orjson
 import requests
@@ -76,6 +76,13 @@ class Limiter:
             wait = self._full_at - self.burst / self.rate - now
         if wait > 0:
             self._sleep(wait)
+
+    def ready_in(self, cost: float = 1.0) -> float:
+        """Seconds until `cost` would fit without waiting. Takes nothing."""
+        with self._lock:
+            now = self._clock()
+            full_at = max(self._full_at, now) + min(cost, self.burst) / self.rate
+            return max(0.0, full_at - self.burst / self.rate - now)
 
     def left(self, units: float, *, rate: float | None = None, burst: float | None = None) -> None:
         """What an answer's headers say is left of the allowance, and its size where they tell."""
@@ -259,6 +266,29 @@ class Check(Protocol):
     def __call__(self, answer: Answer, /) -> None: ...
 
 
+def is_unauthorised(response: requests.Response) -> bool:
+    """Whether an answer says that the token is not good any more."""
+    return response.status_code == 401
+
+
+@dataclass(frozen=True)
+class _Call:
+    """One call as it is sent, and by which limit."""
+
+    method: str
+    path: str
+    params: Mapping[str, str] | None
+    body: bytes | None
+    content_type: str
+    cost: float
+    check: Check | None
+    limiter: Limiter | None
+    write: bool
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
+
+
 class Session:
     """Calls to one vendor. `who` is the channel's name, for messages; paths are relative to `base_url`.
 
@@ -278,11 +308,12 @@ class Session:
         timeout: tuple[float, float] = TIMEOUT,
         attempts: int = ATTEMPTS,
         longest_wait: float = LONGEST_WAIT,
+        token_refused: Callable[[requests.Response], bool] = is_unauthorised,
     ) -> None:
         self.base_url = base_url.rstrip("/") + "/"
         self.who = who
         self._auth, self._limiter, self._timeout, self._longest_wait = auth, limiter, timeout, longest_wait
-        self._attempts = attempts
+        self._attempts, self._token_refused = attempts, token_refused
         self._secrets = tuple(secrets)
         self._http = requests.Session()
         self._http.headers["User-Agent"] = "sheets-sync"
@@ -297,16 +328,22 @@ class Session:
         *,
         params: Mapping[str, str] | None = None,
         json: object = None,
+        form: Mapping[str, str] | None = None,
         cost: float = 1.0,
         check: Check | None = None,
+        limiter: Limiter | None = None,
     ) -> Answer:
-        """A call that changes nothing; made again on no answer, 5xx and 429, honouring Retry-After up to a limit."""
+        """A call that changes nothing; made again on no answer, 5xx and 429, honouring Retry-After up to a limit.
+
+        `form` is sent form-encoded, in place of `json`. `limiter`: the limit of just this kind of call.
+        """
+        call = self._made(method, path, params, json, form, cost, check, limiter, write=False)
         retrying = stamina.retry_context(
             on=self._read_again, attempts=self._attempts, timeout=None, wait_initial=0.2, wait_max=5.0, wait_jitter=0.5
         )
         for attempt in retrying:
             with attempt:
-                return self._call(method, path, params, json, cost, check, write=False)
+                return self._call(call)
         raise AssertionError("unreachable: stamina returns or raises")
 
     def write(
@@ -318,9 +355,25 @@ class Session:
         json: object = None,
         cost: float = 1.0,
         check: Check | None = None,
+        limiter: Limiter | None = None,
     ) -> Answer:
         """A call that may change something: sent once."""
-        return self._call(method, path, params, json, cost, check, write=True)
+        return self._call(self._made(method, path, params, json, None, cost, check, limiter, write=True))
+
+    def lines(self, url: str) -> Iterator[bytes]:
+        """The lines of a file on a storage server, as they come in. `url` is secret, and not repeated anywhere.
+
+        Raises Unavailable where it cannot be read, or breaks off.
+        """
+        try:
+            with self._http.get(url, stream=True, timeout=self._timeout, allow_redirects=False) as response:
+                if response.status_code == 200:
+                    yield from response.iter_lines(chunk_size=1 << 16)
+                    return
+                why = f"it was answered {response.status_code}"
+        except requests.RequestException as error:
+            why = _cause(error)
+        raise Unavailable(f"{self.who}: a file that was made for us could not be read ({why})")
 
     def redact(self, text: str) -> str:
         keeper = self._auth.keeper if isinstance(self._auth, TokenAuth) else None
@@ -334,53 +387,59 @@ class Session:
             return error.retry_after if error.retry_after <= self._longest_wait else False
         return isinstance(error, (Unavailable, RateLimited))
 
-    def _call(
+    def _made(
         self,
         method: str,
         path: str,
         params: Mapping[str, str] | None,
         json: object,
+        form: Mapping[str, str] | None,
         cost: float,
         check: Check | None,
+        limiter: Limiter | None,
         *,
         write: bool,
-    ) -> Answer:
-        if self._limiter is not None:
-            self._limiter.acquire(cost)
-        response = self._send(method, path, params, json, write=write)
-        if response.status_code == 401 and isinstance(self._auth, TokenAuth):
+    ) -> _Call:
+        body, content_type = None, ""
+        if form is not None:
+            body, content_type = urlencode(form).encode(), "application/x-www-form-urlencoded"
+        elif json is not None:
+            body, content_type = orjson.dumps(json), "application/json"
+        return _Call(method, path, params, body, content_type, cost, check, limiter or self._limiter, write)
+
+    def _call(self, call: _Call) -> Answer:
+        if call.limiter is not None:
+            call.limiter.acquire(call.cost)
+        response = self._send(call)
+        if isinstance(self._auth, TokenAuth) and self._token_refused(response):
             # refused before it did anything, so even a write may be sent again with the new token
             self._auth.keeper.renew(self._auth.used(response.request))
-            response = self._send(method, path, params, json, write=write)
-        answer = self._answer(f"{method} {path}", response, write=write)
-        if check is not None:
-            check(answer)
+            response = self._send(call)
+        answer = self._answer(str(call), response, write=call.write)
+        if call.check is not None:
+            call.check(answer)
         return answer
 
-    def _send(
-        self, method: str, path: str, params: Mapping[str, str] | None, json: object, *, write: bool
-    ) -> requests.Response:
-        url = urljoin(self.base_url, path)
-        body = None if json is None else orjson.dumps(json)
-        headers = None if json is None else {"Content-Type": "application/json"}
+    def _send(self, call: _Call) -> requests.Response:
+        url = urljoin(self.base_url, call.path)
         began = time.monotonic()
         try:
             response = self._http.request(
-                method,
+                call.method,
                 url,
-                params=params,
-                data=body,
-                headers=headers,
+                params=call.params,
+                data=call.body,
+                headers={"Content-Type": call.content_type} if call.content_type else None,
                 auth=self._auth,
                 timeout=self._timeout,
                 # a redirected POST becomes a GET, whose 200 would look like a write that was made
                 allow_redirects=False,
             )
         except requests.RequestException as error:
-            failure = self._no_answer(f"{method} {path}", error, write=write)
+            failure = self._no_answer(str(call), error, write=call.write)
         else:
-            took = round((time.monotonic() - began) * 1000)
-            log.debug("channel call", channel=self.who, method=method, path=path, status=response.status_code, ms=took)
+            about = {"channel": self.who, "method": call.method, "path": call.path, "status": response.status_code}
+            log.debug("channel call", **about, ms=round((time.monotonic() - began) * 1000))
             return response
         # outside of the handler: the original error quotes the URL, and with it any secret in the query
         raise failure
@@ -437,6 +496,9 @@ class Session:
             return "", ""
         if not isinstance(body, dict):
             return "", ""
+        errors = body.get("errors")
+        if isinstance(errors, list) and errors and isinstance(errors[0], dict) and "message" in errors[0]:
+            body = errors[0]
         code = body.get("code") or body.get("error") or ""
         message = body.get("message") or body.get("error_description") or body.get("errors") or code
         return str(code)[:100], f": {self.redact(str(message)[:300])}" if message else ""
