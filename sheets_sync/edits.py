@@ -8,6 +8,7 @@ hint that may be torn or stale, so everything it finds is judged once more on wh
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -282,12 +283,16 @@ class _Rows:
             shows.setdefault(whole, []).append(row)
             shows.setdefault(whole[:2], []).append(row)
         by_sku = {sku: at for at, sku in enumerate(self.texts) if sku not in self.duplicates}
+        bases = [{item.column: item.expect for item in items} for items in groups.values()]
+        alike = Counter(tuple(base.get(name) for name in _BASE) for base in bases)
         places: dict[int, list[list[PutBack]]] = {}
         for group, items in groups.items():
             wrote = {item.column: item.expect for item in items}
             whole, sku = tuple(wrote.get(name) for name in _BASE), items[0].sku
-            named = whole[0] == sku or whole[0] in self.known.stock  # otherwise rows may look alike and be others
-            same = shows.get(whole, []) if named else []
+            # otherwise rows may look alike and be others: unless one shows this exchange's own number
+            named = whole[0] == sku or whole[0] in self.known.stock
+            alone = group.partition(":")[0] in whole and alike[whole] == 1
+            same = shows.get(whole, []) if named or alone else []
             if not same and group.startswith(f"{wrote.get(TAG_EXCHANGE)}:"):
                 same = shows.get(whole[:2], [])
             at = same[0] if len(same) == 1 else by_sku.get(sku)
