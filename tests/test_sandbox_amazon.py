@@ -2,21 +2,36 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import jsonschema
 import pytest
 import requests
 
 from sheets_sync.sandbox import shops
 from sheets_sync.sandbox.shops import Running, Seed
-from sheets_sync.sandbox.shops.amazon import LocalShop, Pace, Unknowns, Wanted
+from sheets_sync.sandbox.shops._common import Answer, Drop
+from sheets_sync.sandbox.shops.amazon import LocalShop, Pace, Unknowns, Wanted, serve
+from sheets_sync.sandbox.shops.amazon.aws import signature
+from sheets_sync.sandbox.shops.amazon.notices import VERSIONS
 from tests.amazon_models import Checked, operations
+from tests.contract_channel import Receiver
 from tests.hands import Clock
 
 UK, DE = "A1F83G8C2ARO7P", "A1PA6795UKMFR9"
+SCHEMAS = {
+    "ORDER_CHANGE": "OrderChangeNotification",
+    "LISTINGS_ITEM_MFN_QUANTITY_CHANGE": "ListingsItemMfnQuantityChange",
+    "FEED_PROCESSING_FINISHED": "FeedProcessingFinishedNotification",
+}
+NOTIFICATIONS = "conformance/channels/amazon/spapi_models/schemas/notifications"
+FEEDS = "conformance/channels/amazon/spapi_models/schemas/feeds"
 AWKWARD = ("00123", "1E5", "A/B %2F+&?#ü 1", "-", "=1+1")
 
 
@@ -104,6 +119,13 @@ def amazon(clock: Clock, request: pytest.FixtureRequest) -> Iterator[Application
 @pytest.fixture(scope="session")
 def amazon_operations(shared: Any) -> list[Any]:
     return operations(shared)
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    receiver = Receiver()
+    yield receiver
+    receiver.close()
 
 
 def test_a_refresh_token_opens_for_an_hour(amazon: Application, clock: Clock) -> None:
@@ -250,3 +272,340 @@ def test_what_amazon_ships_moves_nothing_of_the_sellers(amazon: Application, clo
     asked = {"granularityType": "Marketplace", "granularityId": UK, "marketplaceIds": UK, "details": "true"}
     (summary,) = amazon.get("/fba/inventory/v1/summaries", **asked)["payload"]["inventorySummaries"]
     assert (summary["sellerSku"], summary["inventoryDetails"]["fulfillableQuantity"]) == ("F", 6)
+
+
+# feeds and reports ----------------------------------------------------------------------------------------------
+
+
+def handed_in(amazon: Application, messages: list[Any], **header: Any) -> str:
+    """A feed of listings; its id."""
+    document = amazon.ask("POST", "/feeds/2021-06-30/documents", {"contentType": "application/json"}).json()
+    feed = {"header": {"sellerId": amazon.seller, "version": "2.0", **header}, "messages": messages}
+    put = requests.put(document["url"], data=json.dumps(feed), headers={"Content-Type": "application/json"}, timeout=10)
+    assert put.status_code == 200, put.text
+    asked = {
+        "feedType": "JSON_LISTINGS_FEED",
+        "marketplaceIds": [UK],
+        "inputFeedDocumentId": document["feedDocumentId"],
+    }
+    answer = amazon.ask("POST", "/feeds/2021-06-30/feeds", asked)
+    assert answer.status_code == 202, answer.text
+    return str(answer.json()["feedId"])
+
+
+def message(number: int, sku: str, quantity: object, **more: Any) -> dict[str, Any]:
+    value = [{"fulfillment_channel_code": "DEFAULT", "quantity": quantity}]
+    patch = {"op": "merge", "path": "/attributes/fulfillment_availability", "value": value}
+    asked = {"messageId": number, "sku": sku, "operationType": "PATCH", "productType": "HOME", "patches": [patch]}
+    return {**asked, **more}
+
+
+def downloaded(described: dict[str, Any]) -> str:
+    content = requests.get(described["url"], timeout=10)
+    assert content.status_code == 200
+    raw = gzip.decompress(content.content) if described.get("compressionAlgorithm") == "GZIP" else content.content
+    return raw.decode(content.headers["Content-Type"].partition("charset=")[2])
+
+
+def processing_report(amazon: Application, feed: str) -> Any:
+    found = amazon.get(f"/feeds/2021-06-30/feeds/{feed}")
+    return json.loads(downloaded(amazon.get(f"/feeds/2021-06-30/documents/{found['resultFeedDocumentId']}")))
+
+
+def test_a_feed_waits_works_and_reports(amazon: Application, clock: Clock, shared: Path) -> None:
+    amazon.shop.pace = Pace(feed_waits=timedelta(minutes=2), feed_works=timedelta(minutes=5))
+    feed = handed_in(amazon, [message(1, "00123", 4), message(2, "1E5", -1), message(3, "none", 1)])
+    told = [amazon.get(f"/feeds/2021-06-30/feeds/{feed}")["processingStatus"]]
+    for minutes in (2, 5):
+        clock.tick(minutes=minutes)
+        told.append(amazon.get(f"/feeds/2021-06-30/feeds/{feed}")["processingStatus"])
+        assert amazon.shop.figure("00123") == (10 if minutes == 2 else 4)
+    assert told == ["IN_QUEUE", "IN_PROGRESS", "DONE"]
+    report = processing_report(amazon, feed)
+    assert report["summary"] == {
+        "errors": 2,
+        "warnings": 0,
+        "messagesProcessed": 3,
+        "messagesAccepted": 1,
+        "messagesInvalid": 2,
+    }
+    assert [(i["messageId"], i["sku"]) for i in report["issues"]] == [(2, "1E5"), (3, "none")]
+    jsonschema.validate(
+        report, json.loads((shared / f"{FEEDS}/listings-feed-processing-report-schema-v2.json").read_text())
+    )
+
+
+@pytest.mark.parametrize("overtakes", [False, True])
+def test_a_feed_and_a_later_patch_of_one_sku(amazon: Application, clock: Clock, overtakes: bool) -> None:
+    amazon.shop.pace = Pace(feed_waits=timedelta(minutes=2), feed_works=timedelta(0), listing=timedelta(0))
+    amazon.shop.unknowns = Unknowns(feeds_overtake=overtakes)
+    handed_in(amazon, [message(1, "00123", 4)])
+    clock.tick(seconds=1)
+    amazon.patch("00123", 7)
+    clock.tick(minutes=2)
+    assert amazon.shop.figure("00123") == (4 if overtakes else 7)
+
+
+def test_what_a_feed_cannot_be_is_fatal(amazon: Application) -> None:
+    stranger = handed_in(amazon, [message(1, "00123", 4)], sellerId="A-STRANGER")
+    assert amazon.get(f"/feeds/2021-06-30/feeds/{stranger}")["processingStatus"] == "FATAL"
+    document = amazon.ask("POST", "/feeds/2021-06-30/documents", {"contentType": "text/xml"}).json()
+    asked = {"marketplaceIds": [UK], "inputFeedDocumentId": document["feedDocumentId"]}
+    early = amazon.ask("POST", "/feeds/2021-06-30/feeds", {"feedType": "POST_INVENTORY_AVAILABILITY_DATA", **asked})
+    assert early.status_code == 400
+    requests.put(document["url"], data=b"<x/>", headers={"Content-Type": "text/xml"}, timeout=10)
+    old = amazon.ask("POST", "/feeds/2021-06-30/feeds", {"feedType": "POST_INVENTORY_AVAILABILITY_DATA", **asked})
+    feed = old.json()["feedId"]
+    assert amazon.get(f"/feeds/2021-06-30/feeds/{feed}")["processingStatus"] == "FATAL"
+    assert amazon.shop.figure("00123") == 10
+
+
+def test_a_presigned_address_closes_after_five_minutes(amazon: Application, clock: Clock) -> None:
+    document = amazon.ask("POST", "/feeds/2021-06-30/documents", {"contentType": "application/json"}).json()
+    other = requests.put(document["url"], data=b"{}", headers={"Content-Type": "text/plain"}, timeout=10)
+    clock.tick(minutes=6)
+    late = requests.put(document["url"], data=b"{}", headers={"Content-Type": "application/json"}, timeout=10)
+    assert (other.status_code, late.status_code) == (403, 403)
+
+
+def table(amazon: Application, type: str) -> list[dict[str, str]]:
+    asked = {"reportType": type, "marketplaceIds": [UK]}
+    report = amazon.ask("POST", "/reports/2021-06-30/reports", asked).json()["reportId"]
+    document = amazon.get(f"/reports/2021-06-30/reports/{report}")["reportDocumentId"]
+    text = downloaded(amazon.get(f"/reports/2021-06-30/documents/{document}"))
+    header, *rows = [line.split("\t") for line in text.splitlines()]
+    return [dict(zip(header, row, strict=True)) for row in rows]
+
+
+@pytest.mark.parametrize("charset", ["utf-8", "cp1252"])
+def test_the_report_of_all_listings_has_what_a_search_cannot_reach(amazon: Application, charset: str) -> None:
+    amazon.shop.unknowns = Unknowns(report_charset=charset)
+    amazon.shop.add_product("Ü-1", "Schüssel\tgroß", None, fba=3)
+    found = {row["seller-sku"]: row for row in table(amazon, "GET_MERCHANT_LISTINGS_ALL_DATA")}
+    assert {sku: (row["quantity"], row["fulfillment-channel"]) for sku, row in found.items()} == {
+        "00123": ("10", "DEFAULT"),
+        "1E5": ("20", "DEFAULT"),
+        "Ü-1": ("", "AMAZON_EU"),
+    }
+    assert found["Ü-1"]["item-name"] == "Schüssel groß"
+
+
+def test_only_the_returns_report_tells_of_a_return(amazon: Application, clock: Clock) -> None:
+    order = amazon.shop.buy("00123", 3)
+    amazon.shop.ship(order)
+    before = amazon.order(order)
+    clock.tick(minutes=10)
+    amazon.shop.returns(order, {"00123": 2})
+    (row,) = table(amazon, "GET_FLAT_FILE_RETURNS_DATA_BY_RETURN_DATE")
+    assert (row["Order ID"], row["Merchant SKU"], row["Return quantity"]) == (order, "00123", "2")
+    assert amazon.order(order) == before
+
+
+# notifications --------------------------------------------------------------------------------------------------
+
+
+def grantless(amazon: Application) -> dict[str, str]:
+    token = amazon.token(grant_type="client_credentials", scope="sellingpartnerapi::notifications")
+    return {"x-amz-access-token": token["access_token"]}
+
+
+def destination(amazon: Application, specification: dict[str, Any]) -> Any:
+    url = f"{amazon.running.base_url}/notifications/v1/destinations"
+    asked = {"name": "stock", "resourceSpecification": specification}
+    return requests.post(url, json=asked, headers=grantless(amazon), timeout=10).json()["payload"]
+
+
+def subscribed(amazon: Application, to: str, **more: Any) -> None:
+    for kind, version in VERSIONS.items():
+        asked = {"payloadVersion": version, "destinationId": to, **more}
+        amazon.shop.limits.refill()
+        answer = amazon.ask("POST", f"/notifications/v1/subscriptions/{kind}", asked)
+        assert answer.status_code == 200, answer.text
+
+
+EVENT_BRIDGE = {"eventBridge": {"accountId": "123456789012", "region": "eu-west-1"}}
+
+
+def test_an_order_and_a_figure_are_told_by_http_with_the_sellers_own_key(
+    amazon: Application, receiver: Receiver, shared: Path
+) -> None:
+    amazon.shop.notices.forward(f"{receiver.url}/webhooks/amazon", "the key")
+    subscribed(amazon, destination(amazon, EVENT_BRIDGE)["destinationId"])
+    order = amazon.shop.buy("00123", 2)
+    amazon.shop.ask_to_cancel(order)
+    handed_in(amazon, [message(1, "1E5", 3)])
+    assert amazon.shop.wait_delivered()
+    got = receiver.wait(lambda found: len(found) >= 6)
+    assert {r.headers["X-Api-Key"] for r in got} == {"the key"}
+    events = [json.loads(r.body) for r in got]
+    assert {e["detail-type"] for e in events} == {
+        "ORDER_CHANGE",
+        "LISTINGS_ITEM_MFN_QUANTITY_CHANGE",
+        "FEED_PROCESSING_FINISHED",
+    }
+    for event in events:
+        name = SCHEMAS[event["detail-type"]]
+        jsonschema.validate(event["detail"], json.loads((shared / f"{NOTIFICATIONS}/{name}.json").read_text()))
+    orders = [e["detail"]["Payload"] for e in events if e["detail-type"] == "ORDER_CHANGE"]
+    summaries = [o["OrderChangeNotification"] for o in orders]
+    assert [(s["OrderChangeType"], s["Summary"]["OrderStatus"]) for s in summaries] == [
+        ("OrderStatusChange", "Pending"),
+        ("OrderStatusChange", "Unshipped"),
+        ("BuyerRequestedChange", "Unshipped"),
+    ]
+
+
+def test_a_receiver_that_is_down_is_told_later(amazon: Application, receiver: Receiver, clock: Clock) -> None:
+    amazon.shop.notices.forward(receiver.url, "k")
+    subscribed(amazon, destination(amazon, EVENT_BRIDGE)["destinationId"])
+    for figure, answer in ((9, 503), (8, 400)):  # the first is tried again, the second never
+        receiver.status = answer
+        amazon.shop.set_figure("00123", figure)
+        assert amazon.shop.wait_delivered()
+    receiver.status = 200
+    clock.tick(minutes=1)
+    assert amazon.shop.wait_delivered()
+    told = [(json.loads(s.body)["detail"]["Payload"]["Quantity"], s.status) for s in amazon.shop.notices.sent]
+    assert told == [(9, 503), (8, 400), (9, 200)]
+
+
+def test_a_filter_keeps_changes_out_and_nothing_is_made_twice(amazon: Application) -> None:
+    to = destination(amazon, EVENT_BRIDGE)["destinationId"]
+    subscribed(amazon, to, processingDirective={"eventFilter": {
+        "eventFilterType": "ORDER_CHANGE", "orderChangeTypes": ["BuyerRequestedChange"],
+    }})  # fmt: skip
+    amazon.shop.notices.paused = True
+    amazon.shop.notices.forward("http://127.0.0.1:9/", "k")
+    amazon.shop.ask_to_cancel(amazon.shop.buy("00123"))
+    with amazon.shop.store.transaction() as db:
+        told = [json.loads(row["body"])["detail-type"] for row in db.execute("SELECT body FROM message")]
+    assert told.count("ORDER_CHANGE") == 1
+    amazon.shop.limits.refill()
+    again = amazon.ask(
+        "POST", "/notifications/v1/subscriptions/ORDER_CHANGE", {"payloadVersion": "1.0", "destinationId": to}
+    )
+    assert again.status_code == 409
+    known = amazon.get("/notifications/v1/subscriptions/ORDER_CHANGE")["payload"]
+    url = f"{amazon.running.base_url}/notifications/v1/subscriptions/ORDER_CHANGE/{known['subscriptionId']}"
+    assert requests.delete(url, headers=grantless(amazon), timeout=10).status_code == 200
+    assert amazon.ask("GET", "/notifications/v1/subscriptions/ORDER_CHANGE").status_code == 404
+
+
+def sqs(amazon: Application, action: str, secret: str = "", **asked: Any) -> requests.Response:
+    """As an AWS client signs it."""
+    url = amazon.running.credentials["queue_url"]
+    body = json.dumps({"QueueUrl": url, **asked}).encode()
+    headers = {
+        "host": url.split("/")[2],
+        "x-amz-date": "20260302T090000Z",
+        "x-amz-target": f"AmazonSQS.{action}",
+    }
+    scope = "20260302/eu-west-1/sqs/aws4_request"
+    signed = signature(
+        "POST",
+        "/" + url.split("/", 3)[3],
+        "",
+        headers,
+        body,
+        secret or amazon.running.credentials["aws_secret_access_key"],
+        scope,
+    )
+    headers["Authorization"] = (
+        f"AWS4-HMAC-SHA256 Credential={amazon.running.credentials['aws_access_key_id']}/{scope},"
+        f" SignedHeaders={';'.join(headers)}, Signature={signed}"
+    )
+    headers["Content-Type"] = "application/x-amz-json-1.0"
+    return requests.post(url, data=body, headers=headers, timeout=10)
+
+
+def test_a_queue_gives_a_message_again_until_it_is_deleted(amazon: Application, clock: Clock) -> None:
+    subscribed(amazon, destination(amazon, {"sqs": {"arn": amazon.shop.queue.arn}})["destinationId"])
+    amazon.shop.set_figure("00123", 9)
+    assert sqs(amazon, "ReceiveMessage", secret="wrong").status_code == 403
+    (first,) = sqs(amazon, "ReceiveMessage", VisibilityTimeout=60).json()["Messages"]
+    assert json.loads(first["Body"])["Payload"]["Quantity"] == 9
+    assert sqs(amazon, "ReceiveMessage").json() == {}
+    clock.tick(seconds=61)
+    (second,) = sqs(amazon, "ReceiveMessage", MaxNumberOfMessages=10).json()["Messages"]
+    assert second["MessageId"] == first["MessageId"]
+    entries = [{"Id": "1", "ReceiptHandle": second["ReceiptHandle"]}]
+    assert sqs(amazon, "DeleteMessageBatch", Entries=entries).json()["Successful"] == [{"Id": "1"}]
+    clock.tick(minutes=5)
+    assert sqs(amazon, "ReceiveMessage").json() == {}
+    assert sqs(amazon, "SendMessage", MessageBody="x").json()["__type"] == "InvalidAction"
+
+
+def test_a_signature_is_that_of_the_published_example() -> None:
+    headers = {"host": "example.amazonaws.com", "x-amz-date": "20150830T123600Z"}
+    secret, scope = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", "20150830/us-east-1/service/aws4_request"
+    wanted = "5fa00fa31553b73ebf1942676e86291e8372ff2a2260956d9b8aae1d763fbf31"
+    assert signature("GET", "/", "", headers, b"", secret, scope) == wanted
+
+
+# more than one marketplace, time, faults, the file ---------------------------------------------------------------
+
+
+def test_one_figure_stands_in_every_marketplace(clock: Clock) -> None:
+    with serve(None, clock=clock, marketplaces=(UK, DE), pace=Pace.at_once()) as running:
+        amazon = Application(running, clock)
+        amazon.shop.add_product("BOTH", "In both", 5)
+        amazon.shop.add_product("UK", "In one", 5, marketplaces=[UK])
+        assert [p["marketplace"]["id"] for p in amazon.get("/sellers/v1/marketplaceParticipations")["payload"]] == [
+            UK,
+            DE,
+        ]
+        found = {item["sku"]: item for item in amazon.search(marketplaceIds=f"{UK},{DE}")["items"]}
+        assert [len(found[sku]["summaries"]) for sku in ("BOTH", "UK")] == [2, 1]
+        assert [item["sku"] for item in amazon.search(marketplaceIds=DE)["items"]] == ["BOTH"]
+        german = amazon.shop.buy("BOTH", 2, marketplace=DE)
+        assert amazon.shop.figure("BOTH") == 3
+        assert [o["orderId"] for o in amazon.orders(marketplaceIds=DE)["orders"]] == [german]
+        assert amazon.orders(marketplaceIds=UK)["orders"] == []
+
+
+def test_what_is_never_shipped_is_cancelled_by_amazon(amazon: Application, clock: Clock) -> None:
+    order, paid_late = amazon.shop.buy("00123", 2), amazon.shop.place([Wanted("1E5", 1)], preorder=True)
+    assert amazon.units(paid_late)[0] == "PENDING_AVAILABILITY"
+    clock.tick(days=10)
+    amazon.session.headers["x-amz-access-token"] = amazon.token()["access_token"]
+    assert (amazon.units(order), amazon.shop.figure("00123")) == (("CANCELLED", 2, 0, 0), 8)
+    (item,) = amazon.order(order)["orderItems"]
+    assert item["cancellation"]["cancellationExecution"]["cancelledBy"] == "AMAZON"
+    amazon.shop.release(paid_late)
+    amazon.shop.payment_fails(amazon.shop.place([Wanted("1E5", 1)], preorder=True))
+    assert (amazon.units(paid_late)[0], amazon.shop.figure("1E5")) == ("UNSHIPPED", 19)
+
+
+def test_faults_an_answer_lost_and_one_that_comes_from_elsewhere(amazon: Application) -> None:
+    amazon.running.middleware = lambda seen: Drop(applied=True) if seen.method == "PATCH" else None
+    with pytest.raises(requests.ConnectionError):
+        amazon.patch("00123", 3)
+    amazon.running.middleware = lambda seen: Answer(503)
+    assert amazon.ask("GET", "/orders/2026-01-01/orders/1").status_code == 503
+    amazon.running.middleware = None
+    assert amazon.shop.figure("00123") == 3
+
+
+def test_it_goes_on_from_its_file(tmp_path: Path, clock: Clock) -> None:
+    file = tmp_path / "amazon.db"
+    seeds = [
+        Seed("00123", "Mug", 10),
+        Seed("S", "Small", 4, variant_of="Candle"),
+        Seed("L", "Large", 4, variant_of="Candle"),
+    ]
+    with shops.serve("amazon", file, seed=seeds, clock=clock) as running:
+        order, known = running.shop.place([Wanted("00123", 2)]), running.credentials
+    clock.tick(minutes=1)
+    with shops.serve("amazon", file, seed=seeds, clock=clock) as running:
+        amazon = Application(running, clock)
+        assert {k: v for k, v in running.credentials.items() if k != "queue_url"} == {
+            k: v for k, v in known.items() if k != "queue_url"
+        }
+        assert (amazon.shop.figure("00123"), amazon.shop.status(order)) == (8, "UNSHIPPED")
+        parent = next(
+            i
+            for i in amazon.search(includedData="fulfillmentAvailability,relationships")["items"]
+            if "parent" in i["sku"]
+        )
+        assert parent["fulfillmentAvailability"] == []
+        assert parent["relationships"][0]["relationships"][0]["childSkus"] == ["L", "S"]

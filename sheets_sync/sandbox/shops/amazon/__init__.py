@@ -16,6 +16,7 @@ from flask import Flask, Response, request
 
 from sheets_sync.sandbox.shops._common import (
     Clock,
+    Courier,
     Faults,
     HttpServer,
     Running,
@@ -28,10 +29,12 @@ from sheets_sync.sandbox.shops._common import (
 from sheets_sync.sandbox.shops.amazon.api import api
 from sheets_sync.sandbox.shops.amazon.front import Desk
 from sheets_sync.sandbox.shops.amazon.gate import Limits, Plan, Tokens
+from sheets_sync.sandbox.shops.amazon.jobs import Jobs, jobs_api
 from sheets_sync.sandbox.shops.amazon.model import MARKETPLACES, SCHEMA, Pace, Unknowns, Wanted
+from sheets_sync.sandbox.shops.amazon.notices import Notices, Queue, Sent, notifications_api, queue_pages
 from sheets_sync.sandbox.shops.amazon.storefront import Account
 
-__all__ = ["LocalShop", "Pace", "Plan", "Unknowns", "Wanted", "serve"]
+__all__ = ["LocalShop", "Pace", "Plan", "Sent", "Unknowns", "Wanted", "serve"]
 
 HOME = "A1F83G8C2ARO7P"
 MOST_BODY = 16 * 1024 * 1024
@@ -42,6 +45,19 @@ class LocalShop(Account):
 
     tokens: Tokens
     limits: Limits
+    notices: Notices
+    queue: Queue
+    courier: Courier
+
+    def advance(self) -> None:
+        """Do what is due by now, and deliver what it says."""
+        super().advance()
+        self.courier.wake()
+
+    def wait_delivered(self, timeout: float = 10.0) -> bool:
+        """True once every notification that could be posted has been."""
+        self.advance()
+        return self.courier.wait_idle(timeout)
 
 
 def serve(
@@ -60,8 +76,8 @@ def serve(
     """Start a local Amazon; it listens when this returns.
 
     `data` is its SQLite file (None: in memory), `seed` fills an empty account, `marketplaces` are where it sells (the
-    first is home). `credentials` may fix `client_id`, `client_secret`, `refresh_token` or `seller_id`; the others are
-    made once and kept. `Running.shop.pace`, `.unknowns`, `.limits` may be changed at any time.
+    first is home). `credentials` may fix `client_id`, `client_secret`, `refresh_token`, `seller_id` or the keys of
+    AWS; the others are made once and kept. `Running.shop.pace`, `.unknowns`, `.limits` may be changed at any time.
     """
     for marketplace in marketplaces:
         if marketplace not in MARKETPLACES:
@@ -78,16 +94,18 @@ def serve(
     server = HttpServer(faults, port, host)
     desk = Desk(shop, shop.tokens, shop.limits, server.base_url)
     app.register_blueprint(api(desk))
+    app.register_blueprint(jobs_api(desk, Jobs(shop, server.base_url)))
+    _notifications(app, desk, shop, known)
     app.register_blueprint(storefront_pages(shop))
     _login(app, shop.tokens)
     return Running(
         name="amazon",
         base_url=server.base_url,
         storefront=f"{server.base_url}/",
-        credentials={**known, "marketplaces": ",".join(marketplaces)},
+        credentials={**known, "marketplaces": ",".join(marketplaces), "queue_url": shop.queue.url},
         shop=shop,
         faults=faults,
-        closers=(server.close, store.close),
+        closers=(server.close, shop.courier.close, store.close),
     )
 
 
@@ -97,6 +115,8 @@ def _credentials(store: Store, given: Mapping[str, str]) -> dict[str, str]:
         "client_secret": lambda: random_secret("amzn1.oa2-cs.v1.", 64),
         "refresh_token": lambda: random_secret("Atzr|", 60),
         "seller_id": lambda: f"A{secrets.token_hex(6).upper()}",
+        "aws_access_key_id": lambda: f"AKIA{secrets.token_hex(8).upper()}",
+        "aws_secret_access_key": lambda: secrets.token_urlsafe(30),
     }
     for name in given:
         if name not in make:
@@ -111,3 +131,12 @@ def _login(app: Flask, tokens: Tokens) -> None:
         given = request.get_json(silent=True) if request.is_json else request.form.to_dict()
         status, body = tokens.grant(given if isinstance(given, dict) else {})
         return Response(json.dumps(body), status, content_type="application/json;charset=UTF-8")
+
+
+def _notifications(app: Flask, desk: Desk, shop: LocalShop, known: Mapping[str, str]) -> None:
+    shop.notices = Notices(shop)
+    shop.queue = Queue(shop.notices, {known["aws_access_key_id"]: known["aws_secret_access_key"]}, desk.base_url)
+    shop.courier = Courier(shop.notices)
+    shop.wake = shop.courier.wake
+    app.register_blueprint(notifications_api(desk))
+    app.register_blueprint(queue_pages(shop.queue))

@@ -71,10 +71,10 @@ CREATE TABLE IF NOT EXISTS subscription (
   id TEXT PRIMARY KEY, type TEXT NOT NULL UNIQUE, version TEXT NOT NULL, destination TEXT NOT NULL,
   directive TEXT NOT NULL DEFAULT 'null');
 CREATE TABLE IF NOT EXISTS target (
-  url TEXT PRIMARY KEY, header TEXT NOT NULL, key TEXT NOT NULL, source TEXT NOT NULL);
+  url TEXT PRIMARY KEY, header TEXT NOT NULL, key TEXT NOT NULL, bare INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS message (
-  id INTEGER PRIMARY KEY AUTOINCREMENT, target TEXT NOT NULL, body TEXT NOT NULL, due TEXT NOT NULL,
-  tries INTEGER NOT NULL DEFAULT 0, receipt TEXT NOT NULL DEFAULT '');
+  id INTEGER PRIMARY KEY AUTOINCREMENT, target TEXT NOT NULL, body TEXT NOT NULL, queued TEXT NOT NULL,
+  due TEXT NOT NULL, tries INTEGER NOT NULL DEFAULT 0, receipt TEXT NOT NULL DEFAULT '');
 CREATE INDEX IF NOT EXISTS message_due ON message (target, due);
 CREATE TABLE IF NOT EXISTS token (token TEXT PRIMARY KEY, scope TEXT NOT NULL, expires TEXT NOT NULL);
 """
@@ -148,6 +148,9 @@ class Unknowns:
 
     feeds_overtake: bool = False
     """A feed submitted before a PATCH of the same SKU, and done after it, still wins."""
+
+    report_charset: str = "utf-8"
+    """How reports are encoded; Europe and America are said to have had cp1252, Japan cp932."""
 
 
 @dataclass(frozen=True)
@@ -451,6 +454,7 @@ class Shop:
         with self.store.transaction() as db:
             self.catch_up(db)
             self._expect(self.purchase(db, order), "PENDING_AVAILABILITY")
+            db.execute("UPDATE purchase SET ship_by = ? WHERE id = ?", (self.stamp(SHIP_WITHIN), order))
             self._touch(db, order, "PENDING", self.stamp(), due=self.stamp(self.pace.payment))
             self.catch_up(db)
 
