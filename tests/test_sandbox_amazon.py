@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import html
 import json
+import re
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -609,3 +611,51 @@ def test_it_goes_on_from_its_file(tmp_path: Path, clock: Clock) -> None:
         )
         assert parent["fulfillmentAvailability"] == []
         assert parent["relationships"][0]["relationships"][0]["childSkus"] == ["L", "S"]
+
+
+# the storefront -------------------------------------------------------------------------------------------------
+
+
+class Visitor:
+    """Someone with a browser that sends what forms send."""
+
+    def __init__(self, amazon: Application) -> None:
+        self.base = amazon.running.base_url
+
+    def page(self, path: str = "orders") -> str:
+        return html.unescape(requests.get(f"{self.base}/{path}", timeout=10).text)
+
+    def post(self, path: str, **fields: str) -> requests.Response:
+        return requests.post(f"{self.base}/{path}", data=fields, headers={"Origin": self.base}, timeout=10)
+
+    def buttons(self, order: str) -> list[str]:
+        row = self.page().split(f'data-order="{order}"')[1].split("</tr>")[0]
+        return re.findall(r"<button[^>]*>([^<]+)</button>", row)
+
+
+def test_the_storefront_lets_you_be_buyer_and_seller(amazon: Application, clock: Clock) -> None:
+    amazon.shop.pace = Pace(payment=timedelta(minutes=2))
+    visitor = Visitor(amazon)
+    assert "Mug, blue" in visitor.page("")
+    assert visitor.post("buy", product="00123", units="3").status_code == 200
+    (order,) = [row.id for row in amazon.shop.order_rows()]
+    assert visitor.buttons(order) == ["Pay now", "Payment fails", "Cancel"]
+    clock.tick(minutes=2)
+    assert visitor.buttons(order) == ["Cancel", "Ship all", "Ship 1", "Cancel: no inventory"]
+    clock.tick(minutes=30)
+    assert visitor.post(f"orders/{order}", verb="cancel").status_code == 409
+    visitor.post(f"orders/{order}", verb="ask")
+    assert "the buyer asks to cancel" in visitor.page()
+    visitor.post(f"orders/{order}", verb="ship-one")
+    assert visitor.buttons(order) == [
+        "Send 1 back",
+        "Ship all",
+        "Ship 1",
+        "Cancel: buyer asked",
+        "Cancel: no inventory",
+    ]
+    visitor.post(f"orders/{order}", verb="cancel-agreed")
+    assert "2 cancelled by the seller: Buyer Canceled" in visitor.page()
+    visitor.post(f"orders/{order}", verb="return")
+    assert (visitor.buttons(order), amazon.shop.figure("00123")) == ([], 7)
+    assert visitor.post("buy", product="00123", units="8").status_code == 409

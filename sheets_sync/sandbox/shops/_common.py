@@ -367,6 +367,12 @@ class OrderRow:
     state: str
     lines: Sequence[str]
     actions: Sequence[Action]
+    remarks: Sequence[str] = ()  # what else a person should see, under the lines
+    until: str = ""  # what will happen by itself, under the state
+
+    def of(self, who: str) -> Sequence[Action]:
+        """The buttons of the buyer, or of the seller."""
+        return [action for action in self.actions if action.who == who]
 
 
 class Storefront(Protocol):
@@ -479,17 +485,19 @@ header { background: #fff; border-bottom: 1px solid var(--line) }
 header h1 { font-size: 1.15rem; margin: 0 } header small { color: var(--soft) }
 nav { margin-left: auto; display: flex; gap: 1rem } a { color: var(--deep); text-decoration: none }
 a[aria-current] { color: var(--ink); font-weight: 600 }
-main { max-width: 62rem; margin: 1.5rem auto; padding: 0 1rem }
+main { max-width: 74rem; margin: 1.5rem auto; padding: 0 1rem }
 table { width: 100%; border-collapse: collapse; background: #fff; border: 1px solid var(--line); border-radius: 8px }
 th, td { text-align: left; padding: .5rem .8rem; border-bottom: 1px solid var(--line); vertical-align: middle }
 th { font-size: .8rem; color: var(--soft); font-weight: 600 } tr:last-child td { border-bottom: 0 }
 .figure { text-align: right; font-variant-numeric: tabular-nums } .out { color: var(--warn) }
 code { font: .9em ui-monospace, monospace; color: var(--soft) }
+th, td code, .number, .placed { white-space: nowrap } .placed, .soft { color: var(--soft); font-size: .9em }
+tr { scroll-margin: 1rem }
 form { display: inline-flex; gap: .4rem; margin: 0 .2rem .2rem 0 }
 input[type=number] { width: 4.5rem; padding: .25rem .4rem; border: 1px solid var(--line) }
 input, button { border-radius: 6px; font: inherit }
 button { padding: .25rem .8rem; border: 1px solid var(--deep); background: #fff; color: var(--deep) }
-button { cursor: pointer }
+button { cursor: pointer; white-space: nowrap }
 button.main { background: var(--deep); color: #fff } button:disabled { opacity: .4; cursor: default }
 .said, .refused { padding: .6rem 1rem; border-radius: 8px; background: #ecfdf3 }
 .refused { background: #fef3f2; color: var(--warn) }
@@ -513,13 +521,16 @@ ul { margin: 0; padding: 0; list-style: none }
 {% else %}<tr><td colspan="4">No products yet.</td></tr>{% endfor %}
 </tbody></table>
 {% else %}
-<table><thead><tr><th>Order</th><th>Placed</th><th>Lines</th><th>State</th><th>Do</th></tr></thead><tbody>
-{% for o in orders %}<tr data-order="{{ o.id }}"><td>{{ o.number }}</td><td>{{ o.placed }}</td>
-<td><ul>{% for line in o.lines %}<li>{{ line }}</li>{% endfor %}</ul></td>
-<td><span class="state">{{ o.state }}</span></td>
-<td>{% for a in o.actions %}<form method="post" action="/orders/{{ o.id }}">
+<table><thead><tr><th>Order</th><th>Lines</th><th>State</th>
+<th>As the buyer</th><th>As the seller</th></tr></thead><tbody>
+{% for o in orders %}<tr data-order="{{ o.id }}"><td class="number">{{ o.number }}
+<div class="placed">{{ o.placed }}</div></td>
+<td><ul>{% for line in o.lines %}<li>{{ line }}</li>{% endfor %}
+{% for remark in o.remarks %}<li class="soft">{{ remark }}</li>{% endfor %}</ul></td>
+<td><span class="state">{{ o.state }}</span>{% if o.until %}<div class="soft">{{ o.until }}</div>{% endif %}</td>
+{% for who in ("buyer", "seller") %}<td>{% for a in o.of(who) %}<form method="post" action="/orders/{{ o.id }}">
 <input type="hidden" name="verb" value="{{ a.verb }}">
-<button title="as the {{ a.who }}">{{ a.label }}</button></form>{% endfor %}</td></tr>
+<button title="as the {{ a.who }}">{{ a.label }}</button></form>{% endfor %}</td>{% endfor %}</tr>
 {% else %}<tr><td colspan="5">No orders yet.</td></tr>{% endfor %}
 </tbody></table>
 {% endif %}

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from sheets_sync.sandbox.shops._common import Action, OrderRow, ShopRefuses, Shown
 from sheets_sync.sandbox.shops.amazon.model import SELLER_CHANNEL, UNPAID, NotFound, Shop, Wanted
 
-_PAY = Action("pay", "Payment is verified", "buyer")
+_PAY = Action("pay", "Pay now", "buyer")
 _FAIL = Action("fail", "Payment fails", "buyer")
 _RELEASE = Action("release", "Becomes available")
 _CANCEL = Action("cancel", "Cancel", "buyer")
@@ -44,9 +44,23 @@ class Account(Shop):
             number=str(row["id"]),
             placed=str(row["created"])[:19].replace("T", " "),
             state=str(row["status"]).lower().replace("_", " "),
-            lines=[_line(item) for item in self.items(db, row["id"])],
+            lines=[f"{i['ordered']} × {i['title']} ({i['sku']})" for i in self.items(db, row["id"])],
             actions=self._actions(db, row),
+            remarks=[said for item in self.items(db, row["id"]) for said in _remarks(item)],
+            until=self._until(row),
         )
+
+    def _until(self, row: sqlite3.Row) -> str:
+        """What the clock will do to an order."""
+        if row["status"] == "PENDING":
+            return f"until {row['due'][11:19]}: the payment is being verified"
+        if row["status"] == "PENDING_AVAILABILITY":
+            return "a pre-order"
+        if row["status"] == "UNSHIPPED" and self.now() < self.window_ends(row):
+            return f"the buyer may cancel until {self.window_ends(row):%H:%M:%S}"
+        if row["status"] in ("UNSHIPPED", "PARTIALLY_SHIPPED") and row["channel"] == SELLER_CHANNEL:
+            return f"to be shipped by {row['ship_by'][:10]}"
+        return ""
 
     def _actions(self, db: sqlite3.Connection, row: sqlite3.Row) -> list[Action]:
         status, seller_ships = row["status"], row["channel"] == SELLER_CHANNEL
@@ -103,11 +117,12 @@ def _shown(row: sqlite3.Row) -> Shown:
     return Shown(row["sku"], title, row["sku"], None if figure is None else int(figure), bool(figure and figure > 0))
 
 
-def _line(item: sqlite3.Row) -> str:
-    said = [f"{item['ordered']} × {item['title']} ({item['sku']})"]
-    said += [f"{item[name]} {name}" for name in ("shipped", "cancelled", "returned") if item[name]]
+def _remarks(item: sqlite3.Row) -> list[str]:
+    """What became of a line, besides being ordered."""
+    said = [f"{item[name]} {name}" for name in ("shipped", "returned", "cancelled") if item[name]]
     if item["cancelled_by"]:
-        said[-1 if not item["returned"] else 1] += f" by {item['cancelled_by'].lower()}: {item['cancel_reason']}"
-    if item["request"] and not item["cancelled_by"]:
-        said.append("the buyer asks to cancel")
-    return ", ".join(said)
+        by = {"MERCHANT": "the seller", "BUYER": "the buyer", "AMAZON": "Amazon"}[item["cancelled_by"]]
+        said[-1] += f" by {by}: {item['cancel_reason']}"
+    elif item["request"]:
+        said.append(f"the buyer asks to cancel: {item['request']}")
+    return said
