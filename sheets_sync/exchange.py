@@ -34,6 +34,7 @@ from sheets_sync.edits import (
     hold,
     judge,
     question_of,
+    refers,
     text_of,
     words_of,
 )
@@ -75,7 +76,7 @@ class Intent:
 
     @property
     def width(self) -> int:
-        """Columns of `_exchange`: the image's span, and room for the ids."""
+        """Columns of the image in `_exchange`: its span, and room for the ids. One more holds formulas (S6)."""
         return max(self.last - self.first, 5)
 
 
@@ -87,6 +88,7 @@ class Image:
     previous: str
     header: tuple[Cell, ...]
     rows: tuple[tuple[Cell, ...], ...]
+    formulas: Mapping[int, str] = field(default_factory=dict)  # S6: by row of the image, what refers to other cells
 
 
 @dataclass(frozen=True)
@@ -134,7 +136,7 @@ def chain(previous: str, new: str, place: Place) -> list[Request]:
 def compose(intent: Intent, place: Place, more: Sequence[Request] = ()) -> list[Request]:
     """The whole batch, in the order in which the sheet will apply it. `more` goes in after the rows."""
     last = len(intent.image) + 2
-    size = {"rowCount": last + 1, "columnCount": intent.width}
+    size = {"rowCount": last + 1, "columnCount": intent.width + 1}
     mark = (intent.exchange, intent.previous, place.ledger, place.spreadsheet, str(place.stock))
     out = chain(intent.previous, intent.exchange, place)
     sized = {"sheetId": place.exchange, "gridProperties": size}
@@ -146,6 +148,8 @@ def compose(intent: Intent, place: Place, more: Sequence[Request] = ()) -> list[
     at = 2
     for start, end in _runs(intent.image):
         out.append(_copy(place, intent, start, end, at))
+        if ON_HAND in intent.columns:
+            out.append(_copy_formulas(place, intent, start, end, at))
         at += end - start
     out.extend(_rows(intent, place.stock))
     out.extend(more)
@@ -158,8 +162,8 @@ def fitting(rows: Sequence[RowWrite], limits: guard.Limits) -> int:
     for n, row in enumerate(rows):
         size += 90 + sum(60 + len(str(value)) for value in row.cells.values())
         if previous is None or row.row != previous.row + 1 or row.cells.keys() != previous.cells.keys():
-            requests += 6 + row.clears
-            size += 1_800
+            requests += 7 + row.clears
+            size += 2_100
         if n and (size > limits.batch_bytes or requests > limits.batch_requests):
             return n
         previous = row
@@ -241,9 +245,19 @@ def _copy(place: Place, intent: Intent, start: int, end: int, at: int) -> Reques
     )
 
 
-def _paste(source: dict[str, int], target: dict[str, int]) -> Request:
+def _copy_formulas(place: Place, intent: Intent, start: int, end: int, at: int) -> Request:
+    """On hand once more, right of the image, as what was typed and not as what it gives."""
+    column, width = intent.columns[ON_HAND], intent.width
+    return _paste(
+        grid_range(place.stock, start, end, column, column + 1),
+        grid_range(place.exchange, at, at + end - start, width, width + 1),
+        "PASTE_FORMULA",
+    )
+
+
+def _paste(source: dict[str, int], target: dict[str, int], what: str = "PASTE_VALUES") -> Request:
     return {"copyPaste": {
-        "source": source, "destination": target, "pasteType": "PASTE_VALUES", "pasteOrientation": "NORMAL",
+        "source": source, "destination": target, "pasteType": what, "pasteOrientation": "NORMAL",
     }}  # fmt: skip
 
 
@@ -273,6 +287,19 @@ def read_image(values: Sequence[Sequence[Cell]], exchange: str) -> Image | None:
         return None
     previous = str(rows[0][1] or "") if len(rows[0]) > 1 else ""
     return Image(exchange, previous, rows[1], tuple(rows[2:-1]))
+
+
+def typed_in_gap(image: Image, intent: Intent) -> bool:
+    """Whether a figure that we overwrote is none that the look saw there; only then may it be a formula (S6)."""
+    return any(
+        row[ON_HAND] not in (None, row.write.seen) for row in _image_rows(image, intent) if ON_HAND in row.write.cells
+    )
+
+
+def with_formulas(image: Image, cells: Sequence[Cell]) -> Image:
+    """`image` with what its copy of On hand holds that refers to other cells; `cells` from row 1 of `_exchange` on."""
+    found = {at - 2: str(cell) for at, cell in enumerate(cells) if at > 1 and refers(cell)}
+    return replace(image, formulas=found)
 
 
 def digest(image: Image) -> str:
@@ -306,6 +333,7 @@ class _ImageRow:
     intent: Intent
     names: Mapping[str, int]  # header -> column, as the sheet had them when it was overwritten
     straight: bool  # the header was the expected one
+    formula: bool = False  # On hand held one that refers to other cells
 
     def __getitem__(self, header: str) -> Cell:
         column = self.names.get(header)
@@ -347,7 +375,7 @@ def _image_rows(image: Image, intent: Intent) -> Iterator[_ImageRow]:
     for number, row in enumerate(intent.image):
         if write := by_row.get(row):  # others were copied only for shortness: their cells still hold what was typed
             cells = image.rows[number] if number < len(image.rows) else ()
-            yield _ImageRow(cells, write, intent, names, straight)
+            yield _ImageRow(cells, write, intent, names, straight, number in image.formulas)
 
 
 class _Settling:
@@ -409,7 +437,7 @@ class _Settling:
     def _edit(self, row: _ImageRow, sku: str, tag: Tag, verdict: Verdict) -> bool | None:
         figure, (reason, note) = row[ON_HAND], words_of(row[REASON], row[NOTE], sku, self.known)
         assert isinstance(figure, int) and isinstance(tag.figure, int)
-        held = hold(sku, figure, tag, reason, self.known, self.now)
+        held = self._formula(row, sku, tag) or hold(sku, figure, tag, reason, self.known, self.now)
         if held and not row.meant:
             return None
         if held:
@@ -432,6 +460,14 @@ class _Settling:
         )  # fmt: skip
         self._use(tag, sku, figure)
         return True
+
+    def _formula(self, row: _ImageRow, sku: str, tag: Tag) -> Question | None:
+        """S6: what was typed while we wrote refers to other cells."""
+        figure, on_hand = row[ON_HAND], self.stock[sku].on_hand
+        if not row.formula or figure == row.write.seen:
+            return None
+        text = guard.gap_formula(figure, on_hand)
+        return guard.ask("formula_held", sku, text, self.now, typed=figure, tag=tag, reference="typed while we wrote")
 
     def _open(self, row: _ImageRow, sku: str, tag: Tag, verdict: Verdict) -> bool:
         assert verdict.count is not None

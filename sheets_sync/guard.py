@@ -179,6 +179,13 @@ def formula(text: str, value: Cell, on_hand: int | None) -> str:
     )
 
 
+def gap_formula(value: Cell, on_hand: int) -> str:
+    return (
+        f"held: a formula that refers to other cells was typed here while we wrote, and gave {shown(value)}. "
+        f"The ledger keeps {on_hand}. Type a number, or take its value as a count in Review."
+    )
+
+
 def late_note(text: str) -> str:
     return f"? '{text}' stands here without a change and will not be kept for the next one. Clear it, or type it again."
 

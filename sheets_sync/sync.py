@@ -477,7 +477,17 @@ class _Pass:
         image = exchange.read_image(values, intent.exchange) if values else None
         if image is None:
             raise OutcomeUnknown(f"the image of exchange {intent.exchange} is not to be seen yet")
-        return image
+        return self._with_formulas(intent, image) if exchange.typed_in_gap(image, intent) else image
+
+    def _with_formulas(self, intent: Intent, image: Image) -> Image:
+        """S6: the second copy of On hand, read as it was typed."""
+        column = setup.letter(intent.width)
+        ranges = [f"'{tabs.EXCHANGE}'!{name}1:{name}{len(image.rows) + 3}" for name in ("A", column)]
+        blocks = self.workbook.values(ranges, by="COLUMNS", formulas=True)
+        ids, cells = (block[0] if block else [] for block in blocks)
+        if not ids or {ids[0], ids[-1]} != {intent.exchange}:
+            raise OutcomeUnknown(f"the image of exchange {intent.exchange} is not to be seen whole")
+        return exchange.with_formulas(image, cells)
 
     def _settle(self, intent: Intent, image: Image) -> list[Event]:
         """One transaction: what the image says is recorded, once, and the chain's head moves."""

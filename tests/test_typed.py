@@ -114,6 +114,23 @@ def test_S6_a_formula_over_other_cells_is_held_until_its_value_is_taken_as_a_cou
     assert (day.figures(MUG), day.cell(MUG), day.questions()) == (f"{5 + offset}/0/{5 + offset}", 5 + offset, {})
 
 
+def test_S6_a_formula_typed_between_look_and_exchange_is_asked_about(day: Day) -> None:
+    day.type(MUG, "8")
+    day.faults.just_before(lambda: day.type(MUG, f"={day.letter(tabs.ON_HAND)}{day.row(PLATE)}+2"))
+    day.sheet_passes()
+    assert (day.figures(MUG), day.questions()) == ("10/0/10", {MUG: "formula_held"})
+    assert "a formula" in day.status(MUG) and "refers to other cells" in day.status(MUG)
+    day.answer(MUG, "count")
+    assert (day.figures(MUG), day.cell(MUG), day.questions()) == ("7/0/7", 7, {})
+
+
+def test_S6_a_sum_of_numbers_typed_between_look_and_exchange_counts(day: Day) -> None:
+    day.type(MUG, "8")
+    day.faults.just_before(lambda: day.type(MUG, "=12+5"))
+    day.sheet_passes()
+    assert (day.figures(MUG), day.cell(MUG), day.questions()) == ("17/0/17", 17, {})
+
+
 NUMBERS_ONLY = ("=12+5", "=(2+3)*4", '="a"', "8", 8)
 OTHER_CELLS = ("=A2", "=SUM(1,2)", "=stock")
 
