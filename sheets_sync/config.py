@@ -295,8 +295,60 @@ class WooCommerceSettings(ChannelSettings):
         return self.base_url
 
 
+class AmazonSettings(ChannelSettings):
+    """A seller's account on Amazon in one region: its marketplaces, and an app's keys (docs/channels/amazon.md)."""
+
+    needs = (("client_id", "client_secret", "refresh_token"),)
+
+    kind: Literal["amazon"] = Field(default="amazon", description="which vendor")
+    seller_id: str = Field(pattern=r"^[A-Z0-9]{5,30}$", description="the seller's own id, like A1B2C3D4E5F6G7")
+    region: Literal["na", "eu", "fe"] = Field(
+        default="eu", description="na: Americas; eu: Europe, Middle East, India; fe: Japan, Australia, Singapore"
+    )
+    marketplaces: Texts = Field(
+        min_length=1, description='Amazon\'s ids of the countries sold in, like ["A1PA6795UKMFR9"] for Germany'
+    )
+    base_url: SecureAddress | None = Field(
+        default=None, description="a local shop's address; left out for Amazon's own"
+    )
+    client_id: Secret = Field(default=None, description="the app's LWA client id, amzn1.application-oa2-client...")
+    client_secret: Secret = Field(default=None, description="the app's LWA client secret")
+    refresh_token: Secret = Field(default=None, description="what the app was authorised with, Atzr|...")
+    aws_account_id: str = Field(
+        default="", pattern=r"^(\d{12})?$", description="the AWS account whose EventBridge hands notifications on to us"
+    )
+    aws_region: str = Field(
+        default="", pattern=r"^([a-z0-9-]+)?$", description="the AWS region of that, or of the queue, like eu-west-1"
+    )
+    sqs_queue: Address | None = Field(
+        default=None, description="the address of an SQS queue that is read instead, https://sqs...."
+    )
+    aws_access_key_id: Secret = Field(default=None, description="for the queue: the key of a user who may read it")
+    aws_secret_access_key: Secret = Field(default=None, description="and that key's secret")
+
+    def ways_out(self) -> Iterable[str]:
+        """Something to sign in with, and one whole way for notifications."""
+        yield from super().ways_out()
+        if self.sqs_queue is None and bool(self.aws_account_id) != bool(self.aws_region):
+            yield "aws_account_id and aws_region go together: give both, or leave both out"
+        if self.sqs_queue is not None and not (
+            self.aws_region and self.aws_access_key_id and self.aws_secret_access_key
+        ):
+            yield (
+                "sqs_queue needs aws_region, aws_access_key_id_env and aws_secret_access_key_env (or the same with "
+                "_file): give these too, or leave sqs_queue out"
+            )
+        if len(set(self.marketplaces)) != len(self.marketplaces):
+            yield "marketplaces names one twice: leave it once"
+
+    @property
+    def address(self) -> str | None:
+        """Where its API is, where that is not Amazon's own."""
+        return self.base_url
+
+
 KINDS: Mapping[str, type[ChannelSettings]] = MappingProxyType(
-    {"shopify": ShopifySettings, "woocommerce": WooCommerceSettings}
+    {"amazon": AmazonSettings, "shopify": ShopifySettings, "woocommerce": WooCommerceSettings}
 )
 """What each kind of channel must be told; `sheets_sync.channels.registry` builds the same kinds."""
 

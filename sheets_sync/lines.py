@@ -32,7 +32,9 @@ from sheets_sync.model import (
     Question,
     Ref,
     Said,
+    Shipment,
     Stock,
+    Word,
 )
 
 CANCELLATION = "cancellation"
@@ -302,12 +304,47 @@ def _is_news_of_absence(stored: LineState, order: Order) -> bool:
 
 def _says_the_same(stored: LineState, order: Order) -> bool:
     line = _line_of(order, stored.level.id)
-    level = _vanished(stored.level, order) if line is None else _with_times(line, stored.level, order)
+    level = _vanished(stored.level, order) if line is None else _completed(line, stored, order)
     return (level, order.state, order.paid) == (stored.level, stored.state, stored.paid)
 
 
 def _line_of(order: Order, line_id: str) -> OrderLine | None:
     return next((line for line in order.lines if line.id == line_id), None)
+
+
+def _completed(line: OrderLine, stored: LineState | None, order: Order) -> OrderLine:
+    """`line` with what its channel does not say and only earlier readings of it can tell."""
+    before = stored.level if stored is not None else None
+    if line.ordered_gone and before is not None:
+        rest = max(0, before.ordered - line.sent)
+        line = replace(line, ordered=before.ordered, cancelled=rest, taken=before.taken)
+    if line.free_if_pending and line.cancelled and stored is not None and not line.freely:
+        line = replace(line, freely=stored.state is OrderState.PENDING or _was_freed(stored.level))
+    if any(s.at_latest for s in line.shipped):
+        line = replace(line, shipped=tuple(_first_seen(line, stored, order)))
+    return _with_times(line, before, order)
+
+
+def _was_freed(level: OrderLine) -> bool:
+    """Whether an earlier reading knew that it was cancelled while it was pending."""
+    return level.free_if_pending and level.cancelled > 0 and level.freely
+
+
+def _first_seen(line: OrderLine, stored: LineState | None, order: Order) -> Iterator[Shipment]:
+    """The shipments; those of which only the latest time is known have that of the version that first showed them.
+
+    Units that an earlier reading had as shipped keep its times, the first ones first.
+    """
+    yield from (s for s in line.shipped if not s.at_latest)
+    late = sum(s.units for s in line.shipped if s.at_latest)
+    for shipment in stored.level.shipped if stored is not None else ():
+        units = min(shipment.units, late) if shipment.at_latest else 0
+        late -= units
+        if units:
+            yield replace(shipment, units=units)
+    if late:
+        after = order.placed_at if stored is None else max(stored.version, order.placed_at)
+        yield Shipment(order.updated_at, late, at_latest=True, after=min(after, order.updated_at))
 
 
 def _with_times(line: OrderLine, before: OrderLine | None, order: Order) -> OrderLine:
@@ -356,7 +393,8 @@ def book(
     and change only where the order itself names another listing. None: unknown, the line waits (O8).
 
     `opened_at` is when that SKU was opened (before a line has one: when Start was), `at_opening` whether this is the
-    opening's own reading of the orders: a line placed before gets its level now as baseline, once (B2).
+    opening's own reading of the orders: a line placed before gets its level now as baseline, once (B2). `counted_at` is
+    when a person counted the SKU for that opening, where it was then: what left later is no baseline (B4).
     `counted=False` reads a line without counting it: a copy of another channel's order (O10).
     `last_count` and `now` are what `settle` and `questions` want.
     """
@@ -430,18 +468,19 @@ class _Doubt(NamedTuple):
     was: datetime
     now: datetime
     counted: datetime
+    late: bool = False  # they left between `was` and `now`; when, the channel does not say
 
 
 def _on_their_side(
     line: LineState, policy: Policy, last_count: LastCount
 ) -> tuple[dict[MoveKey, Stock], _Doubt | None]:
     """What is due, with units that were moved on one side of the last count kept there or put where a person says."""
-    want = due(line, policy)
+    want, late = _on_either_side(line, due(line, policy), policy, last_count)
     shifts = [s for s in _shifts(_shipped(line.moved), _shipped(want)) if s[0] != s[1]]
     count = last_count(line.sku or "") if shifts else None
     over = [s for s in shifts if count is not None and min(s[:2]) <= count < max(s[:2])]
     if not over or count is None:
-        return want, None
+        return want, late
     said = _said_of_side(line)
     out, doubts = dict(want), list[_Doubt]()
     for was, now, units in over:
@@ -450,15 +489,42 @@ def _on_their_side(
             doubts.append(_Doubt(units, was, now, count))
         if stays != now:
             _shift(out, now, stays, units)
+    return out, doubts[0]._replace(units=sum(d.units for d in doubts)) if doubts else late
+
+
+def _on_either_side(
+    line: LineState, want: dict[MoveKey, Stock], policy: Policy, last_count: LastCount
+) -> tuple[dict[MoveKey, Stock], _Doubt | None]:
+    """Units of which only the latest time is known, and that a count may have seen leave or not (O1).
+
+    They count as left at that time, which is after the count: that promises nothing twice. A person may say otherwise.
+    """
+    late = [s for s in line.level.shipped if s.at_latest and s.after is not None and s.after < s.at]
+    count = last_count(line.sku or "") if late and line.sku and line.counted else None
+    over = [s for s in late if count is not None and s.after is not None and s.after < count < s.at]
+    if not over or count is None:
+        return want, None
+    out, doubts = dict(want), list[_Doubt]()
+    for shipment in over:
+        units = shipment.units * line.pack_size
+        said = next((word.what for word in _words_of_side(line) if word.at >= shipment.at), "")
+        after = shipment.after
+        if said == BEFORE and after is not None and (Kind.SHIPMENT, shipment.at) in out:
+            _shift(out, shipment.at, after, min(units, -out[Kind.SHIPMENT, shipment.at].on_hand))
+        elif not said and not policy.at_once and after is not None:
+            doubts.append(_Doubt(units, after, shipment.at, count, late=True))
     return out, doubts[0]._replace(units=sum(d.units for d in doubts)) if doubts else None
 
 
 def _said_of_side(line: LineState) -> str:
     """A person's word about the times of just this level."""
     last = max((s.at for s in line.level.shipped), default=line.version)
-    return next(
-        (word.what for word in reversed(line.said.heard) if word.what in (BEFORE, AFTER) and word.at == last), ""
-    )
+    return next((word.what for word in _words_of_side(line) if word.at == last), "")
+
+
+def _words_of_side(line: LineState) -> Iterator[Word]:
+    """What people said of sides, the newest first. A word is about all that had left by its time."""
+    return (word for word in reversed(line.said.heard) if word.what in (BEFORE, AFTER))
 
 
 def _shipped(moves: Moves) -> list[tuple[datetime, int]]:
@@ -559,7 +625,7 @@ def _read(stored: LineState | None, order: Order, line: OrderLine, channel: str,
     )
     return replace(
         state,
-        level=_with_times(line, stored.level if stored else None, order),
+        level=_completed(line, stored, order),
         placed_at=order.placed_at,
         version=order.updated_at,
         read_at=order.read_at,
@@ -695,6 +761,20 @@ def questions(
         )
         asked.append(_question(COUNT_BETWEEN, line, doubt.now.astimezone(UTC).isoformat(), text))
     return tuple(asked)
+
+
+def _about_side(line: LineState, doubt: _Doubt) -> str:
+    units = f"{order_name(line)}: {doubt.units} of {line.sku} left"
+    if doubt.late:
+        return (
+            f"{units} between {_clock(doubt.was)} and {_clock(doubt.now)}; when, the channel does not say, and the "
+            f"count of {_clock(doubt.counted)} lies between. They are taken off as if they had left after it. Had they "
+            "left before that count, or after it?"
+        )
+    return (
+        f"{units} at {_clock(doubt.was)}, as far as we knew; now it is {_clock(doubt.now)}, and the count of "
+        f"{_clock(doubt.counted)} lies between. Nothing has changed. Had they left before that count, or after it?"
+    )
 
 
 def _about_open_units(

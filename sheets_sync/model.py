@@ -166,6 +166,8 @@ class Shipment:
     at: datetime
     units: int
     place: str = ""
+    at_latest: bool = False  # `at` is only the latest that they can have left: the channel has one time for many steps
+    after: datetime | None = None  # then: when they had not left yet, as far as we saw
 
 
 @dataclass(frozen=True)
@@ -180,6 +182,8 @@ class OrderLine:
     shipped: tuple[Shipment, ...] = ()
     cancelled: int = 0
     freely: bool = True  # cancelled by the buyer or while pending: comes back by itself (O2)
+    ordered_gone: bool = False  # the channel says 0 for what was ordered, once it is cancelled: what it said before counts
+    free_if_pending: bool = False  # not by the buyer: comes back by itself only where the order was pending till then
     cancelled_at: datetime | None = None
     returned: int = 0
     restocked: int = 0  # of `returned`, those that the channel itself put back

@@ -17,11 +17,20 @@ from sheets_sync.errors import ConfigError
 
 EXAMPLE = Path(__file__).resolve().parents[1] / "config.example.toml"
 ENVIRON = {
+    "AMAZON_CLIENT_ID": "hidden6",
+    "AMAZON_CLIENT_SECRET": "hidden7",
+    "AMAZON_REFRESH_TOKEN": "hidden8",
+    "AMAZON_WEBHOOK_KEY": "hidden9",
     "WEB_CONSUMER_KEY": "ck_hidden1",
     "WEB_CONSUMER_SECRET": "cs_hidden2",
     "WEB_WEBHOOK_SECRET": "hidden3",
     "OUTLET_CLIENT_ID": "hidden4",
     "OUTLET_CLIENT_SECRET": "hidden5",
+}
+EXAMPLES = {
+    "channels.web": KINDS["woocommerce"],
+    "channels.outlet": KINDS["shopify"],
+    "channels.amazon": KINDS["amazon"],
 }
 LOCAL = '[sheet]\nbase_url = "http://127.0.0.1:1"\n'
 WOO = 'kind = "woocommerce"\nbase_url = "https://x.example"\nconsumer_key_env = "K"\nconsumer_secret_env = "S"\n'
@@ -58,16 +67,16 @@ def example_keys(section: str) -> dict[str, str]:
     return dict(re.findall(r"^(?:# )?([a-z_]+) = (.+)$", body, re.MULTILINE))
 
 
-@pytest.mark.parametrize("section", [*config.SECTIONS, "channels.web", "channels.outlet"])
+@pytest.mark.parametrize("section", [*config.SECTIONS, "channels.web", "channels.outlet", "channels.amazon"])
 def test_the_example_shows_every_key_and_no_other(section: str) -> None:
-    models = {**config.SECTIONS, "channels.web": KINDS["woocommerce"], "channels.outlet": KINDS["shopify"]}
+    models = {**config.SECTIONS, **EXAMPLES}
     assert set(example_keys(section)) == set(config.keys_of(models[section]))
 
 
-@pytest.mark.parametrize("section", [*config.SECTIONS, "channels.web", "channels.outlet"])
+@pytest.mark.parametrize("section", [*config.SECTIONS, "channels.web", "channels.outlet", "channels.amazon"])
 def test_a_commented_line_shows_the_default(section: str) -> None:
     """Uncommenting every default changes nothing."""
-    models = {**config.SECTIONS, "channels.web": KINDS["woocommerce"], "channels.outlet": KINDS["shopify"]}
+    models = {**config.SECTIONS, **EXAMPLES}
     body = EXAMPLE.read_text().split(f"\n[{section}]\n", 1)[1].split("\n[", 1)[0]
     for key, value in re.findall(r"^# ([a-z_]+) = (.+)$", body, re.MULTILINE):
         default = models[section].model_fields[key].default if key in models[section].model_fields else None
@@ -128,6 +137,7 @@ def test_the_registry_builds_every_kind_of_the_example() -> None:
     assert {name: (c.name, c.kind) for name, c in channels.items()} == {
         "web": ("web", "woocommerce"),
         "outlet": ("outlet", "shopify"),
+        "amazon": ("amazon", "amazon"),
     }
     for channel in channels.values():
         assert "hidden" not in repr(channel)
@@ -169,7 +179,8 @@ kind = "shopify"
         "[ledger] url is no database we know: write sqlite:///",
         "[webb] is unknown: did you mean [web]?",
         "[web] port must be a whole number, without quotes",
-        '[channels.a] kind is \'shoppify\', which we cannot talk to: write kind = "shopify" or "woocommerce"',
+        "[channels.a] kind is 'shoppify', which we cannot talk to: "
+        'write kind = "amazon" or "shopify" or "woocommerce"',
         "[channels.b] shop is missing (the shop's own address",
         "[channels.b] primary must be true or false, without quotes",
         "[channels.b] access_token_env names NOT_SET, which is not set: export NOT_SET=...",

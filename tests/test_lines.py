@@ -480,6 +480,64 @@ def test_O1_another_time_on_the_same_side_of_every_count_is_just_that() -> None:
     assert {at for kind, at in shop.lines["1"].moved if kind is Kind.SHIPMENT} == {at(11)}
 
 
+def by_then(hour: float, units: int) -> tuple[Shipment, ...]:
+    """As a channel says it that has one time for all that happens to an order."""
+    return (Shipment(at(hour), units, at_latest=True),)
+
+
+@pytest.mark.parametrize(("word", "figures"), [("", "6/0/6"), (lines.BEFORE, "8/0/8"), (lines.AFTER, "6/0/6")])
+def test_O1_only_the_latest_time_is_known_and_a_count_lies_before_it(word: str, figures: str) -> None:
+    shop = booked(an_order(a_line(2), version=1))
+    shop.count(8, 5)
+    booking = shop.read(an_order(a_line(2, shipped=by_then(9, 2)), version=9))
+    assert (kinds_asked(booking), shop.figures()) == (["count_between"], "6/0/6"), "promised to nobody twice"
+    assert "2 of MUG left between 2026-03-02 01:00 UTC and 2026-03-02 09:00 UTC" in booking.questions[0].text
+    if word:
+        shop.say(heard=(Word(word, 0, at(9)),))
+        assert not questions(shop.lines["1"], shop.policy, shop.last_count)
+    assert shop.figures() == figures
+    assert not shop.read(an_order(a_line(2, shipped=by_then(12, 2)), version=12)).facts, "a later change is no news"
+    assert shop.figures() == figures
+    shop.count(5, 20)
+    shop.read(an_order(a_line(2, shipped=by_then(21, 2)), version=21))
+    assert shop.figures() == "5/0/5"
+
+
+def test_O1_a_reading_after_the_count_that_still_had_them_leaves_no_doubt() -> None:
+    shop = booked(an_order(a_line(2), version=1))
+    shop.count(10, 5)
+    shop.read(an_order(a_line(2), version=6))
+    booking = shop.read(an_order(a_line(2, shipped=by_then(9, 1)), version=9))
+    assert (booking.questions, shop.figures()) == ((), "9/1/8")
+    shop.read(an_order(a_line(2, shipped=by_then(11, 2)), version=11))
+    assert (shop.figures(), [s.at for s in shop.lines["1"].level.shipped]) == ("8/0/8", [at(9), at(11)])
+
+
+def test_O2_cancelled_by_nobody_we_know_comes_back_only_where_it_was_pending_till_then() -> None:
+    called_off = a_line(2, cancelled=2, freely=False, free_if_pending=True)
+    end = an_order(called_off, version=9, state=OrderState.CANCELLED)
+    pending = an_order(a_line(2), state=OrderState.PENDING, paid=False)
+    shop = booked(pending, end)
+    assert (shop.figures(), questions(shop.lines["1"])) == ("10/0/10", ())
+    assert not shop.read(replace(end, updated_at=at(12), read_at=at(12))).facts, "it stays so"
+    assert shop.figures() == "10/0/10"
+    late = Book()
+    late.read(pending)
+    late.read(an_order(a_line(2), version=3))
+    assert (kinds_asked(late.read(end)), late.figures()) == (["cancellation"], "10/2/8")
+    unseen = Book()
+    assert (kinds_asked(unseen.read(end)), unseen.figures()) == (["cancellation"], "10/2/8")
+
+
+def test_O2_a_channel_that_forgets_what_was_ordered_once_it_is_cancelled_is_asked_about_all_of_it() -> None:
+    shop = booked(an_order(a_line(3), version=1))
+    forgotten = a_line(0, freely=False, ordered_gone=True)
+    booking = shop.read(an_order(forgotten, version=9, state=OrderState.CANCELLED))
+    assert (kinds_asked(booking), shop.figures()) == (["cancellation"], "10/3/7")
+    shop.say(back=3)
+    assert shop.figures() == "10/0/10"
+
+
 # O5 to O7: returns, tills, undo ---------------------------------------------------------------------------------
 
 

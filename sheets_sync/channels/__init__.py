@@ -55,6 +55,8 @@ class Capabilities:
     writes_per_listing_per_day: int | None = None
     webhooks: bool = True
     orders_lag: timedelta = timedelta(0)  # how late the order list may run; "read" means complete up to now - lag
+    orders_every: timedelta = timedelta(0)  # how often that list may be read for ever; what is saved up serves raises
+    looks: int | None = None  # listings looked at in one go at most, where limits make a look slow
 
 
 class Outcome(StrEnum):
@@ -149,6 +151,7 @@ class Delivery:
     id: str
     topic: str
     sent_at: datetime | None = None
+    kept: bytes | None = None  # what is stored in place of the body, where that says who the buyer is
 
 
 class SignalKind(StrEnum):
@@ -189,7 +192,11 @@ class Channel(Protocol):
     def push(self, targets: Sequence[Target]) -> Sequence[PushResult]: ...
 
     def results(self, job: str) -> Sequence[PushResult] | None:
-        """What became of an accepted push; None while it is still running."""
+        """What became of an accepted push; None while it is still running.
+
+        What the answer calls ACCEPTED still is. What it does not name has come to an end, and is to be looked at.
+        Raises ChannelRefused where none of it was done.
+        """
         ...
 
     def orders(self, since: datetime, cursor: str | None = None) -> Page[Order]: ...

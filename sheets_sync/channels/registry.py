@@ -22,6 +22,27 @@ def utcnow() -> datetime:
     return datetime.now(UTC)
 
 
+def _amazon(settings: Any, clock: Clock, shelf: Shelf) -> Channel:
+    from sheets_sync.channels.amazon import Amazon
+
+    return Amazon(
+        settings.name,
+        settings.seller_id,
+        settings.marketplaces,
+        client_id=_plain(settings.client_id),
+        client_secret=_plain(settings.client_secret),
+        refresh_token=_plain(settings.refresh_token),
+        region=settings.region,
+        address=settings.address or "",
+        webhook_secret=_plain(settings.signed_with),
+        old_webhook_secret=_plain(settings.old_webhook_secret),
+        aws_account=settings.aws_account_id,
+        aws_region=settings.aws_region,
+        clock=clock,
+        shelf=shelf,
+    )
+
+
 def _woocommerce(settings: Any, clock: Clock, shelf: Shelf) -> Channel:
     from sheets_sync.channels.woocommerce import WooCommerce
 
@@ -54,7 +75,7 @@ def _shopify(settings: Any, clock: Clock, shelf: Shelf) -> Channel:
 
 
 BUILDERS: Mapping[str, Callable[[Any, Clock, Shelf], Channel]] = MappingProxyType(
-    {"shopify": _shopify, "woocommerce": _woocommerce}
+    {"amazon": _amazon, "shopify": _shopify, "woocommerce": _woocommerce}
 )
 """Kind -> builder; each takes the settings class that `sheets_sync.config.KINDS` has for the kind."""
 
