@@ -61,9 +61,11 @@ class Application:
         assert answer.status_code == 200, answer.text
         return answer.json()
 
+    def path(self, sku: str) -> str:
+        return f"/listings/2021-08-01/items/{self.seller}/{quote(sku, safe='')}"
+
     def item(self, sku: str, **params: Any) -> Any:
-        path = f"/listings/2021-08-01/items/{self.seller}/{quote(sku, safe='')}"
-        return self.get(path, marketplaceIds=UK, includedData="summaries,fulfillmentAvailability,attributes", **params)
+        return self.get(self.path(sku), marketplaceIds=UK, includedData="summaries,fulfillmentAvailability,attributes", **params)
 
     def patch(self, sku: str, quantity: object, op: str = "merge", **params: Any) -> Any:
         value = [{"fulfillment_channel_code": "DEFAULT", "quantity": quantity}]
@@ -71,8 +73,7 @@ class Application:
             "productType": "HOME",
             "patches": [{"op": op, "path": "/attributes/fulfillment_availability", "value": value}],
         }
-        path = f"/listings/2021-08-01/items/{self.seller}/{quote(sku, safe='')}"
-        answer = self.ask("PATCH", path, body, marketplaceIds=UK, **params)
+        answer = self.ask("PATCH", self.path(sku), body, marketplaceIds=UK, **params)
         assert answer.status_code == 200, answer.text
         return answer.json()
 

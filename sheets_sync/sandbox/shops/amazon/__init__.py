@@ -27,7 +27,7 @@ from sheets_sync.sandbox.shops._common import (
     utc_now,
 )
 from sheets_sync.sandbox.shops.amazon.api import api
-from sheets_sync.sandbox.shops.amazon.front import Desk
+from sheets_sync.sandbox.shops.amazon.front import Desk, in_json
 from sheets_sync.sandbox.shops.amazon.gate import Limits, Plan, Tokens
 from sheets_sync.sandbox.shops.amazon.jobs import Jobs, jobs_api
 from sheets_sync.sandbox.shops.amazon.model import MARKETPLACES, SCHEMA, Pace, Unknowns, Wanted
@@ -90,6 +90,7 @@ def serve(
     shop.seed(seed or ())
     app = Flask("local-amazon")
     app.config["MAX_CONTENT_LENGTH"] = MOST_BODY
+    in_json(app)
     faults = Faults(app.wsgi_app)
     server = HttpServer(faults, port, host)
     desk = Desk(shop, shop.tokens, shop.limits, server.base_url)

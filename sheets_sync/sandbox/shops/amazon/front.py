@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
 from sheets_sync.sandbox.shops.amazon.gate import SELLER, Limits, Tokens
@@ -75,8 +75,8 @@ class Desk:
         return answer
 
 
-def in_json(pages: Blueprint) -> None:
-    """What is no operation is answered in JSON too."""
+def in_json(pages: Blueprint | Flask) -> None:
+    """What is no operation, and what goes wrong, is answered in JSON too."""
 
     @pages.errorhandler(HTTPException)
     def failed(error: HTTPException) -> tuple[Json, int]:

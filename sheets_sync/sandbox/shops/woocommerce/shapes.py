@@ -50,7 +50,8 @@ class Shapes:
         """A product as `/products` answers it; a variation as a webhook or `?sku=` shows it."""
         body = {**self._product_head(row), **self._price(row), **_PRODUCT_REST, **self._stock(db, row)}
         body["parent_id"] = row["parent_id"]
-        body["total_sales"] = row["total_sales"]
+        # the real one has it as text there
+        body["total_sales"] = str(row["total_sales"]) if row["type"] == "variation" else row["total_sales"]
         body["variations"] = [r["id"] for r in variations(db, row["id"])]
         body["has_options"] = row["type"] == "variable"
         body["attributes"] = self._attributes(db, row)
