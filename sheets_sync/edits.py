@@ -13,18 +13,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import Enum
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from sheets_sync import guard
+from sheets_sync import guard, names
 from sheets_sync.model import Cell, Look, Question, Reason, Stock, Tag
 
 SKU, TITLE, ON_HAND, REASON, NOTE, STATUS, UPDATED = "SKU", "Title", "On hand", "Reason", "Note", "Status", "Updated"
 TAG_SKU, TAG_FIGURE, TAG_EXCHANGE = "tag SKU", "tag figure", "tag exchange"
 TAG = (TAG_SKU, TAG_FIGURE, TAG_EXCHANGE)
-NEW = "new"  # in place of an exchange: Review said that this SKU is a new one
+NEW, TYPO = "new", "typo"  # in place of an exchange: what Review said of this SKU
 _BASE = (TAG_SKU, TAG_EXCHANGE, TAG_FIGURE, ON_HAND)
 BASE = frozenset(_BASE)
 NEEDED = (SKU, *TAG, ON_HAND, REASON, NOTE)
@@ -466,6 +467,8 @@ class _Rows:
         gone = sorted(self._renamed(sku))
         if gone and self.known.answered.get((NEW, sku), _NONE) != figure:
             return self._rename(at, sku, figure, gone, None)
+        if alike := self._alike(sku, figure):
+            return self._ask_alike(at, sku, figure, alike)
         if self.before.new.get(sku) != figure:
             return self._service(at, sku, f"new: opens with {figure}"), None
         assert isinstance(figure, int)
@@ -477,9 +480,29 @@ class _Rows:
         """S9: is this a new name of what vanished, or a new SKU?"""
         self.renames.update(gone)
         self.new[sku] = figure
-        text, names = guard.rename(sku, gone), "\n".join(gone)
-        about = {"gone": gone[0]}
-        question = guard.ask("rename", sku, text, self.at, typed=figure, tag=tag, reference=names, about=about)
+        text, about = guard.rename(sku, gone), {"gone": gone[0]}
+        question = guard.ask(
+            "rename", sku, text, self.at, typed=figure, tag=tag, reference="\n".join(gone), about=about
+        )
+        return self._service(at, sku, question.text), question
+
+    def _alike(self, sku: str, figure: Cell) -> str:
+        """S9: the counted SKU that this new one is easily taken for, unless Review said that it is another one."""
+        if self.known.answered.get((NEW, sku), _NONE) == figure:
+            return ""
+        return self.forms.get(names.form(sku), "")
+
+    @cached_property
+    def forms(self) -> Mapping[str, str]:
+        """Counted SKUs by what those that look alike have in common; only needed where a new SKU stands."""
+        return {names.form(sku): sku for sku in self.known.stock}
+
+    def _ask_alike(self, at: int, sku: str, figure: Cell, alike: str) -> tuple[RowWrite | None, Question | None]:
+        text = guard.alike(sku, alike)
+        if self.known.answered.get((TYPO, sku), _NONE) == figure:
+            return self._service(at, sku, text), None
+        about = {"gone": alike}
+        question = guard.ask("alike", sku, text, self.at, typed=figure, reference=alike, about=about)
         return self._service(at, sku, question.text), question
 
     def _renamed(self, sku: str) -> frozenset[str]:

@@ -27,6 +27,7 @@ KINDS = {
     "restored": "a change stands in a version of the spreadsheet that was brought back",
     "lost_image": "what an exchange overwrote in this row was lost with the tab `_exchange`",
     "rename": "a new SKU appeared while another vanished (S9)",
+    "alike": "a new SKU looks like one that has a count (S9)",
     "vanished": "a SKU has a count but no row any more",
     "lost_cell": "what a person typed was overwritten, and could not be put back",
     "formula": "what was overwritten may have been a formula; its value was put back",
@@ -210,6 +211,13 @@ def rename(sku: str, gone: list[str]) -> str:
     return (
         f"? New here while {names} vanished. Is {sku} its new name, or a new SKU? Answer in Review; if it was a slip, "
         f"type {names} again."
+    )
+
+
+def alike(sku: str, other: str) -> str:
+    return (
+        f"? {shown(sku)} is new here and looks like {shown(other)}, which has a count. If it was a slip, "
+        "correct the SKU. Is it a new name, or really another SKU? Answer in Review."
     )
 
 

@@ -61,4 +61,4 @@ def typed_pairs(look: Look) -> list[tuple[str, str]]:
         *(columns[name] for name in (edits.SKU, edits.ON_HAND, edits.TAG_FIGURE, edits.TAG_EXCHANGE)), strict=True
     )
     typed = [(str(e), sku) for sku, figure, tag, e in rows if isinstance(sku, str) and figure != tag]
-    return [pair for e, sku in typed for pair in ((e, sku), (edits.NEW, sku))]
+    return [pair for e, sku in typed for pair in ((e, sku), (edits.NEW, sku), (edits.TYPO, sku))]

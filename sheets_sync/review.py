@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from sheets_sync import guard, lines
-from sheets_sync.edits import NEW
+from sheets_sync.edits import NEW, TYPO
 from sheets_sync.errors import BadInput
 from sheets_sync.model import Cell, Event, Fact, Kind, LineState, Question, Reason, Said, Stock, Word
 
@@ -66,6 +66,11 @@ ANSWERS: Mapping[str, tuple[Answer, ...]] = {
     "rename": (
         Answer("rename", "its count, open orders and listings go to the new name"),
         Answer("new", "opens it as a new SKU with the figure typed"),
+    ),
+    "alike": (
+        Answer("new", "opens it as a new SKU with the figure typed"),
+        Answer("typo", "takes nothing; the row is left alone until its SKU is corrected"),
+        Answer("rename", "the other one's count, open orders and listings go to this name"),
     ),
     "vanished": (
         Answer("put back", "writes its row again"),
@@ -160,10 +165,11 @@ def effect(
     if question.kind == "vanished":
         archives = chosen.word == "archive"
         return Effect(archive=question.sku if archives else "", put_back_row="" if archives else question.sku)
-    if question.kind == "rename" and chosen.word == "rename":
+    if chosen.word == "rename":
         return Effect(rename=(str(question.about.get("gone")), question.sku))
-    if question.kind == "rename":
-        return Effect(taken={(ANSWERED + NEW, question.sku): question.typed})
+    if question.kind in ("rename", "alike"):
+        said = TYPO if chosen.word == "typo" else NEW
+        return Effect(taken={(ANSWERED + said, question.sku): question.typed})
     if chosen.word in ("put back", "seen"):
         return Effect(taken=_used(question, with_tag=False))
     return _typed(question, chosen.word, situation, at, note, actor)

@@ -53,7 +53,7 @@ log = structlog.get_logger()
 
 SHEET_KINDS = frozenset(
     "text below_zero other_tag used_tag untagged reason undo is_order restored moved_column formula_held duplicate "
-    "sku_number late_note rename "
+    "alike sku_number late_note rename "
     "vanished".split()
 )
 HELD_KINDS = frozenset("text below_zero reason undo is_order restored moved_column formula_held".split())

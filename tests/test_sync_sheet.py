@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from sheets_sync import exchange
+from sheets_sync import answering, exchange, review
 from sheets_sync.ledger import utcnow
 from sheets_sync.model import Fact, Kind, Origin, Question, Stock
 from sheets_sync.sandbox.shops import Seed
@@ -318,6 +318,33 @@ def test_S9_a_retyped_sku_asks_and_typed_back_all_is_well(day: Day) -> None:
     assert day.questions() == {"00124": "rename"}
     day.at(row, tabs.SKU, MUG)
     day.ends()
+
+
+def answer(day: Day, sku: str, word: str) -> None:
+    with day.ledger.read() as view:
+        (question,) = view.questions(sku=sku)
+    answering.answer(day.desk, review.short_id(question), word)
+
+
+def test_S9_a_new_sku_that_looks_like_another_opens_nothing_until_it_is_said_what_it_is(day: Day) -> None:
+    row = day.new_row("mar1", "4")
+    day.sheet_passes()
+    assert day.questions() == {"mar1": "alike"} and PLATE in day.status("mar1")
+    assert day.figures(PLATE) == "5/0/5" and "mar1" not in {event.fact.sku for event in day.events()}
+    answer(day, "mar1", "typo")
+    day.sheet_passes()
+    assert day.questions() == {} and "correct the SKU" in day.status("mar1")
+    day.at(row, tabs.SKU, "MAR10")
+    day.sheet_passes()
+    assert (day.questions(), day.figures("MAR10")) == ({}, "4/0/4")
+
+
+def test_S9_a_sku_that_looks_like_another_may_be_one_of_its_own(day: Day) -> None:
+    day.new_row("mar 1", "4")
+    day.sheet_passes()
+    answer(day, "mar 1", "new")
+    day.sheet_passes()
+    assert (day.questions(), day.figures("mar 1"), day.figures(PLATE)) == ({}, "4/0/4", "5/0/5")
 
 
 def test_S11_damage_moves_units(day: Day) -> None:
