@@ -65,7 +65,9 @@ class Application:
         return f"/listings/2021-08-01/items/{self.seller}/{quote(sku, safe='')}"
 
     def item(self, sku: str, **params: Any) -> Any:
-        return self.get(self.path(sku), marketplaceIds=UK, includedData="summaries,fulfillmentAvailability,attributes", **params)
+        return self.get(
+            self.path(sku), marketplaceIds=UK, includedData="summaries,fulfillmentAvailability,attributes", **params
+        )
 
     def patch(self, sku: str, quantity: object, op: str = "merge", **params: Any) -> Any:
         value = [{"fulfillment_channel_code": "DEFAULT", "quantity": quantity}]
@@ -564,6 +566,41 @@ def test_one_figure_stands_in_every_marketplace(clock: Clock) -> None:
         assert amazon.shop.figure("BOTH") == 3
         assert [o["orderId"] for o in amazon.orders(marketplaceIds=DE)["orders"]] == [german]
         assert amazon.orders(marketplaceIds=UK)["orders"] == []
+
+
+def test_marketplaces_that_share_no_figure(clock: Clock) -> None:
+    apart = Unknowns(a_figure_for_each_marketplace=True)
+    with serve(None, clock=clock, marketplaces=(UK, DE), pace=Pace.at_once(), unknowns=apart) as running:
+        amazon = Application(running, clock)
+        amazon.shop.add_product("BOTH", "In both", 5)
+        amazon.patch("BOTH", 3)
+        order = amazon.shop.buy("BOTH", 1, marketplace=DE)
+        shown = [amazon.search(marketplaceIds=place)["items"][0]["fulfillmentAvailability"] for place in (UK, DE)]
+        assert [entry["quantity"] for (entry,) in shown] == [3, 4]
+        amazon.shop.cancel(order)
+        assert (amazon.shop.figure("BOTH", UK), amazon.shop.figure("BOTH", DE)) == (3, 5)
+        amazon.shop.set_figure("BOTH", 9)
+        assert (amazon.shop.figure("BOTH", UK), amazon.shop.figure("BOTH", DE)) == (9, 9)
+
+
+def test_merge_keeps_and_replace_wipes_what_a_patch_does_not_name(amazon: Application) -> None:
+    value = [{"fulfillment_channel_code": "DEFAULT", "quantity": 5, "lead_time_to_ship_max_days": 3}]
+    patch = {"op": "replace", "path": "/attributes/fulfillment_availability", "value": value}
+    asked = {"productType": "HOME", "patches": [patch]}
+    assert amazon.ask("PATCH", amazon.path("00123"), asked, marketplaceIds=UK).json()["status"] == "ACCEPTED"
+    kept = {"fulfillment_channel_code": "DEFAULT", "lead_time_to_ship_max_days": 3}
+    amazon.patch("00123", 6)
+    assert amazon.item("00123")["attributes"]["fulfillment_availability"] == [{**kept, "quantity": 6}]
+    amazon.patch("00123", 7, op="replace")
+    (wiped,) = amazon.item("00123")["attributes"]["fulfillment_availability"]
+    assert wiped == {"fulfillment_channel_code": "DEFAULT", "quantity": 7}
+
+
+def test_a_figure_strands_what_lies_at_amazon(amazon: Application) -> None:
+    amazon.shop.add_product("FBA", "Lamp", fba=4)
+    amazon.patch("FBA", 9)
+    assert amazon.item("FBA")["fulfillmentAvailability"] == [{"fulfillmentChannelCode": "DEFAULT", "quantity": 9}]
+    assert amazon.shop.fba_units("FBA") == 4
 
 
 def test_what_is_never_shipped_is_cancelled_by_amazon(amazon: Application, clock: Clock) -> None:

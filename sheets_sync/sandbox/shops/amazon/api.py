@@ -181,7 +181,7 @@ def _listings(pages: Blueprint, desk: Desk) -> None:
             row = db.execute("SELECT * FROM listing WHERE sku = ?", (name,)).fetchone()
             if row is None or not set(marketplaces) & set(json.loads(row["marketplaces"])):
                 raise not_found(f"SKU '{name}' not found in marketplace {','.join(marketplaces)}")
-            return 200, shapes.listing(db, row, included, marketplaces)
+            return 200, shapes.listing(shop, db, row, included, marketplaces)
 
         return desk.answer("getListingsItem", do)
 
@@ -228,7 +228,7 @@ def _search_listings(shop: Shop, db: sqlite3.Connection, seller: str) -> Json:
     answer: Json = {
         "numberOfResults": len(found),
         "pagination": {},
-        "items": [shapes.listing(db, row, included, marketplaces) for row in page],
+        "items": [shapes.listing(shop, db, row, included, marketplaces) for row in page],
     }
     if next_at < min(len(found), MOST_SEARCHED):
         answer["pagination"]["nextToken"] = _sealed({"at": next_at})
@@ -273,7 +273,7 @@ def _patch(
     answer = {"sku": sku, "status": status, "submissionId": uuid.uuid4().hex, "issues": found}
     if status == "ACCEPTED":
         db.execute("UPDATE listing SET patched = ? WHERE sku = ?", (shop.stamp(), sku))
-        shop.submit(db, sku, patches, shop.stamp(shop.pace.listing))
+        shop.submit(db, sku, patches, marketplaces, shop.stamp(shop.pace.listing))
     for issue in found:
         issue["marketplaceIds"] = list(marketplaces)
     return answer

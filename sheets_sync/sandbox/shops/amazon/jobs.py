@@ -205,7 +205,7 @@ class Processed:
         self.taken.append(str(sku))
         overtaken = row["patched"] > self.job["created"] and not self.shop.unknowns.feeds_overtake
         if not overtaken:  # else what was submitted later, and done before, stays
-            self.shop.patch(self.db, row["sku"], patches)
+            self.shop.patch(self.db, row["sku"], patches, json.loads(self.job["marketplaces"]))
 
     def report(self) -> Json:
         """The processing report, as the published schema has it."""
@@ -230,7 +230,11 @@ class Processed:
 
     def _item(self, sku: str, included: list[str]) -> Json:
         row = self.db.execute("SELECT * FROM listing WHERE sku = ?", (sku,)).fetchone()
-        return {"sku": sku} if row is None else listing(self.db, row, included, json.loads(self.job["marketplaces"]))
+        return (
+            {"sku": sku}
+            if row is None
+            else listing(self.shop, self.db, row, included, json.loads(self.job["marketplaces"]))
+        )
 
 
 def _patches_of(message: Json) -> list[Json]:
@@ -274,13 +278,14 @@ def _all_listings(shop: Shop, db: sqlite3.Connection, job: sqlite3.Row) -> list[
         if not wanted & set(json.loads(row["marketplaces"])):
             continue
         seller_ships = row["channel"] == SELLER_CHANNEL
-        there = row["quantity"] if seller_ships else row["fba_units"]
+        quantity = shop.quantity(row, json.loads(job["marketplaces"]))
+        there = quantity if seller_ships else row["fba_units"]
         cells: dict[str, object] = {
             "item-name": row["title"],
             "listing-id": f"{number:04d}ABC",
             "seller-sku": row["sku"],
             "price": row["price"],
-            "quantity": row["quantity"] if seller_ships and row["quantity"] is not None else "",
+            "quantity": quantity if seller_ships and quantity is not None else "",
             "open-date": f"{row['created'][:19].replace('T', ' ')} GMT",
             "item-is-marketplace": "y",
             "product-id-type": "1",

@@ -38,10 +38,12 @@ CREATE TABLE IF NOT EXISTS listing (
   sku TEXT PRIMARY KEY, title TEXT NOT NULL, asin TEXT NOT NULL, product_type TEXT NOT NULL, price TEXT NOT NULL,
   channel TEXT NOT NULL, quantity INTEGER, marketplaces TEXT NOT NULL, parent TEXT NOT NULL DEFAULT '',
   attributes TEXT NOT NULL DEFAULT '{}', fba_units INTEGER NOT NULL DEFAULT 0,
-  patched TEXT NOT NULL DEFAULT '', created TEXT NOT NULL, updated TEXT NOT NULL);
+  patched TEXT NOT NULL DEFAULT '', apart TEXT NOT NULL DEFAULT '{}',
+  created TEXT NOT NULL, updated TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS listing_updated ON listing (updated);
 CREATE TABLE IF NOT EXISTS submission (
-  id INTEGER PRIMARY KEY AUTOINCREMENT, due TEXT NOT NULL, sku TEXT NOT NULL, patches TEXT NOT NULL);
+  id INTEGER PRIMARY KEY AUTOINCREMENT, due TEXT NOT NULL, sku TEXT NOT NULL, patches TEXT NOT NULL,
+  marketplaces TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS purchase (
   id TEXT PRIMARY KEY, number INTEGER NOT NULL, status TEXT NOT NULL, marketplace TEXT NOT NULL, channel TEXT NOT NULL,
   created TEXT NOT NULL, updated TEXT NOT NULL, due TEXT, ship_by TEXT NOT NULL);
@@ -149,6 +151,9 @@ class Unknowns:
     feeds_overtake: bool = False
     """A feed submitted before a PATCH of the same SKU, and done after it, still wins."""
 
+    a_figure_for_each_marketplace: bool = False
+    """The marketplaces of an account do not share the figure of a SKU: each is set, and sells, by itself."""
+
     report_charset: str = "utf-8"
     """How reports are encoded; Europe and America are said to have had cp1252, Japan cp932."""
 
@@ -233,7 +238,7 @@ class Shop:
         if what == "submission":
             row = db.execute("SELECT * FROM submission WHERE id = ?", (id,)).fetchone()
             db.execute("DELETE FROM submission WHERE id = ?", (id,))
-            self.patch(db, row["sku"], json.loads(row["patches"]))
+            self.patch(db, row["sku"], json.loads(row["patches"]), json.loads(row["marketplaces"]))
         elif what == "start":
             db.execute("UPDATE job SET status = 'IN_PROGRESS' WHERE id = ?", (id,))
         elif what == "end":
@@ -311,12 +316,20 @@ class Shop:
             raise NotFound(f"there is no listing with the SKU '{sku}'")
         return row
 
-    def figure(self, sku: str) -> int | None:
+    def figure(self, sku: str, marketplace: str = "") -> int | None:
         """What may be bought of a SKU that the seller ships; None where Amazon ships it, or no figure was set."""
         with self.store.transaction() as db:
             self.catch_up(db)
-            row = self.listing(db, sku)
-        return None if row["quantity"] is None else int(row["quantity"])
+            return self.quantity(self.listing(db, sku), [marketplace] if marketplace else self.marketplaces)
+
+    def quantity(self, row: sqlite3.Row, marketplaces: Sequence[str]) -> int | None:
+        """The figure as these marketplaces have it; where each has its own, that of the first."""
+        if self.unknowns.a_figure_for_each_marketplace:
+            apart = json.loads(row["apart"])
+            found = next((apart[m] for m in marketplaces if m in apart), row["quantity"])
+        else:
+            found = row["quantity"]
+        return None if found is None else int(found)
 
     def fba_units(self, sku: str) -> int:
         """Units in Amazon's own warehouses."""
@@ -330,10 +343,21 @@ class Shop:
             self.catch_up(db)
             self.set_quantity(db, sku, stock)
 
-    def set_quantity(self, db: sqlite3.Connection, sku: str, quantity: int) -> None:
-        before = self.listing(db, sku)["quantity"]
-        db.execute("UPDATE listing SET quantity = ?, updated = ? WHERE sku = ?", (quantity, self.stamp(), sku))
-        if before != quantity:
+    def set_quantity(
+        self, db: sqlite3.Connection, sku: str, quantity: int | None, marketplaces: Sequence[str] = ()
+    ) -> None:
+        """Set the figure: everywhere, or where each has its own, in these marketplaces."""
+        row = self.listing(db, sku)
+        before = self.quantity(row, marketplaces or self.marketplaces)
+        if marketplaces and self.unknowns.a_figure_for_each_marketplace:
+            apart = json.dumps({**json.loads(row["apart"]), **dict.fromkeys(marketplaces, quantity)})
+            db.execute("UPDATE listing SET apart = ?, updated = ? WHERE sku = ?", (apart, self.stamp(), sku))
+        else:
+            db.execute(
+                "UPDATE listing SET quantity = ?, apart = '{}', updated = ? WHERE sku = ?",
+                (quantity, self.stamp(), sku),
+            )
+        if before != quantity and quantity is not None:
             self.told(db, "LISTINGS_ITEM_MFN_QUANTITY_CHANGE", {"sku": sku, "quantity": quantity})
 
     def delete_product(self, sku: str) -> None:
@@ -342,13 +366,25 @@ class Shop:
             self.listing(db, sku)
             db.execute("DELETE FROM listing WHERE sku = ?", (sku,))
 
-    def submit(self, db: sqlite3.Connection, sku: str, patches: Sequence[Mapping[str, Any]], due: str) -> None:
+    def submit(
+        self,
+        db: sqlite3.Connection,
+        sku: str,
+        patches: Sequence[Mapping[str, Any]],
+        marketplaces: Sequence[str],
+        due: str,
+    ) -> None:
         """Accepted, and applied when it is due."""
-        db.execute("INSERT INTO submission (due, sku, patches) VALUES (?, ?, ?)", (due, sku, json.dumps(patches)))
+        db.execute(
+            "INSERT INTO submission (due, sku, patches, marketplaces) VALUES (?, ?, ?, ?)",
+            (due, sku, json.dumps(patches), json.dumps(list(marketplaces))),
+        )
         self.catch_up(db)
         self.wake()
 
-    def patch(self, db: sqlite3.Connection, sku: str, patches: Sequence[Mapping[str, Any]]) -> None:
+    def patch(
+        self, db: sqlite3.Connection, sku: str, patches: Sequence[Mapping[str, Any]], marketplaces: Sequence[str]
+    ) -> None:
         """Apply patches that were found valid. `merge` keeps what it does not name, `replace` wipes it."""
         row = db.execute("SELECT * FROM listing WHERE sku = ?", (sku,)).fetchone()
         if row is None:  # deleted since it was accepted
@@ -356,33 +392,32 @@ class Shop:
         attributes = json.loads(row["attributes"])
         for patch in patches:
             name = str(patch["path"]).removeprefix("/attributes/")
-            if name == "fulfillment_availability":
-                self._patch_availability(db, row, attributes, patch)
-            elif patch["op"] == "delete":
+            if patch["op"] == "delete":
                 attributes.pop(name, None)
+            elif name == "fulfillment_availability":
+                known = attributes.get(name, [{}])[0] if patch["op"] == "merge" else {}
+                attributes[name] = [{**known, **self._set_availability(db, sku, patch["value"][0], marketplaces)}]
             else:
                 attributes[name] = patch["value"]
+        if "fulfillment_availability" not in attributes:
+            self.set_quantity(db, sku, None)
         db.execute(
             "UPDATE listing SET attributes = ?, updated = ? WHERE sku = ?", (json.dumps(attributes), self.stamp(), sku)
         )
 
-    def _patch_availability(
-        self, db: sqlite3.Connection, row: sqlite3.Row, attributes: dict[str, Any], patch: Mapping[str, Any]
-    ) -> None:
-        known = attributes.get("fulfillment_availability", [{}])[0]
-        if patch["op"] == "delete":
-            attributes.pop("fulfillment_availability", None)
-            db.execute("UPDATE listing SET quantity = NULL WHERE sku = ?", (row["sku"],))
-            return
-        entry = dict(patch["value"][0])
+    def _set_availability(
+        self, db: sqlite3.Connection, sku: str, value: Mapping[str, Any], marketplaces: Sequence[str]
+    ) -> dict[str, Any]:
+        """Who ships it, and how many there are; what else was said is answered: handling time, restock date."""
+        entry = dict(value)
         channel, quantity = entry.pop("fulfillment_channel_code"), entry.pop("quantity", None)
-        attributes["fulfillment_availability"] = [{**known, **entry} if patch["op"] == "merge" else entry]
         # a figure for DEFAULT turns an FBA offer into one that the seller ships, and strands what lies at Amazon
-        db.execute("UPDATE listing SET channel = ? WHERE sku = ?", (channel, row["sku"]))
+        db.execute("UPDATE listing SET channel = ? WHERE sku = ?", (channel, sku))
         if channel != SELLER_CHANNEL:
-            db.execute("UPDATE listing SET quantity = NULL WHERE sku = ?", (row["sku"],))
+            self.set_quantity(db, sku, None)
         elif quantity is not None:
-            self.set_quantity(db, row["sku"], int(quantity))
+            self.set_quantity(db, sku, int(quantity), marketplaces)
+        return entry
 
     # orders -----------------------------------------------------------------------------------------------------
 
@@ -402,7 +437,7 @@ class Shop:
             if len(channels) != 1 or "" in channels:
                 raise ShopRefuses("one order is shipped by one side: the seller, or Amazon")
             for row, line in zip(rows, lines, strict=True):
-                self._take(db, row, line.units)
+                self._take(db, row, line.units, marketplace or self.marketplaces[0])
             number = int(db.execute("SELECT coalesce(max(number), 0) + 1 AS n FROM purchase").fetchone()["n"])
             order = f"{202 + number % 5}-{number * 7919 % 10**7:07d}-{number * 104729 % 10**7:07d}"
             now, due = self.stamp(), None if preorder else self.stamp(self.pace.payment)
@@ -423,21 +458,21 @@ class Shop:
         self.wake()
         return order
 
-    def _take(self, db: sqlite3.Connection, row: sqlite3.Row, units: int) -> None:
-        field = "quantity" if row["channel"] == SELLER_CHANNEL else "fba_units"
-        there = int(row[field] or 0)
+    def _take(self, db: sqlite3.Connection, row: sqlite3.Row, units: int, marketplace: str) -> None:
+        seller_ships = row["channel"] == SELLER_CHANNEL
+        there = int((self.quantity(row, [marketplace]) if seller_ships else row["fba_units"]) or 0)
         if units < 1:
             raise ShopRefuses("An order is for at least 1 unit.")
         if there < units:
             raise ShopRefuses(f"Only {max(there, 0)} of {row['title']} can be bought.")
-        self._move(db, str(row["sku"]), -units)
+        self._move(db, str(row["sku"]), -units, marketplace)
 
-    def _move(self, db: sqlite3.Connection, sku: str, change: int) -> None:
+    def _move(self, db: sqlite3.Connection, sku: str, change: int, marketplace: str) -> None:
         row = db.execute("SELECT * FROM listing WHERE sku = ?", (sku,)).fetchone()
         if row is None or row["channel"] == "":
             return
         if row["channel"] == SELLER_CHANNEL:
-            self.set_quantity(db, sku, int(row["quantity"] or 0) + change)
+            self.set_quantity(db, sku, (self.quantity(row, [marketplace]) or 0) + change, [marketplace])
         else:
             db.execute("UPDATE listing SET fba_units = fba_units + ? WHERE sku = ?", (change, sku))
 
@@ -541,7 +576,7 @@ class Shop:
                 (left, by, reason, item["id"]),
             )
             if gives_back:
-                self._move(db, item["sku"], left)
+                self._move(db, item["sku"], left, row["marketplace"])
         self._touch(db, row["id"], "SHIPPED" if shipped else "CANCELLED", at or self.stamp(), due=None)
 
     def returns(self, order: str, units: Mapping[str, int] | None = None, reason: str = "Not as described") -> None:

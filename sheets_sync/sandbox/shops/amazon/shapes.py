@@ -120,29 +120,31 @@ def _package(row: sqlite3.Row) -> Json:
 # listings -------------------------------------------------------------------------------------------------------
 
 
-def listing(db: sqlite3.Connection, row: sqlite3.Row, included: Collection[str], marketplaces: Sequence[str]) -> Json:
+def listing(
+    shop: Shop, db: sqlite3.Connection, row: sqlite3.Row, included: Collection[str], marketplaces: Sequence[str]
+) -> Json:
     """A listings item as these marketplaces have it."""
     here = [m for m in json.loads(row["marketplaces"]) if m in marketplaces]
     makers: Mapping[str, Any] = {
-        "summaries": lambda: [_summary(row, m) for m in here],
-        "attributes": lambda: attributes(row, here),
+        "summaries": lambda: [_summary(shop, row, m) for m in here],
+        "attributes": lambda: attributes(shop, row, here),
         "issues": list,
         "offers": lambda: [_offer(row, m) for m in here if row["price"]],
-        "fulfillmentAvailability": lambda: _availability(row),
+        "fulfillmentAvailability": lambda: _availability(shop, row, here),
         "relationships": lambda: _relationships(db, row, here),
         "productTypes": lambda: [{"marketplaceId": m, "productType": row["product_type"]} for m in here],
     }
     return {"sku": row["sku"], **{name: make() for name, make in makers.items() if name in included}}
 
 
-def _summary(row: sqlite3.Row, marketplace: str) -> Json:
-    buyable = bool(row["quantity"] or 0) if row["channel"] == SELLER_CHANNEL else row["fba_units"] > 0
+def _summary(shop: Shop, row: sqlite3.Row, marketplace: str) -> Json:
+    there = shop.quantity(row, [marketplace]) if row["channel"] == SELLER_CHANNEL else row["fba_units"]
     body: Json = {
         "marketplaceId": marketplace,
         "asin": row["asin"],
         "productType": row["product_type"],
         "conditionType": "new_new",
-        "status": (["BUYABLE"] if buyable and row["channel"] else []) + ["DISCOVERABLE"],
+        "status": (["BUYABLE"] if row["channel"] and (there or 0) > 0 else []) + ["DISCOVERABLE"],
         "itemName": row["title"],
         "createdDate": seconds(row["created"]),
         "lastUpdatedDate": seconds(row["updated"]),
@@ -161,25 +163,22 @@ def _offer(row: sqlite3.Row, marketplace: str) -> Json:
     }
 
 
-def _availability(row: sqlite3.Row) -> list[Json]:
+def _availability(shop: Shop, row: sqlite3.Row, marketplaces: Sequence[str]) -> list[Json]:
     if not row["channel"]:
         return []
-    entry: Json = {"fulfillmentChannelCode": row["channel"]}
-    if row["channel"] == SELLER_CHANNEL and row["quantity"] is not None:
-        entry["quantity"] = row["quantity"]
-    return [entry]
+    quantity = shop.quantity(row, marketplaces) if row["channel"] == SELLER_CHANNEL else None
+    return [{"fulfillmentChannelCode": row["channel"], **({} if quantity is None else {"quantity": quantity})}]
 
 
-def attributes(row: sqlite3.Row, marketplaces: Sequence[str]) -> Json:
+def attributes(shop: Shop, row: sqlite3.Row, marketplaces: Sequence[str]) -> Json:
     """What was submitted, and what every listing has."""
     known: Json = json.loads(row["attributes"])
     for name, value in (("item_name", row["title"]), ("condition_type", "new_new")):
         known.setdefault(name, [{"value": value, "marketplace_id": m} for m in marketplaces])
-    if row["channel"]:
-        entry = {**known.get("fulfillment_availability", [{}])[0], "fulfillment_channel_code": row["channel"]}
-        if row["channel"] == SELLER_CHANNEL and row["quantity"] is not None:
-            entry["quantity"] = row["quantity"]
-        known["fulfillment_availability"] = [entry]
+    for entry in _availability(shop, row, marketplaces):
+        said = {"fulfillment_channel_code": entry["fulfillmentChannelCode"]}
+        said |= {"quantity": entry["quantity"]} if "quantity" in entry else {}
+        known["fulfillment_availability"] = [{**known.get("fulfillment_availability", [{}])[0], **said}]
     return known
 
 

@@ -27,7 +27,13 @@ class Account(Shop):
         with self.store.transaction() as db:
             self.catch_up(db)
             rows = db.execute("SELECT * FROM listing WHERE channel <> '' ORDER BY title, sku").fetchall()
-        return [_shown(row) for row in rows]
+        return [self._shown(row) for row in rows]
+
+    def _shown(self, row: sqlite3.Row) -> Shown:
+        seller_ships = row["channel"] == SELLER_CHANNEL
+        figure = self.quantity(row, self.marketplaces) if seller_ships else int(row["fba_units"])
+        title = row["title"] if seller_ships else f"{row['title']} (shipped by Amazon)"
+        return Shown(row["sku"], title, row["sku"], figure, bool(figure and figure > 0))
 
     def buy_one(self, product_id: str, units: int) -> str:
         return self.place([Wanted(product_id, units)])
@@ -108,13 +114,6 @@ class Account(Shop):
             if item[done] < item[of]:
                 return {item["sku"]: 1}
         raise NotFound("there is no unit left")
-
-
-def _shown(row: sqlite3.Row) -> Shown:
-    seller_ships = row["channel"] == SELLER_CHANNEL
-    figure = row["quantity"] if seller_ships else row["fba_units"]
-    title = row["title"] if seller_ships else f"{row['title']} (shipped by Amazon)"
-    return Shown(row["sku"], title, row["sku"], None if figure is None else int(figure), bool(figure and figure > 0))
 
 
 def _remarks(item: sqlite3.Row) -> list[str]:
