@@ -99,11 +99,12 @@ def serving(desk: Desk, *, holder: str = "") -> Iterator[Serving]:
 
 
 def _applying(desk: Desk) -> Apply:
-    """What a delivery carries whole is booked at once; for the rest its channel's next pass does not wait."""
+    """What a delivery carries whole is booked at once; for an order that it only names its channel's next pass does
+    not wait.
+    """
 
     def apply(name: str, delivery: StoredDelivery) -> None:
         apply_delivery(desk, desk.channels[name], delivery, fetch=False)
-        desk.wake(name)
 
     return apply
 

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from sheets_sync import booking, lines, offers
+from sheets_sync import booking, echoes, lines, offers
 from sheets_sync.channels import Channel, Outcome, PushResult, RawRequest, SignalKind, Target, all_pages
 from sheets_sync.desk import Books, Desk, Shelf, orders_cursor, remember
 from sheets_sync.errors import ChannelRefused, OutcomeUnknown
@@ -204,16 +204,16 @@ def apply_delivery(
     where the channel has a definite no for what the delivery points at.
     """
     request = RawRequest("POST", "", delivery.headers, delivery.body)
-    orders, waits = [], False
+    orders, points, levels = list[Order](), list[str](), False
     for signal in channel.signals(request):
-        if signal.kind is not SignalKind.ORDER:
-            continue
-        if signal.order is not None:
+        if signal.kind is SignalKind.LISTING:
+            levels = levels or signal.figure is not None
+        elif signal.kind is SignalKind.ORDER and signal.order is not None and _believed(desk, channel, signal.order):
             orders.append(signal.order)
-        elif fetch:
-            orders.append(channel.order(signal.id))
-        else:
-            waits = True
+        elif signal.kind is SignalKind.ORDER:
+            points.append(signal.id)
+    orders += [channel.order(id) for id in points] if fetch else []
+    waits = not fetch and bool(points or levels)
     with desk.ledger.begin(lease) as tx:
         started = desk.started_at(tx) is not None
         events = book_orders(tx, desk, channel.name, orders) if started and orders else []
@@ -221,9 +221,17 @@ def apply_delivery(
             tx.mark_delivery(delivery.channel, delivery.id, "applied", "" if started else "came before Start")
     if events:
         desk.wake_others()
-    elif waits:
+    elif points and not fetch:  # a level is looked into by the next pass: most are echoes of our own
         desk.wake(channel.name)
     return events
+
+
+def _believed(desk: Desk, channel: Channel, order: Order) -> bool:
+    """Whether a body may be booked as it stands."""
+    if not any(line.sent for line in order.lines):
+        return True
+    with desk.ledger.read() as view:
+        return not echoes.takes_back(view, channel.name, order)
 
 
 # the catalogue --------------------------------------------------------------------------------------------------
@@ -367,11 +375,16 @@ class _ChannelPass:
     def _deliveries(self) -> None:
         with self.desk.ledger.read() as view:
             waiting = view.deliveries(self.name, state="waiting")
-        for delivery in waiting:
+        rest, levels = echoes.only_levels(self.channel, waiting)
+        for delivery in rest:
             try:
                 self.events += apply_delivery(self.desk, self.channel, delivery, fetch=True, lease=self.lease)
             except ChannelRefused as error:
                 self._failed(delivery, error)
+        if levels:
+            with self.desk.ledger.read() as view:
+                self._refresh(view)
+            echoes.settle(self.desk, self.name, self.memory.shelf, levels, self.lease)
 
     def _failed(self, delivery: StoredDelivery, error: ChannelRefused) -> None:
         """A definite no would be said again and again, and hold up all that came later."""

@@ -264,9 +264,22 @@ class ShopifySettings(ChannelSettings):
     location: str = Field(
         default="", pattern=r"^\d*$", description="the number of the one location to set, where it has several"
     )
-    access_token: Secret = Field(default=None, description="an access token")
+    access_token: Secret = Field(default=None, description="an access token that never ends")
+    refresh_token: Secret = Field(
+        default=None,
+        description="where the app's tokens end after an hour: what gives the next, with its id and secret",
+    )
     client_id: Secret = Field(default=None, description="the app's client id")
     client_secret: Secret = Field(default=None, description="the app's client secret; also signs its webhooks")
+
+    def ways_out(self) -> Iterable[str]:
+        """Something to sign in with, whole."""
+        yield from super().ways_out()
+        if self.refresh_token is not None and (self.client_id is None or self.client_secret is None):
+            yield (
+                "refresh_token is of use only together with the app's client_id and client_secret: give these too, or "
+                "leave refresh_token out where access_token never ends"
+            )
 
     @property
     def address(self) -> str:

@@ -18,9 +18,22 @@ import requests
 from graphql import GraphQLSchema, build_schema, parse, validate
 
 from sheets_sync.channels import Channel, Outcome, RawRequest, SignalKind, Target, all_pages
-from sheets_sync.channels import shopify as adapter
-from sheets_sync.channels.http import Limiter
-from sheets_sync.channels.shopify import DOCUMENTS, HOOK_TOPICS, Shopify, batch_key, read_body, read_set, signed_by
+from sheets_sync.channels.http import Limiter, Token
+from sheets_sync.channels.shopify import HOOK_TOPICS, Shopify, orders
+from sheets_sync.channels.shopify.api import graphql_error
+from sheets_sync.channels.shopify.deliveries import read_signals, signed_by
+from sheets_sync.channels.shopify.documents import DOCUMENTS
+from sheets_sync.channels.shopify.ids import bare
+from sheets_sync.channels.shopify.orders import read_body
+from sheets_sync.channels.shopify.writes import (
+    BUSY_CODE,
+    KEY_CODES,
+    STALE_CODES,
+    WHY,
+    batch_key,
+    read_set,
+    set_variables,
+)
 from sheets_sync.errors import (
     ChannelRefused,
     CredentialsRefused,
@@ -28,10 +41,11 @@ from sheets_sync.errors import (
     OutcomeUnknown,
     RateLimited,
     TooOld,
+    Unavailable,
     Unsigned,
 )
 from sheets_sync.model import OrderLine, OrderState, Ref, Shipment
-from sheets_sync.sandbox.shops._common import Answer, Running, Seed, Seen
+from sheets_sync.sandbox.shops._common import Answer, Drop, Running, Seed, Seen
 from sheets_sync.sandbox.shops.shopify import Claim, Refunded, serve
 from sheets_sync.sandbox.shops.shopify._schema import SDL
 from tests.contract import ChannelContract, Counter, Receiver
@@ -286,7 +300,7 @@ def test_recorded_answers_are_read_as_what_they_mean(recordings: Path) -> None:
     for one in every_exchange(recordings):
         if one.entries != "quantities":
             continue
-        error = adapter.graphql_error("web", one.answer, write=True)
+        error = graphql_error("web", one.answer, write=True)
         if error is not None:
             assert type(error) is ChannelRefused
             continue
@@ -302,8 +316,21 @@ def test_recorded_answers_are_read_as_what_they_mean(recordings: Path) -> None:
 
 
 def _target_of(entry: dict[str, Any], index: int) -> Target:
-    ref = Ref(str(index), adapter.bare(entry["inventoryItemId"]), adapter.bare(entry["locationId"]))
+    ref = Ref(str(index), bare(entry["inventoryItemId"]), bare(entry["locationId"]))
     return Target(ref, entry["quantity"], entry.get("changeFromQuantity"), str(index))
+
+
+def test_every_error_code_of_a_write_has_its_meaning(published: GraphQLSchema, recordings: Path) -> None:
+    """Of the published enum and of the recordings: stale, busy, another key, or words for the seller."""
+    known = {*WHY, *STALE_CODES, *KEY_CODES, BUSY_CODE}
+    assert set(published.type_map["InventorySetQuantitiesUserErrorCode"].values) == known  # type: ignore[attr-defined]
+    recorded = {
+        error["code"]
+        for one in every_exchange(recordings)
+        if one.entries == "quantities"
+        for error in ((one.answer.get("data") or {}).get("inventorySetQuantities") or {"userErrors": []})["userErrors"]
+    }
+    assert recorded and recorded <= known
 
 
 def test_webhook_subscriptions_are_refused_as_recorded(recordings: Path, counter: ShopifyCounter) -> None:
@@ -369,7 +396,7 @@ def test_signature_vectors_in_both_header_families(recordings: Path, family: str
 
 def test_a_recorded_order_body_that_is_not_whole_is_a_pointer(recordings: Path) -> None:
     body = json.loads((recordings / "rest-payloads" / "order.json").read_text())["order"]
-    (signal,) = adapter.read_signals("orders/updated", body)
+    (signal,) = read_signals("orders/updated", body)
     assert (signal.kind, signal.id, signal.order) == (SignalKind.ORDER, "450789469", None)
     for line in body["line_items"]:
         line["fulfillable_quantity"] = 1
@@ -386,7 +413,7 @@ def test_recorded_bodies_of_refunds_fulfilments_and_levels_are_pointers(recordin
         ("fulfillments/update", "fulfillment", SignalKind.ORDER, "450789469"),
         ("inventory_levels/update", "inventory_level", SignalKind.LISTING, ""),
     ):
-        (signal,) = adapter.read_signals(topic, json.loads((folder / f"{file}.json").read_text())[file])
+        (signal,) = read_signals(topic, json.loads((folder / f"{file}.json").read_text())[file])
         assert (signal.kind, signal.id) == (kind, id)
 
 
@@ -441,6 +468,60 @@ def test_variations_are_listings_with_a_title_of_their_own(counter: ShopifyCount
 
 
 # pushing --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("parent", "children_last"), [("nearest", True), ("node", True), ("nearest", False)])
+def test_a_large_shop_is_read_in_bulk_and_says_the_same(
+    counter: ShopifyCounter, monkeypatch: pytest.MonkeyPatch, parent: str, children_last: bool
+) -> None:
+    second = counter.shop.add_location("Second")
+    counter.shop.add_product("A", 'Größe, "groß"', 3)
+    counter.shop.add_product("B", "B", -2)
+    counter.shop.add_product("C", "C", 5)
+    counter.shop.add_product("C-2", "C, second", 5, variant_of="C")
+    counter.shop.add_product("D", "D", 7)
+    counter.shop.stock_at("D", second, 1)
+    counter.shop.set_tracked("B", False)
+    paged = list(all_pages(counter.channel.listings))
+    monkeypatch.setattr("sheets_sync.channels.shopify.BULK_FROM", 4)
+    counter.shop.api.bulk.parent, counter.shop.api.bulk.children_last = parent, children_last
+    counter.shop.api.bulk.looks = 6
+    slept: list[float] = []
+    channel = channel_for(counter.running, sleep=slept.append)
+    page, turns = channel.listings(), 0
+    while page.cursor is not None:
+        assert page.items == (), "it is still being made"
+        page, turns = channel.listings(page.cursor), turns + 1
+    assert list(page.items) == paged and len(paged) == 5
+    assert turns == 2 and len(slept) == 6, "other work has its turn meanwhile"
+    channel.close()
+
+
+def test_a_bulk_operation_that_is_not_to_be_had(counter: ShopifyCounter, monkeypatch: pytest.MonkeyPatch) -> None:
+    counter.add("A", "A", 3)
+    monkeypatch.setattr("sheets_sync.channels.shopify.BULK_FROM", 1)
+    monkeypatch.setattr("sheets_sync.channels.shopify.BULK_LOOKS", (0.0,))
+    bulk = counter.shop.api.bulk
+    bulk.busy = True
+    assert [x.sku for x in all_pages(counter.channel.listings)] == ["A"], "in pages then"
+    bulk.busy, bulk.fails = False, "TIMEOUT"
+    with pytest.raises(Unavailable, match="TIMEOUT"):
+        list(all_pages(counter.channel.listings))
+    bulk.fails = ""
+    for fault in (
+        Answer(503),
+        Drop(),
+        Answer(200, body=b'{"id": "gid://shopify/ProductVariant/1"'),
+        Answer(200, body=b"{}"),
+    ):
+        with counter.faults(once(fault, lambda seen: seen.path.startswith("/bulk/"))):
+            with pytest.raises(Unavailable):
+                list(all_pages(counter.channel.listings))
+    assert [x.sku for x in all_pages(counter.channel.listings)] == ["A"]
+    with counter.faults(lambda seen: None) as seen:
+        list(all_pages(counter.channel.listings))
+    (file,) = [s for s in seen if s.path.startswith("/bulk/")]
+    assert "X-Shopify-Access-Token" not in {name.title() for name in file.headers}
 
 
 @pytest.mark.parametrize("mixed", ["refuse_all", "apply_good"])
@@ -513,7 +594,7 @@ def test_more_than_250_go_in_several_calls(counter: ShopifyCounter) -> None:
 def test_the_same_write_arriving_twice_is_made_once(counter: ShopifyCounter) -> None:
     counter.add("A", "A", 10)
     target = counter.target("A", 4, 10)
-    variables = adapter._set_variables([target], batch_key([target], 0))
+    variables = set_variables([target], batch_key([target], 0))
     first = counter.graphql(DOCUMENTS["set"], **variables)
     counter.buy("A", 1)
     again = counter.graphql(DOCUMENTS["set"], **variables)
@@ -597,8 +678,8 @@ def test_costs_agree_with_recorded_ones(counter: ShopifyCounter) -> None:
     counter.add("A", "A", 1)
     target = counter.target("A", 2, 1)
     query = DOCUMENTS["set"].replace("changes { name item", "changes { name delta item")
-    good = counter.graphql(query, **adapter._set_variables([target], "k1"))["extensions"]["cost"]
-    bad = counter.graphql(query, **adapter._set_variables([target], "k2"))["extensions"]["cost"]
+    good = counter.graphql(query, **set_variables([target], "k1"))["extensions"]["cost"]
+    bad = counter.graphql(query, **set_variables([target], "k2"))["extensions"]["cost"]
     assert (good["requestedQueryCost"], good["actualQueryCost"]) == (13, 13)
     assert (bad["requestedQueryCost"], bad["actualQueryCost"]) == (13, 10)
 
@@ -618,6 +699,39 @@ def test_a_token_that_ends_is_replaced_once(counter: ShopifyCounter) -> None:
         assert counter.channel.push([counter.target("A", 5, 1)])[0].outcome is Outcome.APPLIED
     assert sum(s.path == "/admin/oauth/access_token" for s in seen) == 1
     assert counter.figure("A") == 5
+
+
+def test_a_refresh_token_is_used_once_and_the_next_is_kept_first(counter: ShopifyCounter) -> None:
+    """A public app's tokens end after an hour. A lost answer, a crash and a second process lock nobody out."""
+    shelf, keys = Shelf(), counter.running.credentials
+    given = {"refresh_token": keys["refresh_token"], "shelf": shelf}
+    first = channel_for(counter.running, **given)
+    with counter.faults(once(Drop(applied=True), lambda seen: seen.path == "/admin/oauth/access_token")):
+        assert first.check().ok
+    assert first.check().account
+    second = channel_for(counter.running, **given)
+    assert second.check().ok and len(shelf.kept) == 1, "the second finds what the first one kept"
+    counter.shop.tokens.revoke_grants()
+    assert first.check().ok and second.check().ok and len(shelf.kept) == 2
+    lost = channel_for(counter.running, refresh_token=keys["refresh_token"])
+    with pytest.raises(CredentialsRefused, match="used elsewhere") as refused:
+        lost.listings()
+    assert not any(secret in str(refused.value) for secret in (keys["refresh_token"], shelf.kept[-1].refresh))
+    for channel in (first, second, lost):
+        channel.close()
+
+
+class Shelf:
+    """One that remembers all it was given."""
+
+    def __init__(self) -> None:
+        self.kept: list[Token] = []
+
+    def load(self, seed: str) -> Token | None:
+        return self.kept[-1] if self.kept else None
+
+    def store(self, seed: str, token: Token) -> None:
+        self.kept.append(token)
 
 
 def test_a_wrong_app_secret_is_said_without_being_shown(counter: ShopifyCounter) -> None:
@@ -650,7 +764,7 @@ def test_missing_scopes_and_another_shop_are_found_by_check() -> None:
 )
 def test_errors_in_a_200_are_sorted_by_who_must_act(code: str, write: bool, kind: type[Exception]) -> None:
     answer = {"errors": [{"message": "no", "extensions": {"code": code}}], "data": None}
-    assert type(adapter.graphql_error("web", answer, write=write)) is kind
+    assert type(graphql_error("web", answer, write=write)) is kind
 
 
 # orders ---------------------------------------------------------------------------------------------------------------
@@ -724,6 +838,55 @@ def test_O5_a_return_without_restock_is_returned_and_asked(counter: ShopifyCount
     assert (read.returned, read.restocked, read.cancelled) == (1, 0, 0)
 
 
+DISPOSALS = {
+    "restocked": ([("RESTOCKED", 2)], None, (2, 2, 3)),
+    "not restocked": ([("NOT_RESTOCKED", 2)], None, (2, 0, 5)),
+    "one of each": ([("RESTOCKED", 1), ("NOT_RESTOCKED", 1)], None, (2, 1, 4)),
+    "one never came": ([("RESTOCKED", 1), ("MISSING", 1)], None, (1, 1, 4)),
+    "looked at twice": ([("PROCESSING_REQUIRED", 2), ("RESTOCKED", 2)], None, (2, 2, 3)),
+    "and refunded": ([("RESTOCKED", 2)], (2, "NO_RESTOCK"), (2, 2, 3)),
+    "refunded, one missing": ([("MISSING", 1)], (2, "NO_RESTOCK"), (1, 0, 5)),
+    "refunded by a restock of its own": ([("NOT_RESTOCKED", 1)], (2, "RETURN"), (2, 2, 3)),
+    "on its way": ([], None, (0, 0, 5)),
+}
+
+
+@pytest.mark.parametrize("case", sorted(DISPOSALS))
+def test_O5_what_became_of_returned_goods_is_the_word_that_counts(case: str) -> None:
+    """Returned, restocked, and what the shop holds taken off its own figure, of 5 sold and 4 shipped."""
+    disposals, refund, expected = DISPOSALS[case]
+    disposed = tuple(orders.Disposed("1", n, word, NINE + 2 * HOUR, "r", "p", 2) for word, n in disposals)
+    refunds = () if refund is None else (orders.Back("1", refund[0], refund[1], refund[1] == "RETURN", NINE, "r"),)
+    line = level(5, 5, 1, *refunds, sent=4, disposed=disposed)
+    assert (line.returned, line.restocked, line.taken) == expected
+
+
+@pytest.mark.parametrize("touches", [True, False])
+def test_O5_a_disposition_is_found_by_its_delivery_and_read_with_its_order(
+    counter: ShopifyCounter, receiver: Receiver, touches: bool
+) -> None:
+    """Also where it leaves the order's own time as it was."""
+    counter.add("A", "A", 10)
+    counter.channel.ensure_hooks(receiver.url)
+    order = counter.shop.buy("A", 3)
+    line = counter.line(order)
+    counter.shop.ship(order["id"])
+    back = counter.shop.returns.open(order["id"], {line: 2})
+    assert counter.one_line(str(order["id"])).returned == 0
+    counter.shop.returns.touches_order = touches
+    counter.shop.returns.dispose(order["id"], back, line, 1, "RESTOCKED")
+    counter.shop.returns.dispose(order["id"], back, line, 1, "NOT_RESTOCKED")
+    counter.settle()
+    topic = "reverse_fulfillment_orders/dispose"
+    got = receiver.wait(lambda got: sum(r.header("X-Shopify-Topic") == topic for r in got) == 2)
+    (signal,) = counter.channel.signals([r for r in got if r.header("X-Shopify-Topic") == topic][-1])
+    read = counter.channel.order(signal.id)
+    assert read.id == str(order["id"]) and signal.order is None
+    assert (read.lines[0].returned, read.lines[0].restocked, read.lines[0].taken) == (2, 1, 2)
+    assert counter.figure("A") == 8
+    assert counter.channel.order("disposed:99").state is OrderState.GONE
+
+
 @pytest.mark.parametrize(
     ("reason", "restock", "freely"),
     [
@@ -786,8 +949,8 @@ def test_a_long_order_is_read_to_its_end(counter: ShopifyCounter) -> None:
 
 
 def test_an_unknown_financial_status_is_treated_as_open_and_said(counter: ShopifyCounter) -> None:
-    seen = adapter.Seen("1", "#1", datetime.now(UTC), datetime.now(UTC), None, "", "CRYPTO", "web", (), (), ())
-    order = adapter.meaning(seen)
+    seen = orders.Seen("1", "#1", datetime.now(UTC), datetime.now(UTC), None, "", "CRYPTO", "web", (), (), ())
+    order = orders.meaning(seen)
     assert order.state is OrderState.UNKNOWN and "CRYPTO" in order.note
 
 
@@ -795,17 +958,17 @@ NINE = datetime(2026, 7, 1, 9, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 
 
-def level(units: int, current: int, still: int, *back: adapter.Back, sent: int = 0, **fields: Any) -> OrderLine:
+def level(units: int, current: int, still: int, *back: orders.Back, sent: int = 0, **fields: Any) -> OrderLine:
     """What one line means, placed at nine. `still`: units that Shopify counts as not shipped yet."""
-    left = (adapter.Left("1", Shipment(NINE + HOUR, sent)),) if sent else ()
-    line = adapter.Line("1", units, current, still, "A")
-    seen = adapter.Seen("9", "#9", NINE, NINE + 5 * HOUR, None, "", "PAID", "web", (line,), left, back)
-    (read,) = adapter.meaning(replace(seen, **fields)).lines
+    left = (orders.Left("1", Shipment(NINE + HOUR, sent)),) if sent else ()
+    line = orders.Line("1", units, current, still, "A")
+    seen = orders.Seen("9", "#9", NINE, NINE + 5 * HOUR, None, "", "PAID", "web", (line,), left, back)
+    (read,) = orders.meaning(replace(seen, **fields)).lines
     return read
 
 
-def back(units: int, type: str, hour: int = 2, restocked: bool = True) -> adapter.Back:
-    return adapter.Back("1", units, type, restocked, NINE + hour * HOUR)
+def back(units: int, type: str, hour: int = 2, restocked: bool = True) -> orders.Back:
+    return orders.Back("1", units, type, restocked, NINE + hour * HOUR)
 
 
 def test_units_on_hold_are_not_taken_for_cancelled() -> None:
@@ -883,7 +1046,7 @@ def test_a_webhook_body_says_the_same_as_a_read(counter: ShopifyCounter, receive
     last = [r for r in got if r.header("X-Shopify-Topic") == "orders/updated"][-1]
     (signal,) = counter.channel.signals(last)
     read = counter.channel.order(str(order["id"]))
-    assert signal.order == replace(read, read_at=None)
+    assert (signal.id, signal.order) == (str(order["id"]), replace(read, read_at=None))
 
 
 @pytest.fixture
@@ -1046,7 +1209,7 @@ def test_a_third_party_drives_the_shop_by_the_vendors_own_api(counter: ShopifyCo
         },
     )["data"]["refundCreate"]
     assert back["userErrors"] == []
-    line = counter.one_line(adapter.bare(made["order"]["id"]))
+    line = counter.one_line(bare(made["order"]["id"]))
     assert (line.ordered, line.sent, line.cancelled, line.taken) == (3, 2, 1, 2)
     assert (counter.figure("A"), counter.shop.on_hand("A"), counter.shop.committed("A")) == (8, 8, 0)
 

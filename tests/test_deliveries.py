@@ -40,6 +40,7 @@ from tests.world import SEEDS, World
 from webhook.app import create_app
 from webhook.server import serve
 
+LEVEL = "inventory_levels/update"
 MUG = "00123"
 Post = Callable[[RawRequest], int]
 
@@ -59,13 +60,14 @@ class Office:
         return self.shop.vendor
 
     def caught(self, act: Callable[[], Any]) -> list[RawRequest]:
-        """What the shop sends about what is done; none of it has reached us."""
+        """What the shop sends about orders for what is done; none of it has reached us."""
         self.shop.settle()
         self.post_box.forget()
         act()
         self.shop.settle()
         signed = ("x-shopify-hmac-sha256", "x-wc-webhook-signature")
-        return [r for r in self.post_box.wait(lambda _: True) if any(map(r.header, signed))]
+        orders = [r for r in self.post_box.wait(lambda _: True) if r.header("X-Shopify-Topic") != LEVEL]
+        return [r for r in orders if any(map(r.header, signed))]
 
     def post(self, request: RawRequest) -> int:
         """As the shop would: to the address of its channel."""

@@ -11,6 +11,8 @@ The contract, which `tests/contract.py::ChannelContract` holds every adapter to:
 - Where `capabilities.compare_and_set` is true, a target with `expected` set is applied only if the listing shows just
   that figure, and is STALE (with `actual` where the vendor tells) otherwise. Elsewhere `expected` is ignored.
 - `figures` gives an entry for each ref it was asked for, in order; `shows=None` where the listing is gone.
+- `listings` gives every listing, in pages. A page without listings and with a cursor: the channel is still preparing
+  its answer, and is to be asked again, later.
 - `orders(since)` gives every order changed at or after `since` (the overlap is the adapter's own), in pages, each order
   a whole cumulative level with the vendor's own version and times, `read_at` being `clock()` from *before* the request.
 - `order(id)` gives the order, or one with state GONE and no lines where the channel has it no more.
@@ -169,6 +171,7 @@ class Signal:
     kind: SignalKind
     id: str = ""  # order id, or `Ref.listing`
     order: Order | None = None  # the level itself, where the body carries it whole
+    figure: Figure | None = None  # a listing's level likewise; its ref may be blank in what the vendor does not name
     gone: bool = False  # the order was deleted or trashed
 
 

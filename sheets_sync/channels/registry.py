@@ -65,12 +65,14 @@ def _shopify(settings: Any, clock: Clock, shelf: Shelf) -> Channel:
         settings.shop,
         settings.address,
         access_token=_plain(settings.access_token),
+        refresh_token=_plain(settings.refresh_token),
         client_id=_plain(settings.client_id),
         client_secret=_plain(settings.client_secret),
         webhook_secret=_plain(settings.signed_with),
         old_webhook_secret=_plain(settings.old_webhook_secret),
         location=settings.location,
         clock=clock,
+        shelf=shelf,
     )
 
 

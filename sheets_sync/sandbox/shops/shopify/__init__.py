@@ -35,12 +35,14 @@ from sheets_sync.sandbox.shops._common import (
 from sheets_sync.sandbox.shops.shopify._graph import Engine
 from sheets_sync.sandbox.shops.shopify._hooks import Hooks, sign
 from sheets_sync.sandbox.shops.shopify._model import SCHEMA, Claim, Refunded, Shop
+from sheets_sync.sandbox.shops.shopify._returns import Returns
 from sheets_sync.sandbox.shops.shopify._schema import API_VERSIONS
 
 __all__ = ["DEFAULT_VERSION", "SCOPES", "Claim", "Refunded", "Seed", "Shop", "serve", "sign"]
 
 DEFAULT_VERSION = "2026-07"
 TOKEN_LIFE = timedelta(hours=24)
+SHORT_LIFE = timedelta(hours=1)
 MOST_BODY = 4 * 1024 * 1024
 SCOPES = (
     "read_products",
@@ -65,17 +67,33 @@ class Tokens:
     scopes: tuple[str, ...]
 
     def grant(self, fields: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
-        """The answer of POST /admin/oauth/access_token."""
-        if fields.get("grant_type") != "client_credentials":
+        """The answer of POST /admin/oauth/access_token: client credentials, or a refresh token, each used once."""
+        kind = fields.get("grant_type")
+        if kind not in ("client_credentials", "refresh_token"):
             return 400, {"error": "unsupported_grant_type", "error_description": "Use client_credentials here."}
         right = _same(fields.get("client_id"), self.credentials["client_id"])
         if not right or not _same(fields.get("client_secret"), self.credentials["client_secret"]):
             return 401, {"error": "invalid_client", "error_description": "The client id or secret is wrong."}
+        if kind == "client_credentials":
+            return 200, self._new_token(TOKEN_LIFE)
+        return self._refresh(fields.get("refresh_token"))
+
+    def _new_token(self, life: timedelta) -> dict[str, Any]:
         token = random_secret("shpat_", 32)
-        ends = self.clock() + TOKEN_LIFE
-        self.store.set_setting(f"token:{token}", ends.isoformat())
-        seconds = int(TOKEN_LIFE.total_seconds()) - 1
-        return 200, {"access_token": token, "scope": ",".join(self.scopes), "expires_in": seconds}
+        self.store.set_setting(f"token:{token}", (self.clock() + life).isoformat())
+        return {"access_token": token, "scope": ",".join(self.scopes), "expires_in": int(life.total_seconds()) - 1}
+
+    def _refresh(self, given: object) -> tuple[int, dict[str, Any]]:
+        """The one before stays good until its replacement has been used, as a lost answer must not lock anyone out."""
+        now = self.store.setting("refresh", lambda: self.credentials["refresh_token"])
+        before = self.store.setting("refresh:before", lambda: "")
+        if not _same(given, now) and not (before and _same(given, before)):
+            return 400, {"error": "invalid_request", "error_description": "The refresh token is not valid."}
+        after = random_secret("shprt_", 32)
+        self.store.set_setting("refresh:before", str(given))
+        self.store.set_setting("refresh", after)
+        answer = self._new_token(SHORT_LIFE) | {"refresh_token": after, "refresh_token_expires_in": 7_776_000}
+        return 200, answer
 
     def accepts(self, token: str | None) -> bool:
         if not token:
@@ -109,8 +127,9 @@ def serve(
 ) -> Running:
     """Start a local Shopify on `port` (0: any free one), its state in the file `data` (None: in memory only).
 
-    `credentials` may fix `client_id`, `client_secret` or `access_token`; the others are made once and kept. `seed`
-    fills a shop that has no products yet. `Running.shop.hooks`, `.tokens` and `.api` reach webhooks, tokens and limits.
+    `credentials` may fix `client_id`, `client_secret`, `access_token` or `refresh_token`; the others are made once and
+    kept. `seed` fills a shop that has no products yet. `Running.shop.hooks`, `.tokens`, `.returns` and `.api` reach
+    webhooks, tokens, returns and limits.
     """
     store = Store(data, SCHEMA)
     known = _credentials(store, credentials or {})
@@ -124,13 +143,14 @@ def serve(
     tokens = Tokens(store, clock, known, tuple(scopes))
     engine = Engine(shop, hooks, clock, domain, tokens.scopes)
     engine.forget_keys()
-    shop.hooks, shop.courier, shop.tokens, shop.api = hooks, courier, tokens, engine
+    shop.hooks, shop.courier, shop.tokens, shop.api, shop.returns = hooks, courier, tokens, engine, Returns(shop)
     app = Flask(__name__)
     app.config["MAX_CONTENT_LENGTH"] = MOST_BODY
     app.register_blueprint(storefront_pages(shop))
     _api_routes(app, engine, tokens)
     faults = Faults(app.wsgi_app)
     server = HttpServer(faults, port, host)
+    engine.bulk.files_at = server.base_url
     closers = (server.close, courier.close, store.close)
     return Running("shopify", server.base_url, f"{server.base_url}/", known, shop, faults, closers)
 
@@ -141,6 +161,7 @@ def _credentials(store: Store, given: Mapping[str, str]) -> dict[str, str]:
         "client_id": lambda: secrets.token_hex(16),
         "client_secret": lambda: random_secret("shpss_", 32),
         "access_token": lambda: random_secret("shpat_", 32),
+        "refresh_token": lambda: random_secret("shprt_", 32),
     }
     for name in given:
         if name not in make:
@@ -155,6 +176,11 @@ def _api_routes(app: Flask, engine: Engine, tokens: Tokens) -> None:
         fields = request.get_json(silent=True) if request.is_json else request.form.to_dict()
         status, body = tokens.grant(fields if isinstance(fields, dict) else {})
         return _json(body, status)
+
+    @app.get("/bulk/<int:id>.jsonl")
+    def bulk_file(id: int) -> Response:
+        found = engine.bulk.file(id)
+        return Response(found or b"", 404 if found is None else 200, content_type="application/jsonl")
 
     @app.post("/admin/api/<version>/graphql.json")
     def graphql(version: str) -> Response:

@@ -34,6 +34,8 @@ from graphql import (
 )
 
 from sheets_sync.sandbox.shops._common import Clock, ShopRefuses
+from sheets_sync.sandbox.shops.shopify import _returns
+from sheets_sync.sandbox.shops.shopify._bulk import Bulk
 from sheets_sync.sandbox.shops.shopify._cost import SINGLE_QUERY_MOST, Bucket, CostMeter
 from sheets_sync.sandbox.shops.shopify._hooks import Hooks
 from sheets_sync.sandbox.shops.shopify._model import MOST, Claim, Refunded, Shop
@@ -67,6 +69,7 @@ class Engine:
         self.scopes = tuple(scopes)
         self.bucket = Bucket()
         self.schema = _schema()
+        self.bulk = Bulk(shop, self._execute_in_bulk)
         self._idempotent = next(d for d in self.schema.directives if d.name == "idempotent")
         self._parsed: dict[str, DocumentNode] = {}
 
@@ -126,6 +129,12 @@ class Engine:
         self.bucket.give_back(requested - actual)
         return self._answer(result, requested, actual)
 
+    def _execute_in_bulk(self, document: DocumentNode) -> ExecutionResult:
+        result = execute(self.schema, document, root_value=self._root(), field_resolver=_resolve)
+        assert isinstance(result, ExecutionResult)
+        _raise_ours(result)
+        return result
+
     def _answer(self, result: ExecutionResult, requested: int, actual: int) -> Fields:
         answer: Fields = {}
         if result.errors:
@@ -165,6 +174,9 @@ class Engine:
             "order": lambda info, id: self._by_gid("Order", id),
             "orders": self._orders,
             "fulfillmentOrder": lambda info, id: self._by_gid("FulfillmentOrder", id),
+            "reverseFulfillmentOrder": lambda info, id: self._by_gid("ReverseFulfillmentOrder", id),
+            "productVariantsCount": self._how_many_variants,
+            "bulkOperation": lambda info, id: self.bulk.look(number(id, "BulkOperation")),
             "webhookSubscription": lambda info, id: self._by_gid("WebhookSubscription", id),
             "webhookSubscriptions": self._subscriptions,
         }
@@ -178,6 +190,10 @@ class Engine:
             "currencyCode": CURRENCY,
             "url": f"https://{self.domain}",
         }
+
+    def _how_many_variants(self, info: Info, query: str | None = None, limit: int | None = 10_000) -> Fields:
+        (row,) = self.shop.docs.rows("SELECT count(*) AS n FROM doc WHERE kind = ?", ["variant"])
+        return {"count": row["n"] if limit is None else min(row["n"], limit)}
 
     def _installation(self, info: Info) -> Fields:
         scopes = [{"handle": scope, "description": scope.replace("_", " ").capitalize()} for scope in self.scopes]
@@ -209,6 +225,8 @@ class Engine:
             return self._fulfillment_order_by_gid(id)
         if kind in ("Fulfillment", "Refund"):
             return self._part_by_gid(kind, id)
+        if kind in ("Return", "ReverseFulfillmentOrder"):
+            return self._return_by_gid(kind, id)
         if kind not in readers:
             return None
         doc = self.shop.docs.get(readers[kind][0], number(id, kind))
@@ -422,6 +440,10 @@ class Engine:
                 [self._fulfillment_order(doc, f) for f in doc["fulfillment_orders"]], a
             ),
             "refunds": lambda info, first=None: [self._refund(doc, r) for r in doc["refunds"][:first]],
+            "returnStatus": _returns.status(doc),
+            "returns": lambda info, **a: listed(
+                [_returns.shown_return(doc, one, self._line, listed) for one in doc.get("returns", [])], a
+            ),
         }
 
     def _line(self, line: Doc) -> Fields:
@@ -519,6 +541,17 @@ class Engine:
                     return self._fulfillment(order, doc) if kind == "Fulfillment" else self._refund(order, doc)
         return None
 
+    def _return_by_gid(self, kind: str, id: str) -> Fields | None:
+        wanted = number(id, kind)
+        for order in self._orders_naming(wanted):
+            for one in order.get("returns", []):
+                if kind == "Return" and one["id"] == wanted:
+                    return _returns.shown_return(order, one, self._line, listed)
+                if kind == "ReverseFulfillmentOrder" and one["reverse_id"] == wanted:
+                    shown = _returns.shown_reverse(order, one, self._line, listed)
+                    return shown | {"order": self._order(order)}
+        return None
+
     def _orders_naming(self, id: int) -> list[Doc]:
         return self.shop.docs.select("order", "AND instr(body, ?) > 0", (str(id),))
 
@@ -593,6 +626,7 @@ class Engine:
             "fulfillmentCreate": self._fulfillment_create,
             "fulfillmentCancel": self._fulfillment_cancel,
             "refundCreate": self._refund_create,
+            "bulkOperationRunQuery": lambda info, query, groupObjects=False: self._bulk_run(query),
             "webhookSubscriptionCreate": self._subscription_create,
             "webhookSubscriptionUpdate": self._subscription_update,
             "webhookSubscriptionDelete": self._subscription_delete,
@@ -904,6 +938,16 @@ class Engine:
             said = {"field": ["refundLineItems"], "message": str(refusal)}
             return {"order": None, "refund": None, "userErrors": [said]}
         return {"order": self._order(doc), "refund": self._refund(doc, doc["refunds"][-1]), "userErrors": []}
+
+    def _bulk_run(self, query: str) -> Fields:
+        try:
+            problems = validate(self.schema, parse(query))
+        except GraphQLError as error:
+            problems = [error]
+        if problems:
+            said = {"field": ["query"], "message": f"Invalid bulk query: {problems[0].message}", "code": "INVALID"}
+            return {"bulkOperation": None, "userErrors": [said]}
+        return self.bulk.begin(query)
 
     def _subscription_create(self, info: Info, topic: str, webhookSubscription: Fields) -> Fields:
         uri = webhookSubscription.get("uri") or webhookSubscription.get("callbackUrl")

@@ -126,10 +126,13 @@ class Shop:
         self.clock = clock
         self.display_name = display_name
         self.emit: Emit = lambda topic, body: None
-        self.hooks: Any = None  # these four are set by `serve`: webhooks, their courier, tokens, the API engine
+        self.hooks: Any = (
+            None  # these five are set by `serve`: webhooks, their courier, tokens, the API engine, returns
+        )
         self.courier: Any = None
         self.tokens: Any = None
         self.api: Any = None
+        self.returns: Any = None
         self.mixed_batch = "refuse_all"  # or "apply_good": which of the two the vendor does is not published
         if not self.docs.select("location"):
             self.add_location("Shop location")
@@ -369,7 +372,7 @@ class Shop:
                 **fields,
             }
             self._hold_stock(lines)
-            self._save(order, "orders/create", *(["orders/paid"] if order["financial"] == "PAID" else []))
+            self.save(order, "orders/create", *(["orders/paid"] if order["financial"] == "PAID" else []))
         return order
 
     def _claim(self, claim: Claim, behaviour: str) -> Doc:
@@ -452,7 +455,7 @@ class Shop:
             if order["financial"] == "PAID" or order["cancelled_at"]:
                 raise ShopRefuses("Order cannot be marked as paid.")
             order["financial"] = "PAID"
-            return self._save(order, "orders/paid", "orders/updated")
+            return self.save(order, "orders/paid", "orders/updated")
 
     def ship(self, order_id: int, lines: Mapping[int, int] | None = None, *, location_id: int | None = None) -> Doc:
         """Fulfil `{line id: units}`, all that is open unless told. `location_id`: where the units leave from."""
@@ -479,7 +482,7 @@ class Shop:
             if done:
                 order["closed_at"] = self.now() if order["financial"] == "PAID" else None
             topic = "orders/fulfilled" if done else "orders/partially_fulfilled"
-            return self._save(order, "fulfillments/create", topic, "orders/updated")
+            return self.save(order, "fulfillments/create", topic, "orders/updated")
 
     def _leave(self, line: Doc, units: int, place: int) -> None:
         line["fulfilled"] += units
@@ -520,7 +523,7 @@ class Shop:
                 if line["claimed"]:
                     self.move(line["item_id"], line["location_id"], 0, part["quantity"])
             order["closed_at"] = None
-            return self._save(order, "fulfillments/update", "orders/updated")
+            return self.save(order, "fulfillments/update", "orders/updated")
 
     def cancel(
         self,
@@ -548,7 +551,7 @@ class Shop:
                 order["financial"] = "REFUNDED" if refund else "PAID"
             else:
                 order["financial"] = "VOIDED"
-            return self._save(order, "refunds/create", "orders/cancelled", "orders/updated")
+            return self.save(order, "refunds/create", "orders/cancelled", "orders/updated")
 
     def refund(
         self, order_id: int, parts: Sequence[Refunded], *, note: str | None = None, returned: bool = False
@@ -560,7 +563,7 @@ class Shop:
             self._take_back(order, parts, note, returned)
             everything = all(current(line) == 0 for line in order["lines"])
             order["financial"] = "REFUNDED" if everything else "PARTIALLY_REFUNDED"
-            return self._save(order, "refunds/create", "orders/updated")
+            return self.save(order, "refunds/create", "orders/updated")
 
     def _check_refund(self, order: Doc, parts: Sequence[Refunded]) -> None:
         for part in parts:
@@ -617,7 +620,7 @@ class Shop:
                 if line["claimed"]:
                     self.move(line["item_id"], line["location_id"], -change, +change)
             order["edited"] = True
-            return self._save(order, "orders/edited", "orders/updated")
+            return self.save(order, "orders/edited", "orders/updated")
 
     def add_line(self, order_id: int, sku: str, units: int) -> Doc:
         """The seller adds a line to an order."""
@@ -628,7 +631,7 @@ class Shop:
             order["lines"].append(line)
             order["fulfillment_orders"] += self._assign([line], self.now())
             order["edited"] = True
-            return self._save(order, "orders/edited", "orders/updated")
+            return self.save(order, "orders/edited", "orders/updated")
 
     def delete_order(self, order_id: int) -> None:
         """The order is gone; its stock stays where it is."""
@@ -637,7 +640,8 @@ class Shop:
             self.docs.delete("order", order_id)
             self.emit("orders/delete", {"id": order_id})
 
-    def _save(self, order: Doc, *topics: str) -> Doc:
+    def save(self, order: Doc, *topics: str) -> Doc:
+        """Store an order as changed just now, and tell of it."""
         order["updated_at"] = self.now()
         self.docs.put("order", order, order["updated_at"])
         for topic in topics:

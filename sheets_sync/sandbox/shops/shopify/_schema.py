@@ -83,6 +83,9 @@ _CONNECTIONS = "".join(
         "Product",
         "ProductVariant",
         "RefundLineItem",
+        "Return",
+        "ReverseFulfillmentOrder",
+        "ReverseFulfillmentOrderLineItem",
         "WebhookSubscription",
     )
 )
@@ -124,6 +127,9 @@ type QueryRoot {
   order(id: ID!): Order
   orders(PAGING, query: String, sortKey: OrderSortKeys = PROCESSED_AT): OrderConnection!
   fulfillmentOrder(id: ID!): FulfillmentOrder
+  reverseFulfillmentOrder(id: ID!): ReverseFulfillmentOrder
+  productVariantsCount(query: String, limit: Int = 10000): Count
+  bulkOperation(id: ID!): BulkOperation
   webhookSubscription(id: ID!): WebhookSubscription
   webhookSubscriptions(PAGING, topics: [WebhookSubscriptionTopic!], uri: String): WebhookSubscriptionConnection!
 }
@@ -143,6 +149,7 @@ type Mutation {
   fulfillmentCreate(fulfillment: FulfillmentInput!, message: String): FulfillmentCreatePayload
   fulfillmentCancel(id: ID!): FulfillmentCancelPayload
   refundCreate(input: RefundInput!): RefundCreatePayload
+  bulkOperationRunQuery(query: String!, groupObjects: Boolean! = false): BulkOperationRunQueryPayload
   webhookSubscriptionCreate(
     topic: WebhookSubscriptionTopic!, webhookSubscription: WebhookSubscriptionInput!
   ): WebhookSubscriptionCreatePayload
@@ -210,7 +217,9 @@ type Order implements Node {
   fulfillments(first: Int): [Fulfillment!]!
   fulfillmentOrders(PAGING): FulfillmentOrderConnection!
   refunds(first: Int): [Refund!]!
+  returnStatus: OrderReturnStatus! returns(PAGING): ReturnConnection!
 }
+enum OrderReturnStatus { IN_PROGRESS INSPECTION_COMPLETE NO_RETURN RETURNED RETURN_FAILED RETURN_REQUESTED }
 type LineItem implements Node {
   id: ID! sku: String title: String! name: String! variantTitle: String quantity: Int! currentQuantity: Int!
   unfulfilledQuantity: Int! fulfillableQuantity: Int! nonFulfillableQuantity: Int! refundableQuantity: Int!
@@ -237,7 +246,29 @@ type FulfillmentOrderLineItem implements Node {
   lineItem: LineItem!
 }
 enum RefundLineItemRestockType { RETURN CANCEL LEGACY_RESTOCK NO_RESTOCK }
-type Return implements Node { id: ID! name: String! }
+type Return implements Node {
+  id: ID! name: String! reverseFulfillmentOrders(PAGING): ReverseFulfillmentOrderConnection!
+}
+enum ReverseFulfillmentOrderDispositionType { RESTOCKED PROCESSING_REQUIRED NOT_RESTOCKED MISSING }
+type ReverseFulfillmentOrderDisposition implements Node {
+  id: ID! type: ReverseFulfillmentOrderDispositionType! quantity: Int! createdAt: DateTime!
+}
+type ReverseFulfillmentOrderLineItem implements Node {
+  id: ID! totalQuantity: Int! fulfillmentLineItem: FulfillmentLineItem
+  dispositions: [ReverseFulfillmentOrderDisposition!]!
+}
+type ReverseFulfillmentOrder implements Node {
+  id: ID! order: Order lineItems(PAGING): ReverseFulfillmentOrderLineItemConnection!
+}
+enum BulkOperationStatus { CANCELED CANCELING COMPLETED CREATED EXPIRED FAILED RUNNING }
+enum BulkOperationErrorCode { ACCESS_DENIED INTERNAL_SERVER_ERROR TIMEOUT }
+enum BulkOperationUserErrorCode { OPERATION_IN_PROGRESS INVALID LIMIT_REACHED }
+type BulkOperation implements Node {
+  id: ID! status: BulkOperationStatus! errorCode: BulkOperationErrorCode url: URL createdAt: DateTime!
+}
+type BulkOperationUserError { code: BulkOperationUserErrorCode field: [String!] message: String! }
+type BulkOperationRunQueryPayload { bulkOperation: BulkOperation userErrors: [BulkOperationUserError!]! }
+type Count { count: Int! }
 type Refund implements Node {
   id: ID! legacyResourceId: UnsignedInt64! note: String createdAt: DateTime processedAt: DateTime! updatedAt: DateTime!
   order: Order! return: Return
