@@ -24,6 +24,7 @@ from sheets_sync import onboarding
 from sheets_sync.channel_sync import ChannelMemory, channel_pass
 from sheets_sync.desk import START_WANTED, Desk, remember
 from sheets_sync.errors import LeaseLost, NextPass, OtherSide, RateLimited, SellerMustAct, Unavailable
+from sheets_sync.ledger import LEASE_TTL
 from sheets_sync.model import Lease
 from sheets_sync.sheet.workbook import Workbook
 from sheets_sync.sync import Memory, sheet_pass
@@ -56,6 +57,7 @@ class Loop:
     woken: threading.Event = field(default_factory=threading.Event)
     failures: int = 0
     trouble: str = ""
+    waits: bool = False  # another service has the lease
 
 
 class Service:
@@ -144,6 +146,7 @@ class Service:
         """One pass, and how long to wait after it, in seconds."""
         try:
             lease = self._lease(loop)
+            self._waits(loop, lease is None)
             if lease is None:
                 return min(loop.every, 5.0)
             loop.woken.clear()
@@ -267,6 +270,15 @@ class Service:
                 with self._lock:
                     self._leases[loop.leased] = lease
         return lease
+
+    def _waits(self, loop: Loop, waits: bool) -> None:
+        """Said once: after a kill -9 nothing seems to happen until the old process's lease has run out."""
+        if waits and not loop.waits:
+            after = f"{LEASE_TTL.total_seconds():.0f} s"
+            log.info("lease.waits", loop=loop.name, detail=f"another service drives it; if that one died, for {after} more")
+        elif loop.waits and not waits:
+            log.info("lease.ours", loop=loop.name)
+        loop.waits = waits
 
     def _forget(self, loop: Loop) -> None:
         with self._lock:

@@ -285,6 +285,8 @@ def test_of_two_services_on_one_database_one_drives(town: Town) -> None:
     first = town.running("first")
     wait_for(lambda: {town.holder(loop.leased) for loop in first.loops.values()} == {"first"}, "all leases")
     second = town.running("second")
+    wait_for(lambda: all(loop.waits for loop in second.loops.values()), "the second one waits")
+    assert not any(loop.waits for loop in first.loops.values())
     town.world.type(MUG, "8")
     poke(first)
     poke(second)
