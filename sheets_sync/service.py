@@ -274,8 +274,8 @@ class Service:
     def _waits(self, loop: Loop, waits: bool) -> None:
         """Said once: after a kill -9 nothing seems to happen until the old process's lease has run out."""
         if waits and not loop.waits:
-            after = f"{LEASE_TTL.total_seconds():.0f} s"
-            log.info("lease.waits", loop=loop.name, detail=f"another service drives it; if that one died, for {after} more")
+            most = f"{LEASE_TTL.total_seconds():.0f} s"
+            log.info("lease.waits", loop=loop.name, detail=f"another service drives it; if that died, for {most} more")
         elif loop.waits and not waits:
             log.info("lease.ours", loop=loop.name)
         loop.waits = waits
