@@ -209,11 +209,58 @@ class WooCommerce(Hands):
         return seen.method == "GET" and seen.path.endswith("/products") and "include=" not in seen.query
 
 
+class Amazon(Hands):
+    """It takes units off when they are ordered, and gives back only what the buyer cancels in time."""
+
+    vendor, compare_and_set = "amazon", False
+
+    def buy(self, sku: str, units: int = 1, *, paid: bool = True) -> str:
+        return str(self.shop.buy(sku, units, paid=paid))
+
+    def pay(self, order: str) -> None:
+        self.shop.pay(order)
+
+    def ship(self, order: str) -> None:
+        self.shop.ship(order)
+
+    def cancel(self, order: str) -> None:
+        self.shop.cancel(order)
+
+    def cancel_late(self, order: str, reason: str = "No Inventory") -> None:
+        """As the seller: the marketplace gives nothing back."""
+        self.shop.seller_cancels(order, reason)
+
+    def refund(self, order: str, sku: str, units: int, *, restock: bool = True) -> None:
+        """Sent back by the buyer: the marketplace never restocks."""
+        self.shop.returns(order, {sku: units})
+
+    def edit(self, order: str, sku: str, units: int) -> None:
+        raise NotImplementedError("no seller edits an order on Amazon")
+
+    def delete(self, order: str) -> None:
+        raise NotImplementedError("no seller deletes an order on Amazon")
+
+    def settle(self) -> None:
+        assert self.shop.wait_delivered(DEADLINE)
+
+    def is_write(self, seen: Seen) -> bool:
+        return seen.method == "PATCH" or (seen.method == "POST" and seen.path.endswith("/feeds"))
+
+    def is_look(self, seen: Seen) -> bool:
+        return seen.method == "GET" and seen.path.startswith("/listings/") and "identifiers=" in seen.query
+
+    def is_orders(self, seen: Seen) -> bool:
+        return seen.method == "GET" and seen.path.endswith("/2026-01-01/orders")
+
+    def is_catalogue(self, seen: Seen) -> bool:
+        return seen.method == "GET" and seen.path.startswith("/listings/") and "identifiers=" not in seen.query
+
+
 VENDORS = ("shopify", "woocommerce")
 
 
 def hands_of(running: Running) -> Hands:
-    return {"shopify": Shopify, "woocommerce": WooCommerce}[running.name](running)
+    return {"amazon": Amazon, "shopify": Shopify, "woocommerce": WooCommerce}[running.name](running)
 
 
 def once(act: Callable[[], object], wanted: Callable[[Seen], bool]) -> Fault:

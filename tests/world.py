@@ -18,7 +18,15 @@ from pydantic import SecretStr
 from sheets_sync import onboarding
 from sheets_sync.channel_sync import ChannelMemory, ChannelReport, channel_pass
 from sheets_sync.channels.registry import build_all
-from sheets_sync.config import LedgerSettings, Settings, SheetSettings, ShopifySettings, WooCommerceSettings
+from sheets_sync.config import (
+    AmazonSettings,
+    ChannelSettings,
+    LedgerSettings,
+    Settings,
+    SheetSettings,
+    ShopifySettings,
+    WooCommerceSettings,
+)
 from sheets_sync.desk import Desk, utcnow
 from sheets_sync.ledger import Ledger
 from sheets_sync.model import Event, StockKey
@@ -26,6 +34,7 @@ from sheets_sync.sandbox import shops
 from sheets_sync.sandbox.sheet.server import serve as serve_sheet
 from sheets_sync.sandbox.sheet.unknowns import DEFAULT, Unknowns
 from sheets_sync.sandbox.shops import Seed
+from sheets_sync.sandbox.shops.amazon import Pace
 from sheets_sync.sheet import tabs
 from sheets_sync.sheet.client import SheetAccess
 from sheets_sync.sheet.workbook import Workbook, connect
@@ -56,6 +65,8 @@ class World:
         for number, vendor in enumerate(vendors):
             name = vendor if vendor not in self.shops else f"{vendor}{number + 1}"
             self.shops[name] = self.stack.enter_context(shops.serve(vendor, None, seed=list(seeds), clock=clock))
+            if vendor == "amazon":  # a test that wants Amazon's own pace sets it
+                self.shops[name].shop.pace = Pace.at_once()
         self.ledger_url = ledger_url or f"sqlite:///{folder}/ledger.db"
         self.settings = self._settings(folder)
         self.ledger = Ledger.open(self.ledger_url, clock=clock)
@@ -74,13 +85,19 @@ class World:
         return Settings(folder / "config.toml", sheet, ledger, channels=channels)
 
     @staticmethod
-    def _channel(name: str, shop: shops.Running, *, primary: bool) -> WooCommerceSettings | ShopifySettings:
+    def _channel(name: str, shop: shops.Running, *, primary: bool) -> ChannelSettings:
         given = {k: SecretStr(v) for k, v in shop.credentials.items()}
         common: dict[str, Any] = {"name": name, "title": name.capitalize(), "primary": primary}
         if name.startswith("shopify"):
             return ShopifySettings(
                 **common, shop=shop.credentials["shop"], base_url=shop.base_url, access_token=given["access_token"],
                 client_secret=given.get("client_secret"), webhook_secret=given.get("client_secret"),
+            )  # fmt: skip
+        if name.startswith("amazon"):
+            keys = {key: given[key] for key in ("client_id", "client_secret", "refresh_token")}
+            return AmazonSettings(
+                **common, **keys, base_url=shop.base_url, seller_id=shop.credentials["seller_id"],
+                marketplaces=shop.credentials["marketplaces"].split(","), webhook_secret=SecretStr("hook-secret"),
             )  # fmt: skip
         return WooCommerceSettings(
             **common, base_url=shop.base_url, consumer_key=given["consumer_key"],
