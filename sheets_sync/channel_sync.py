@@ -17,7 +17,7 @@ import structlog
 
 from sheets_sync import booking, echoes, lines, offers
 from sheets_sync.channels import Channel, Outcome, PushResult, RawRequest, SignalKind, Target, all_pages
-from sheets_sync.desk import Books, Desk, Shelf, orders_cursor, remember
+from sheets_sync.desk import FROZEN, Books, Desk, Shelf, orders_cursor, remember
 from sheets_sync.errors import ChannelRefused, OutcomeUnknown
 from sheets_sync.ledger import Tx, View
 from sheets_sync.model import Event, Figure, Lease, Listing, Order, OrderLine, Ref, RemoteListing, StoredDelivery
@@ -39,6 +39,7 @@ class ChannelMemory:
     books: Books = field(default_factory=Books)
     shelf: Shelf = field(default_factory=Shelf)
     known: int = 0  # how many SKUs the ledger had
+    frozen: frozenset[str] = frozenset()  # C7: SKUs that are being counted
     open: set[Ref] = field(default_factory=set)  # listings that were out of step, or have changed since
     catalogue_at: datetime | None = None
     tidied_at: datetime | None = None
@@ -359,13 +360,15 @@ class _ChannelPass:
             self._refresh(view)
             upto = view.last_event_id()
         known, now = self.memory.shelf.listings, self.desk.clock()
-        plan = offers.plan([known[ref] for ref in self.memory.open], self.memory.books.available, self.means, now=now)
+        of = [known[ref] for ref in self.memory.open]
+        plan = offers.plan(of, self.memory.books.available, self.means, now=now, frozen=self.memory.frozen)
         self.memory.open = {s.listing.ref for s in (*plan.lower, *plan.look, *plan.raise_, *plan.left)}
         return plan, upto
 
     def _refresh(self, view: View) -> None:
         """What we know, brought up to date; what has changed may be out of step."""
         memory = self.memory
+        memory.frozen = frozenset(view.get(FROZEN) or ())
         skus = memory.books.refresh(view)
         memory.open |= memory.shelf.refresh(view, self.name)
         memory.open |= {ref for sku in skus for ref in memory.shelf.by_sku.get(sku, ())}
@@ -540,7 +543,8 @@ class _ChannelPass:
             others = max((e.recorded_at for e in mine if e.id not in made), default=None)
             fresh = offers.gate_open(begun, others, self.channel.capabilities.orders_lag)
             units = self.memory.books.available.get(listing.sku or "")
-            view_ = offers.View(listing, units, figure.shows, figure.reserved, True, fresh, self.means.gross)
+            is_frozen = listing.sku in self.memory.frozen
+            view_ = offers.View(listing, units, figure.shows, figure.reserved, True, fresh, self.means.gross, is_frozen)
             write = offers.decide_again(view_, self.memory.refused_against.pop(ref, None))
             raises = write is not None and write > figure.shows
             if raises and offers.look_again(look_at, max((e.recorded_at for e in mine), default=None)):

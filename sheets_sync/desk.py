@@ -27,6 +27,11 @@ ANSWERED = "answered:"  # before a used tag's exchange: what was typed over it w
 ARCHIVED = "archived"  # SKUs whose row is gone on purpose: never added or missed again
 CHAIN = "chain"  # the named range's name; another one once the first was lost with its tab
 ADOPTING = "adopting"  # a person said that the ledger stands: the next pass asks about every change in the workbook
+STOCK_TAKE = "stock_take"  # the stock-take that stands in its tab: name, when it began, when it was posted
+STOCK_TAKE_NUMBER = "stock_take_number"  # how many there were
+STOCK_TAKE_SEEN = "stock_take_seen"  # when each figure without a time was first seen: time -> names of figures
+STOCK_TAKE_POSTED = "stock_take_posted"  # SKU -> digest of what was posted and still stands in the tab
+FROZEN = "frozen"  # C7: SKUs that no channel is raised for, as they are being counted
 PROVEN = "proven"  # what doctor saw, by spreadsheet id
 
 

@@ -38,6 +38,7 @@ KINDS = {
     "is_order": "a plus that an order's open question may be about (S10)",
     "adjustment": "a row of Adjustments equals a recorded one whose Id is gone (S8)",
     "adjustment_order": "the same as is_order, of a row of Adjustments",
+    "stock_take": "a stock-take that looks improbable: large differences, many zeros, columns that slipped",
     "waiting": "promised units have not been shipped for long (O3)",
     "count_between": "a shipment's time moved over a count (O1)",
     "return": "units came back: sellable, damaged, or not arrived (O5)",

@@ -437,4 +437,5 @@ class Look:
     channels: tuple[Mapping[str, Cell], ...] = ()  # rows of the Channels tab by header, with "_row"
     review: tuple[Mapping[str, Cell], ...] = ()  # rows of the Review tab, likewise
     adjustments: tuple[Mapping[str, Cell], ...] = ()  # rows of the Adjustments tab, likewise
+    stock_take: tuple[tuple[Cell, ...], ...] = ()  # the first rows of the Stock take tab, as they stand
     problems: tuple[str, ...] = ()  # a header twice or missing, in words: the tab is held

@@ -23,6 +23,11 @@ ANSWERED = "answered:"
 ADJUSTMENT_SAID = "adjustment_said:"
 """Before the digest of a row of Adjustments: what was answered about it, until it is recorded."""
 
+STOCK_TAKE_SAID = "stock_take_said:"
+"""Before the digest of a stock-take: what was answered about exactly those counts."""
+
+POST_IT = "post it"
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -75,6 +80,10 @@ ANSWERS: Mapping[str, tuple[Answer, ...]] = {
     "vanished": (
         Answer("put back", "writes its row again"),
         Answer("archive", "offers it nowhere; its history stays"),
+    ),
+    "stock_take": (
+        Answer(POST_IT, "records exactly these counts"),
+        Answer("leave it", "records nothing; correct the rows, or clear them"),
     ),
     "cancellation": (
         Answer("back to stock", "the units are sellable again", units=True),
@@ -160,6 +169,8 @@ def effect(
         return _about_line(question, chosen.word, situation, at, units, actor, note)
     if question.kind in ("adjustment", "adjustment_order"):
         return _about_row(question, chosen.word)
+    if question.kind == "stock_take":
+        return Effect(remember={f"{STOCK_TAKE_SAID}{question.about.get('digest')}": chosen.word})
     if question.kind == "is_order" and chosen.word == "yes":
         return _is_that_order(question, situation, at, note)
     if question.kind == "vanished":

@@ -15,7 +15,7 @@ from typing import Any
 
 import structlog
 
-from sheets_sync import adjusting, answering, edits, exchange, knowing, recovery, review, showing, views
+from sheets_sync import adjusting, answering, counting, edits, exchange, knowing, recovery, review, showing, views
 from sheets_sync.desk import (
     ADOPTING,
     ARCHIVED,
@@ -64,6 +64,7 @@ _STALE_FOR = timedelta(seconds=30)  # reads may lag behind writes; a workbook th
 _REFUSALS = 3  # in a row: people who delete rows while we write are not that quick
 _ADDED_AT_ONCE = 500
 _EVENTS_AT_ONCE = 1_000
+_OTHERS = (tabs.STOCK_TAKE,)  # tabs that a pass reads besides
 
 
 @dataclass
@@ -80,6 +81,7 @@ class Memory:
     notes: Standing = field(default_factory=Standing)  # Reason and Note without a change
     decided: dict[str, review.Decision] = field(default_factory=dict)  # decisions as the last look saw them
     adjustments: adjusting.Seen = field(default_factory=adjusting.Seen)
+    counting: counting.Seen = field(default_factory=counting.Seen)  # the Stock take tab
     untaken: dict[str, str] = field(default_factory=dict)  # why an answer was not taken, by question
 
 
@@ -124,7 +126,7 @@ class _Pass:
     def __init__(self, desk: Desk, workbook: Workbook, memory: Memory, lease: Lease | None) -> None:
         self.desk, self.workbook, self.memory, self.lease = desk, workbook, memory, lease
         self.events: list[Event] = []
-        self.adjusted = adjusting.Taken()
+        self.adjusted, self.counted = adjusting.Taken(), counting.Taken()
         self.late: Mapping[str, tuple[str, str]] = {}  # S5: texts that stood too long to belong to an edit
         self.follows: str | None = None  # the exchange of an older workbook that this pass follows
 
@@ -144,6 +146,8 @@ class _Pass:
         self._answers(look)
         self.adjusted = adjusting.take(self.desk, look.adjustments, self.memory.adjustments, self.lease)
         self.events += self.adjusted.events
+        self.counted = self._count(look)
+        self.events += self.counted.events
         facts, found = self._understand(look)
         self.late = facts.known.late
         self.memory.notes.seen(found.notes, look.began_at)
@@ -165,7 +169,7 @@ class _Pass:
         if self.events:
             self.desk.wake_others("sheet")
         return Report(
-            bool(rows or self.events or self.adjusted.again),
+            bool(rows or self.events or self.adjusted.again or self.counted.again),
             tuple(self.events),
             rows,
             writes=found.writes,
@@ -321,6 +325,17 @@ class _Pass:
 
     # deciding -------------------------------------------------------------------------------------------------
 
+    def _count(self, look: Look) -> counting.Taken:
+        """A look at the Stock take tab."""
+        memory = self.memory
+        with self.desk.ledger.read() as view:
+            for name in self.desk.settings.channels:
+                memory.shelves.setdefault(name, Shelf()).refresh(view, name)
+        listed = {sku for shelf in memory.shelves.values() for sku, refs in shelf.by_sku.items() if refs}
+        return counting.take(
+            self.desk, self.workbook, look, memory.counting, memory.books, listed, self._layout, self.lease
+        )  # fmt: skip
+
     def _understand(self, look: Look) -> tuple[_Facts, edits.Found]:
         with self.desk.ledger.read() as view:
             facts = self._facts(view, look)
@@ -435,6 +450,9 @@ class _Pass:
             extra = {"top": self._top_event()} if adopts else {}
             previous = self._one(look, found, rows[:fit], previous, (), extra, adopt=adopts)
             rows, adopts = rows[fit:], False
+        for batch in self.counted.batches:
+            previous = self._one(look, found, (), previous, batch, {})
+            self._grown(batch)
         added = self._added(look, facts, found)
         more, extra = self._more(look, facts, added)
         if more:
@@ -654,7 +672,7 @@ class _Pass:
 
 def place_of(layout: Layout, ledger: str, chain: str = exchange.CHAIN_NAME) -> Place:
     """Where exchanges happen. Raises SheetNotReady where a tab is gone."""
-    for title in (tabs.STOCK, tabs.EXCHANGE, tabs.LEDGER, tabs.CHANNELS, tabs.REVIEW, tabs.ADJUSTMENTS):
+    for title in (tabs.STOCK, tabs.EXCHANGE, tabs.LEDGER, tabs.CHANNELS, tabs.REVIEW, tabs.ADJUSTMENTS, *_OTHERS):
         if title not in layout.tabs:
             raise SheetNotReady(f"The tab {title!r} is gone. Bring it back with `sheets-sync init`; nothing is lost.")
     return Place(layout.tabs[tabs.STOCK].id, layout.tabs[tabs.EXCHANGE].id, ledger, layout.spreadsheet_id, chain)

@@ -167,7 +167,7 @@ def test_init_formats_protects_and_offers_choices(workbook: Workbook) -> None:
     survey = workbook.survey(TABS)
     stock = survey.found[tabs.STOCK]
     at = {header: i for i, header in enumerate(stock.header)}
-    assert survey.plain == {title: True for title in (tabs.STOCK, tabs.LEDGER, tabs.REVIEW, tabs.ADJUSTMENTS)}
+    assert survey.plain == {tab.title: True for tab in TABS if tabs.SKU in {c.header for c in tab.columns}}
     assert stock.frozen_rows == 1
     assert [h for h in stock.header if stock.hidden(at[h])] == ["tag SKU", "tag figure", "tag exchange"]
     reasons = stock.cell(1, at[tabs.REASON])["dataValidation"]
@@ -345,8 +345,8 @@ def test_a_look_is_one_call_once_the_header_is_known(gate: Gate, workbook: Workb
     workbook.look(NEEDED)
     assert len(gate.calls) == 1
     assert (
-        gate.calls[0].query.count("ranges=") == 7
-    )  # header, mark, the three tabs people fill in, SKU, and the tag to Reason as one run
+        gate.calls[0].query.count("ranges=") == 8
+    )  # header, mark, the four tabs people fill in, SKU, and the tag to Reason as one run
 
 
 def test_columns_that_moved_are_found_again(gate: Gate, local: Running, workbook: Workbook) -> None:

@@ -104,6 +104,13 @@ class View:
             query = query.limit(limit)
         return [codec.event_of(row) for row in self._connection.execute(query)]
 
+    def histories(self, skus: Iterable[str]) -> dict[str, list[Event]]:
+        """All events of these SKUs at every location, by SKU, in the order of recording. Ask for a bounded number."""
+        found: dict[str, list[Event]] = {}
+        for row in self._among(sa.select(events).order_by(events.c.id), events.c.sku, skus):
+            found.setdefault(row.sku, []).append(codec.event_of(row))
+        return found
+
     def event_by_key(self, key: str) -> Event | None:
         row = self._connection.execute(sa.select(events).where(events.c.key == key)).one_or_none()
         return None if row is None else codec.event_of(row)

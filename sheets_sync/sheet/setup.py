@@ -32,6 +32,7 @@ _AMBER = "#fce8b2"
 _NUMBER_FORMATS: Mapping[Format, Mapping[str, str]] = {
     Format.TEXT: {"type": "TEXT"},
     Format.NUMBER: {"type": "NUMBER", "pattern": "0"},
+    Format.MONEY: {"type": "NUMBER", "pattern": "0.00"},
     Format.DATETIME: {"type": "DATE_TIME", "pattern": "yyyy-mm-dd hh:mm:ss"},
 }
 _OURS = "sheets-sync: "
@@ -43,23 +44,25 @@ class Found:
 
     info: TabInfo
     header: tuple[str, ...] = ()
-    cells: tuple[tuple[Mapping[str, Any], ...], ...] = ()  # CellData of the first rows, header first
+    cells: tuple[tuple[Mapping[str, Any], ...], ...] = ()  # CellData of the first rows
     columns: tuple[Mapping[str, Any], ...] = ()  # DimensionProperties
     frozen_rows: int = 0
     protections: tuple[Mapping[str, Any], ...] = ()
     rules: tuple[Mapping[str, Any], ...] = ()
+    top: int = 0  # the header's row, counted from 0
+    head: tuple[str, ...] = ()  # the names of the settings in row 1, where the header stands below them
 
     @classmethod
-    def of(cls, info: TabInfo, sheet: Mapping[str, Any]) -> Found:
+    def of(cls, info: TabInfo, sheet: Mapping[str, Any], tab: Tab | None = None) -> Found:
         """From a Sheet resource read with the first rows' cells; zeros and empty values are left out in it."""
         block: Mapping[str, Any] = next(iter(sheet.get("data", ())), {})
         cells = tuple(tuple(row.get("values", ())) for row in block.get("rowData", ()))
-        header = [_shown(cell) for cell in (cells[0] if cells else ())]
-        while header and not header[-1]:
-            header.pop()
+        top = _header_row(cells, tab) if tab is not None and tab.head else 0
         return cls(
             info=info,
-            header=tuple(header),
+            header=_names(cells, top),
+            head=_names(cells, 0) if top else (),
+            top=top,
             cells=cells,
             columns=tuple(block.get("columnMetadata", ())),
             frozen_rows=sheet["properties"].get("gridProperties", {}).get("frozenRowCount", 0),
@@ -73,6 +76,20 @@ class Found:
 
     def hidden(self, column: int) -> bool:
         return column < len(self.columns) and bool(self.columns[column].get("hiddenByUser"))
+
+
+def _names(cells: Sequence[Sequence[Mapping[str, Any]]], row: int) -> tuple[str, ...]:
+    header = [_shown(cell) for cell in (cells[row] if row < len(cells) else ())]
+    while header and not header[-1]:
+        header.pop()
+    return tuple(header)
+
+
+def _header_row(cells: Sequence[Sequence[Mapping[str, Any]]], tab: Tab) -> int:
+    """Rows may have been inserted or deleted above it: the row that has the most of the table's headers."""
+    ours = {c.header for c in tab.columns}
+    most = [len(ours & set(_names(cells, row))) for row in range(len(cells))]
+    return most.index(max(most)) if any(n > 1 for n in most) else tab.top
 
 
 @dataclass(frozen=True)
@@ -168,12 +185,14 @@ def number_format(cell: Mapping[str, Any]) -> str:
 def _make(tab: Tab, sheet: int) -> Iterator[Request]:
     grid = {
         "rowCount": tab.rows,
-        "columnCount": len(tab.columns),
-        "frozenRowCount": 1,
+        "columnCount": max(len(tab.columns), len(tab.head)),
+        "frozenRowCount": tab.top + 1,
         "frozenColumnCount": tab.frozen_columns,
     }
     yield {"addSheet": {"properties": {"sheetId": sheet, "title": tab.title, "gridProperties": grid}}}
-    yield from _dress(tab, sheet, dict(enumerate(tab.columns)))
+    yield from _dress(tab, sheet, dict(enumerate(tab.columns)), tab.top)
+    if tab.head:
+        yield from _dress_head(tab, sheet, dict(enumerate(tab.head)))
     if tab.served:
         yield _protect(sheet, None, tab.title)
     yield from (_rule(rule, at) for at, rule in enumerate(_rules(tab, sheet, [c.header for c in tab.columns])))
@@ -187,10 +206,10 @@ def _repair(tab: Tab, found: Found, plain: bool) -> Iterator[tuple[str, Request]
         at = len(header)
         header += [c.header for c in missing]
         yield words, _room(found.info, at, len(missing))
-        for request in _dress(tab, sheet, dict(zip(count(at), missing, strict=False))):
+        for request in _dress(tab, sheet, dict(zip(count(at), missing, strict=False)), found.top):
             yield words, request
     if not found.frozen_rows:
-        about = {"sheetId": sheet, "gridProperties": {"frozenRowCount": 1}}
+        about = {"sheetId": sheet, "gridProperties": {"frozenRowCount": found.top + 1}}
         yield (
             "froze the header",
             {"updateSheetProperties": {"properties": about, "fields": "gridProperties.frozenRowCount"}},
@@ -201,19 +220,50 @@ def _repair(tab: Tab, found: Found, plain: bool) -> Iterator[tuple[str, Request]
     if tab.served and not any(_covers(p, None, found.info) for p in found.protections):
         yield "protected the tab", _protect(sheet, None, tab.title)
     yield from _mend_rules(tab, found, header)
+    if tab.head:
+        yield from _mend_head(tab, found)
 
 
-def _dress(tab: Tab, sheet: int, new: Mapping[int, Column]) -> Iterator[Request]:
+def _mend_head(tab: Tab, found: Found) -> Iterator[tuple[str, Request]]:
+    """Settings that are missing are put behind those that are there; where all are gone, above the table again."""
+    sheet, missing = found.info.id, [c for c in tab.head if c.header not in found.head]
+    if not missing:
+        return
+    if len(missing) == len(tab.head):
+        rows = {"sheetId": sheet, "dimension": "ROWS", "startIndex": 0, "endIndex": tab.top}
+        yield "put the settings back above the rows", {"insertDimension": {"range": rows, "inheritFromBefore": False}}
+    at = len(found.head) if len(missing) < len(tab.head) else 0
+    short = at + len(missing) - found.info.columns
+    if short > 0:
+        more = {"sheetId": sheet, "dimension": "COLUMNS", "length": short}
+        yield "put the settings back above the rows", {"appendDimension": more}
+    for request in _dress_head(tab, sheet, dict(zip(count(at), missing, strict=False))):
+        yield "put the settings back above the rows", request
+
+
+def _dress_head(tab: Tab, sheet: int, new: Mapping[int, Column]) -> Iterator[Request]:
+    """Settings above the table: their names, and a cell below each for what is chosen."""
+    yield _cells({"start": _at(sheet, 0, min(new))}, [_header_cell(c) for c in new.values()], _HEADER_FIELDS)
+    for at, column in new.items():
+        yield _format(sheet, at, column, rows=(1, 2))
+        if column.choices or column.format is Format.TICK:
+            yield _validate(tab, sheet, at, column, rows=(1, 2))
+        if at >= len(tab.columns):
+            yield _width(sheet, at, column)
+            yield _protect(sheet, at, column.header)
+
+
+def _dress(tab: Tab, sheet: int, new: Mapping[int, Column], top: int) -> Iterator[Request]:
     """Neighbouring new columns in full: header, formats, widths, validation, protection."""
     first = min(new)
-    yield _cells({"start": _at(sheet, 0, first)}, [_header_cell(c) for c in new.values()], _HEADER_FIELDS)
+    yield _cells({"start": _at(sheet, top, first)}, [_header_cell(c) for c in new.values()], _HEADER_FIELDS)
     for at, column in new.items():
-        yield _format(sheet, at, column)
+        yield _format(sheet, at, column, rows=(top + 1, None))
         yield _width(sheet, at, column)
         if column.hidden:
             yield _hide(sheet, at)
         if column.choices or column.format is Format.TICK:
-            yield _validate(tab, sheet, at, column)
+            yield _validate(tab, sheet, at, column, rows=_ruled(tab, column, top))
         if column.writer is Writer.SERVICE and not tab.served:
             yield _protect(sheet, at, column.header)
 
@@ -222,24 +272,25 @@ def _mend(tab: Tab, found: Found, column: Column, plain: bool) -> Iterator[tuple
     """What a column that is there lacks. Its look is given back only where the header lost ours as well."""
     sheet, at = found.info.id, found.header.index(column.header)
     name = repr(column.header)
-    head, first = found.cell(0, at), found.cell(1, at)
+    top = found.top
+    head, first = found.cell(top, at), found.cell(top + 1, at)
     undressed = not head.get("userEnteredFormat", {}).get("textFormat", {}).get("bold")
     if undressed or (column.help and not head.get("note")):
         note = {"note": head["note"]} if head.get("note") else {}
         cell = {**_header_cell(column), **note}
         cell.pop("userEnteredValue")
-        yield f"dressed the header {name}", _cells({"start": _at(sheet, 0, at)}, [cell], _DRESS_FIELDS)
+        yield f"dressed the header {name}", _cells({"start": _at(sheet, top, at)}, [cell], _DRESS_FIELDS)
     if undressed:
         yield f"dressed the header {name}", _width(sheet, at, column)
     if column.format in _NUMBER_FORMATS:
         right = number_format(first) == _NUMBER_FORMATS[column.format]["type"]
         if undressed or not right or (column.header == tabs.SKU and not plain):
             words = "plain text" if column.format is Format.TEXT else f"a {column.format}"
-            yield f"made {name} {words} again", _format(sheet, at, column, fill=undressed)
+            yield f"made {name} {words} again", _format(sheet, at, column, fill=undressed, rows=(top + 1, None))
     if column.hidden and not found.hidden(at):
         yield f"hid {name}", _hide(sheet, at)
     if (column.choices or column.format is Format.TICK) and not _validated(tab, found, at, column):
-        yield f"gave {name} its choices again", _validate(tab, sheet, at, column)
+        yield f"gave {name} its choices again", _validate(tab, sheet, at, column, rows=_ruled(tab, column, top))
     if (
         column.writer is Writer.SERVICE
         and not tab.served
@@ -305,7 +356,9 @@ def _room(tab: TabInfo, at: int, columns: int) -> Request:
     return {"insertDimension": {"range": span, "inheritFromBefore": False}}
 
 
-def _format(sheet: int, at: int, column: Column, *, fill: bool = True) -> Request:
+def _format(
+    sheet: int, at: int, column: Column, *, fill: bool = True, rows: tuple[int, int | None] = (1, None)
+) -> Request:
     form: dict[str, Any] = {}
     fields = ["numberFormat"]
     if column.format in _NUMBER_FORMATS:
@@ -313,7 +366,7 @@ def _format(sheet: int, at: int, column: Column, *, fill: bool = True) -> Reques
     if fill and column.accent:
         form["backgroundColor"] = _colour(_ACCENT_FILL)
         fields.append("backgroundColor")
-    what = {"range": _column(sheet, at), "cell": {"userEnteredFormat": form}}
+    what = {"range": _column(sheet, at, rows), "cell": {"userEnteredFormat": form}}
     return {"repeatCell": {**what, "fields": f"userEnteredFormat({','.join(fields)})"}}
 
 
@@ -337,16 +390,20 @@ def _condition(column: Column) -> tuple[Mapping[str, Any], bool]:
     return {"type": "ONE_OF_LIST", "values": [{"userEnteredValue": word} for word in column.choices]}, False
 
 
-def _validate(tab: Tab, sheet: int, at: int, column: Column) -> Request:
+def _ruled(tab: Tab, column: Column, top: int) -> tuple[int, int | None]:
+    return (top + 1, top + 1 + tab.ticked) if column.format is Format.TICK else (top + 1, None)
+
+
+def _validate(tab: Tab, sheet: int, at: int, column: Column, *, rows: tuple[int, int | None]) -> Request:
     condition, strict = _condition(column)
-    rows = (1, 1 + tab.ticked) if column.format is Format.TICK else (1, None)
     rule = {"condition": condition, "strict": strict, "showCustomUi": True}
     return {"setDataValidation": {"range": _column(sheet, at, rows), "rule": rule}}
 
 
 def _validated(tab: Tab, found: Found, at: int, column: Column) -> bool:
     wanted, _ = _condition(column)
-    rows = range(1, 1 + tab.ticked) if column.format is Format.TICK else range(1, 2)
+    first = found.top + 1
+    rows = range(first, first + (tab.ticked if column.format is Format.TICK else 1))
     conditions = [found.cell(row, at).get("dataValidation", {}).get("condition", {}) for row in rows]
     return all(c.get("type") == wanted["type"] and _said(c) == _said(wanted) for c in conditions)
 

@@ -18,6 +18,7 @@ LEDGER = "Ledger"
 CHANNELS = "Channels"
 REVIEW = "Review"
 ADJUSTMENTS = "Adjustments"
+STOCK_TAKE = "Stock take"
 EXCHANGE = "_exchange"
 
 SKU = "SKU"
@@ -82,6 +83,7 @@ class Format(StrEnum):
 
     TEXT = "text"  # plain text: 00123 stays 00123
     NUMBER = "number"  # whole units
+    MONEY = "money"  # an amount, as it was typed
     DATETIME = "datetime"  # a serial number in the spreadsheet's own time zone
     TICK = "tick"  # a tick box
 
@@ -110,6 +112,12 @@ class Tab:
     rows: int
     frozen_columns: int = 0
     ticked: int = 1  # rows below the header that show tick boxes: a box stands in every cell that may be ticked
+    head: tuple[Column, ...] = ()  # settings above the table: their names in row 1, what is chosen in row 2
+
+    @property
+    def top(self) -> int:
+        """The row of the table's header, counted from 0. Below the settings a row is left for a sentence."""
+        return 3 if self.head else 0
 
     @property
     def served(self) -> bool:
@@ -262,6 +270,104 @@ ADJUSTMENT_COLUMNS = (
 )
 
 
+_OPEN_ORDERS_HELP = (
+    "Units of orders that are not shipped yet: were they in what you counted, or packed apart or gone already? "
+)
+
+STOCK_TAKE_HEAD = (
+    Column(
+        "Post",
+        Writer.BOTH,
+        "post",
+        Format.TICK,
+        130,
+        "Tick to record the whole stock-take, once. The row below says what came of it.",
+        accent=True,
+    ),
+    Column(
+        "Mode",
+        Writer.PERSON,
+        "mode",
+        Format.TEXT,
+        90,
+        "Partial: only what was counted. Full: lists what was not.",
+        choices=("Partial", "Full"),
+        accent=True,
+    ),
+    _person(
+        "Counted at for all",
+        "at_all",
+        Format.DATETIME,
+        160,
+        "For every row without a time of its own, like 2026-03-02 10:41.",
+        accent=True,
+    ),
+    Column(
+        "Not counted are 0",
+        Writer.PERSON,
+        "zero",
+        Format.TICK,
+        180,
+        "With Full: what was not counted becomes 0 with Post. Nothing else makes it 0.",
+        accent=True,
+    ),
+    Column(
+        "Open orders",
+        Writer.PERSON,
+        "orders_all",
+        Format.TEXT,
+        130,
+        _OPEN_ORDERS_HELP + "For all rows without a word of their own.",
+        choices=("in the count", "packed apart"),
+        accent=True,
+    ),
+    Column(
+        "Freeze",
+        Writer.PERSON,
+        "freeze",
+        Format.TICK,
+        90,
+        "While it is ticked, no channel is raised for the SKUs below. Lowering goes on.",
+        accent=True,
+    ),
+    _service("Session", "session", Format.TEXT, 90, "This stock-take's name. `sheets-sync undo NAME` takes it back."),
+    _service("Rows", "rows", Format.NUMBER, 90),
+    _service("Rows flagged", "flagged", Format.NUMBER, 460, "Rows that do not count; their Status says why."),
+    _service("SKUs counted", "skus", Format.NUMBER, 90),
+    _service("SKUs that differ", "differ", Format.NUMBER, 90),
+    _service("Units up", "up", Format.NUMBER, 90, "Units counted beyond what was expected."),
+    _service("Units down", "down", Format.NUMBER, 90, "Units expected and not counted."),
+    _service("Value", "value", Format.MONEY, 90, "Of the differences, where Cost is given."),
+)
+STOCK_TAKE_COLUMNS = (
+    _person(SKU, "sku", Format.TEXT, 130, "Plain text. A barcode will do where Stock has a column Barcode."),
+    _person("Counted", "counted", Format.NUMBER, 90, "Units counted. Several rows of one SKU are summed.", accent=True),
+    _person(
+        "Counted at",
+        "counted_at",
+        Format.DATETIME,
+        160,
+        "When, like 2026-03-02 10:41. Blank: when the figure was first seen here.",
+    ),
+    _person(NOTE, "note", Format.TEXT, 180, "A remark, or the place. The same note twice for one SKU is asked about."),
+    Column(
+        "Open orders",
+        Writer.PERSON,
+        "orders",
+        Format.TEXT,
+        130,
+        _OPEN_ORDERS_HELP + "Blank: as chosen above.",
+        choices=("in the count", "packed apart"),
+    ),
+    _person("Cost", "cost", Format.MONEY, 90, "Optional: what one unit costs, for the value of the differences."),
+    _service("Expected", "expected", Format.NUMBER, 90, "What should have been there when it was counted."),
+    _service("Difference", "difference", Format.NUMBER, 90, "Counted less Expected."),
+    _service(
+        STATUS, "status", Format.TEXT, 460, "What was counted, what happened since, or why the row does not count."
+    ),
+)
+
+
 def stock_columns(channel_titles: Sequence[str] = ()) -> tuple[Column, ...]:
     """The columns of Stock, one for each channel's figure among them.
 
@@ -284,6 +390,7 @@ def wanted(channel_titles: Sequence[str] = ()) -> tuple[Tab, ...]:
     """Every tab that `init` makes or repairs. `_exchange` is not among them: the chain makes it."""
     return (
         Tab(STOCK, stock_columns(channel_titles), rows=1000, frozen_columns=2),
+        Tab(STOCK_TAKE, STOCK_TAKE_COLUMNS, rows=1000, frozen_columns=1, head=STOCK_TAKE_HEAD),
         Tab(ADJUSTMENTS, ADJUSTMENT_COLUMNS, rows=200, frozen_columns=1),
         Tab(REVIEW, REVIEW_COLUMNS, rows=50, frozen_columns=1),
         Tab(LEDGER, LEDGER_COLUMNS, rows=200),

@@ -38,7 +38,9 @@ _ALWAYS = (
     f"'{tabs.CHANNELS}'",
     f"'{tabs.REVIEW}'",
     f"'{tabs.ADJUSTMENTS}'",
+    f"'{tabs.STOCK_TAKE}'!1:12",
 )
+_FIRST_ROWS = 12  # of a tab whose header stands below its settings
 _LOOKS = 3  # someone who moves columns all the time gets the last one
 _LAYOUT_FIELDS = (
     "spreadsheetId,properties(title,timeZone),namedRanges(namedRangeId,name),"
@@ -170,13 +172,16 @@ class Workbook:
         """All that `setup.plan` compares with: up to four reads, of which one has the formats of whole SKU columns."""
         layout = self.layout()
         there = [layout.tabs[tab.title] for tab in wanted if tab.title in layout.tabs]
-        ticked = {tab.title: tab.ticked for tab in wanted}
-        tops = {tab.title: f"1:{min(tab.rows, 1 + ticked[tab.title])}" for tab in there}
-        found = {title: Found.of(layout.tabs[title], s) for title, s in self._grids(tops, _DETAIL_FIELDS).items()}
+        ours = {tab.title: tab for tab in wanted}
+        first = {title: _FIRST_ROWS if tab.head else 1 + tab.ticked for title, tab in ours.items()}
+        tops = {tab.title: f"1:{min(tab.rows, first[tab.title])}" for tab in there}
+        grids = self._grids(tops, _DETAIL_FIELDS)
+        found = {title: Found.of(layout.tabs[title], sheet, ours[title]) for title, sheet in grids.items()}
         skus = {title: letter(f.header.index(tabs.SKU)) for title, f in found.items() if tabs.SKU in f.header}
-        below = {title: f"{column}2:{column}" for title, column in skus.items() if layout.tabs[title].rows > 1}
+        below = {title: f"{c}{found[title].top + 2}:{c}" for title, c in skus.items() if layout.tabs[title].rows > 1}
         formats = self._grids(below, _FORMAT_FIELDS)
-        return Survey(layout, found, {title: _all_text(s, layout.tabs[title].rows - 1) for title, s in formats.items()})
+        lengths = {title: layout.tabs[title].rows - 1 - found[title].top for title in formats}
+        return Survey(layout, found, {title: _all_text(s, lengths[title]) for title, s in formats.items()})
 
     def rows_behind_filter(self, title: str) -> list[int]:
         """The rows of a tab, counted from 1, that its basic filter hides."""
@@ -267,6 +272,7 @@ def _look(
         channels=_by_header(answers[2]),
         review=_by_header(answers[3]),
         adjustments=_by_header(answers[4]),
+        stock_take=tuple(zip_longest(*answers[5])),
         problems=tuple(problems),
     )
 

@@ -1,0 +1,862 @@
+"""The Stock take tab, read, previewed and posted: `take` is one look at it. (The pure side is `stocktake.py`.)
+
+Up to 100,000 rows may stand there, so the rows are not read with every look: a look brings the settings above them, and
+the rows are read again when those changed, and after ten times as long as the last reading took. Nothing is posted on
+such a reading. Post waits until a mark that was written above the rows and beside the last of them is seen around the
+very rows that were looked at before: a reading newer than the tick, of rows that nobody is changing.
+
+What must outlive the process is kept in the ledger's small state before it is shown: the stock-take's name, when each
+figure was first seen, what was posted. Posting is one transaction, and each count has a key of its stock-take and SKU.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, tzinfo
+from itertools import zip_longest
+from typing import Any
+
+import structlog
+
+from sheets_sync import exchange, guard, review, showing, stocktake
+from sheets_sync.desk import (
+    ARCHIVED,
+    FROZEN,
+    ROWS,
+    STOCK_TAKE,
+    STOCK_TAKE_NUMBER,
+    STOCK_TAKE_POSTED,
+    STOCK_TAKE_SEEN,
+    Books,
+    Desk,
+    reconcile_questions,
+)
+from sheets_sync.exchange import Request
+from sheets_sync.ledger import Tx, View
+from sheets_sync.model import MAIN, Balance, Cell, Event, Fact, Layout, Lease, Look, Question, StockKey
+from sheets_sync.sheet import tabs
+from sheets_sync.sheet.setup import letter
+from sheets_sync.sheet.workbook import Workbook
+from sheets_sync.stocktake import Grouped, Header, Line, Names, Row, Take, Totals
+
+log = structlog.get_logger()
+
+KIND = "stock_take"
+CHUNK = 5_000
+"""SKUs whose histories are in memory at once, and facts of one statement."""
+
+_QUICK = timedelta(milliseconds=500)  # rows that are read as fast as this are read with every look
+_REST = 10  # and others only so many times later than the last reading took
+_STALE = timedelta(minutes=2)  # a figure that a reading did not show keeps its time for as long: it may have been stale
+_ROWS_AT_ONCE = 6_000  # of one batch: below Google's two megabytes
+_NOTHING: tuple[Cell, Cell, Cell] = (None, None, None)
+
+
+# what is kept between looks -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Body:
+    """The rows as one reading showed them; `shows` are the service's cells of those rows."""
+
+    header: Header
+    rows: tuple[Row, ...]
+    shows: Mapping[int, tuple[Cell, ...]]
+    read_at: datetime
+
+    @property
+    def last(self) -> int:
+        """The lowest row with anything typed in it."""
+        return self.rows[-1].number if self.rows else self.header.row
+
+
+@dataclass
+class Seen:
+    """What one driver of a sheet keeps of the tab. Losing it costs a reading."""
+
+    head: tuple[tuple[Cell, ...], ...] | None = None
+    body: Body | None = None
+    stands: bool = False  # the last two readings found the same rows
+    took: timedelta = timedelta(0)
+    times: dict[str, datetime] | None = None  # when each figure was first seen; None: not loaded yet
+    gone: dict[str, datetime] = field(default_factory=dict)  # figures not seen any more, since when
+    barcodes: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    mark: str = ""  # written around the rows before they are posted
+    posted_texts: dict[str, str] = field(default_factory=dict)  # of a posted stock-take, by SKU
+    preview: Preview | None = None
+    base: tuple[object, ...] = ()  # what the preview was made of
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What a look led to: events; cells to write, in batches of bounded size; `again`: there is more to do at once."""
+
+    events: tuple[Event, ...] = ()
+    batches: tuple[tuple[Request, ...], ...] = ()
+    again: bool = False
+
+
+# a stock-take against the ledger --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Preview:
+    """Rows, understood and compared: what Post would record, and what stands in its way."""
+
+    grouped: Grouped
+    lines: Mapping[str, Line]
+    zeroed: Mapping[str, Line]
+    missing: tuple[str, ...]  # C5: with stock, and not counted
+    unlisted: tuple[str, ...]  # of those, the ones that stand in no row yet
+    totals: Totals
+    obstacles: tuple[str, ...]
+    doubts: tuple[str, ...]
+    digest: str
+
+    @property
+    def counts(self) -> list[Line]:
+        """What would be recorded, in the order of the rows."""
+        return [*self.lines.values(), *self.zeroed.values()]
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What a person chose for a whole stock-take."""
+
+    full: bool = False
+    zero_at: datetime | None = None  # since when what was not counted is 0, by an explicit word
+    choice: str | None = None
+    default_at: datetime | None = None
+
+
+def compare(
+    view: View,
+    balances: Mapping[StockKey, Balance],
+    rows: Sequence[Row],
+    seen_at: Sequence[datetime],
+    names: Names,
+    wishes: Wishes,
+    zone: tzinfo,
+    now: datetime,
+    *,
+    allowance: timedelta,
+    step: Callable[[int], None] = lambda _: None,
+) -> Preview:
+    """A whole stock-take against one view of the ledger. `step` hears of SKUs that are done."""
+    grouped = stocktake.group(rows, seen_at, names, zone, now, allowance=allowance, default_at=wishes.default_at)
+    main = {key.sku: b for key, b in balances.items() if key.location == MAIN}
+    absent = stocktake.missing(main.values(), grouped.named, frozenset(view.get(ARCHIVED, ()))) if wishes.full else []
+    takes = list(grouped.takes.values())
+    lines = dict(_reckoned(view, takes, main, wishes.choice, now, step))
+    flags = dict(grouped.flags)
+    for sku in [sku for sku, line in lines.items() if line.why]:
+        for row in lines.pop(sku).take.rows:
+            flags[row] = f"? {_why(sku, grouped.takes[sku])}"
+    zeroed: dict[str, Line] = {}
+    if wishes.zero_at is not None and absent:
+        zeros = [Take(b.key.sku, 0, wishes.zero_at, True, first_at=wishes.zero_at) for b in absent]
+        zeroed = dict(_reckoned(view, zeros, main, wishes.choice, now, step))
+    grouped = Grouped(grouped.takes, flags, grouped.kits, grouped.named, grouped.blank, grouped.twice)
+    stocked = sum(b.counted and b.stock.on_hand > 0 for b in main.values())
+    every = [*lines.values(), *zeroed.values()]
+    obstacles = tuple(stocktake.obstacles(every, wishes.choice))
+    doubts = tuple(stocktake.improbable(list(lines.values()), grouped, len(zeroed), stocked))
+    missing = tuple(b.key.sku for b in absent)
+    return Preview(
+        grouped,
+        lines,
+        zeroed,
+        missing,
+        tuple(sku for sku in missing if sku not in grouped.blank),
+        stocktake.totals(len(rows), len(flags), every),
+        obstacles,
+        doubts,
+        stocktake.digest_of(every, str(wishes.choice)),
+    )
+
+
+def _why(sku: str, take: Take) -> str:
+    return (
+        f"Units of {sku} moved between the times of rows {', '.join(map(str, take.rows[:4]))}, so they cannot be "
+        "summed. Count it in one go."
+    )
+
+
+def _reckoned(
+    view: View,
+    takes: Sequence[Take],
+    main: Mapping[str, Balance],
+    choice: str | None,
+    now: datetime,
+    step: Callable[[int], None],
+) -> Iterator[tuple[str, Line]]:
+    """Each take against the ledger; histories are read only where the balance does not tell, some at a time."""
+    for start in range(0, len(takes), CHUNK):
+        some = takes[start : start + CHUNK]
+        slow = [t.sku for t in some if stocktake.needs_facts(t, main.get(t.sku), choice, now)]
+        facts = _facts_of(view, slow)
+        for one in some:
+            yield one.sku, stocktake.reckon(one, main.get(one.sku), facts.get(one.sku), choice, now)
+        step(len(some))
+
+
+def _facts_of(view: View, skus: Collection[str]) -> dict[str, list[Fact]]:
+    return {
+        sku: [e.fact for e in events if e.is_fact and e.fact.location == MAIN]
+        for sku, events in (view.histories(skus) if skus else {}).items()
+    }
+
+
+def names_of(
+    view: View, balances: Mapping[StockKey, Balance], skus: Collection[str], barcodes: Mapping[str, tuple[str, ...]]
+) -> Names:
+    """What may be counted: every SKU with a count, a row or a listing."""
+    return Names(frozenset({key.sku for key in balances} | set(view.get(ROWS, ())) | set(skus)), barcodes)
+
+
+def record(tx: Tx, session: str, preview: Preview, *, actor: str) -> list[Event]:
+    """Every count of a stock-take, in the caller's transaction; in statements of bounded size."""
+    events: list[Event] = []
+    lines = preview.counts
+    for start in range(0, len(lines), CHUNK):
+        events += tx.append(stocktake.fact_of(line, session, actor=actor) for line in lines[start : start + CHUNK])
+    return events
+
+
+def next_name(tx: Tx) -> str:
+    """A stock-take's name, used once; it is its batch in the ledger, too."""
+    number = tx.get(STOCK_TAKE_NUMBER, 0) + 1
+    tx.put(STOCK_TAKE_NUMBER, number)
+    return f"stock-take-{number}"
+
+
+def frozen(view: View) -> frozenset[str]:
+    """C7: the SKUs that no channel may be raised for now."""
+    return frozenset(view.get(FROZEN) or ())
+
+
+def question_of(session: str, preview: Preview, at: datetime) -> Question:
+    """What is asked before an improbable stock-take is posted; for exactly these counts."""
+    text = (
+        f"? held: {session} looks improbable. {' '.join(preview.doubts)} {preview.totals.words()} Correct the rows, or "
+        "answer for exactly these counts."
+    )
+    about: dict[str, Cell] = {"digest": preview.digest, "session": session}
+    return guard.ask(KIND, "", text, at, reference=f"{session} {preview.digest[:6]}", about=about)
+
+
+# a look at the tab ----------------------------------------------------------------------------------------------
+
+
+def take(
+    desk: Desk, workbook: Workbook, look: Look, seen: Seen, books: Books, listed: Collection[str],
+    layout: Callable[[], Layout], lease: Lease | None,
+) -> Taken:  # fmt: skip
+    """One look: rows are read if they are due, compared with the ledger, shown, and posted where Post is ticked.
+
+    `books` are the balances, brought up to date here; `listed` the SKUs that channels list.
+    """
+    if not look.stock_take:
+        return Taken()
+    return _Look(desk, workbook, look, seen, books, listed, layout, lease).run()
+
+
+class _Look:
+    def __init__(
+        self, desk: Desk, workbook: Workbook, look: Look, seen: Seen, books: Books, listed: Collection[str],
+        layout: Callable[[], Layout], lease: Lease | None,
+    ) -> None:  # fmt: skip
+        self.desk, self.workbook, self.seen, self.books, self.listed = desk, workbook, seen, books, listed
+        self.layout, self.lease, self.now = layout, lease, desk.clock()
+        self.head = look.stock_take
+        self.settings = stocktake.settings_of(self.head)
+        self.zone: tzinfo = showing.zone_of(layout())
+        self.cells: dict[tuple[int, int], Cell] = {}  # (row, column) -> what it should show, where that differs
+        self.requests: list[Request] = []
+        self.events: tuple[Event, ...] = ()
+        self.again = False
+
+    def run(self) -> Taken:
+        header = stocktake.header_of(self.head)
+        if header is None:
+            self._say(
+                "The header is gone: there is no column SKU and no column Counted. Bring it back: sheets-sync init"
+            )
+            return self._done()
+        if header.twice:
+            self._say(f"The header {header.twice[0]!r} stands over two columns; rename one.")
+            return self._done()
+        if self._due(header) and not self._read(header):
+            self.again = True
+            return self._done()
+        body = self.seen.body
+        if body is None:
+            return self._done()
+        if not self._columns(body):
+            return self._done()
+        session = self._session(body)
+        if session is None:
+            self._empty(body)
+            return self._done()
+        preview = self._preview(body, session)
+        if session.get("posted"):
+            self._posted(body, session, preview)
+        else:
+            self._open(body, session, preview)
+        return self._done()
+
+    # reading --------------------------------------------------------------------------------------------------
+
+    def _due(self, header: Header) -> bool:
+        seen = self.seen
+        changed = _typed(self.head) != _typed(seen.head or ())
+        seen.head = self.head
+        if seen.body is None or changed or seen.body.header != header or self.settings.post or seen.mark:
+            return True
+        wait = timedelta(0) if seen.took <= _QUICK else _REST * seen.took
+        return self.now - seen.body.read_at >= wait
+
+    def _read(self, header: Header) -> bool:
+        """The rows, once. False where the header is another one by now."""
+        seen, before = self.seen, self.seen.body
+        places = sorted({*header.at.values(), *header.shown.values()})
+        began, first = self.desk.clock(), header.row + 1
+        title = f"'{tabs.STOCK_TAKE}'"
+        ranges = [f"{title}!{letter(a)}{first}:{letter(b - 1)}" for a, b in _runs(places)]
+        head, *blocks = self.workbook.values([f"{title}!1:{stocktake.HEAD_ROWS}", *ranges], by="COLUMNS")
+        self.head = tuple(zip_longest(*head))
+        if stocktake.header_of(self.head) != header:
+            return False
+        seen.head, self.settings = self.head, stocktake.settings_of(self.head)
+        columns: dict[int, list[Cell]] = {}
+        for (a, b), block in zip(_runs(places), blocks, strict=True):
+            columns |= {place: block[place - a] if place - a < len(block) else [] for place in range(a, b)}
+        rows = stocktake.rows_of({name: columns[place] for name, place in header.at.items()}, first)
+        shown = [columns.get(header.shown.get(name, -1), []) for name in stocktake.SHOWN]
+        shows = {
+            number: cells for number, cells in enumerate(zip_longest(*shown), start=first) if any(map(_there, cells))
+        }
+        seen.body = Body(header, tuple(rows), shows, began)
+        seen.took = self.desk.clock() - began
+        seen.stands = before is not None and before.rows == seen.body.rows
+        return True
+
+    def _columns(self, body: Body) -> bool:
+        """Columns of ours that a pasted header left without a place get one, right of all others."""
+        missing = [name for name in stocktake.SHOWN if name not in body.header.shown]
+        if not missing:
+            return True
+        sheet, at = self._tab().id, body.header.width
+        if at >= self._tab().columns:
+            self.requests.append(
+                {"appendDimension": {"sheetId": sheet, "dimension": "COLUMNS", "length": len(missing)}}
+            )
+        else:
+            span = {"sheetId": sheet, "dimension": "COLUMNS", "startIndex": at, "endIndex": at + len(missing)}
+            self.requests.append({"insertDimension": {"range": span, "inheritFromBefore": False}})
+        for offset, name in enumerate(missing):
+            self.cells[body.header.row, at + offset] = name
+        self.again = True
+        return False
+
+    def _tab(self) -> Any:
+        return self.layout().tabs[tabs.STOCK_TAKE]
+
+    # the stock-take that stands there -------------------------------------------------------------------------
+
+    def _session(self, body: Body) -> dict[str, Any] | None:
+        """The one that the rows belong to, begun here where there is none; None while no rows stand."""
+        with self.desk.ledger.read() as view:
+            kept: dict[str, Any] | None = view.get(STOCK_TAKE)
+            if self.seen.times is None:
+                self.seen.times = _load_times(view)
+        if not body.rows:
+            if kept is not None and self.seen.stands:
+                self._end()
+                kept = None
+            self.again |= kept is not None
+            return None
+        if kept is None:
+            with self.desk.ledger.begin(self.lease) as tx:
+                kept = tx.get(STOCK_TAKE)
+                if kept is None:
+                    kept = {"name": next_name(tx), "began": body.read_at.isoformat()}
+                    tx.put(STOCK_TAKE, kept)
+        return kept
+
+    def _end(self) -> None:
+        """The rows are gone: so is their stock-take, and with it the freeze."""
+        with self.desk.ledger.begin(self.lease) as tx:
+            was_frozen = bool(frozen(tx))
+            for name in (STOCK_TAKE, STOCK_TAKE_POSTED, STOCK_TAKE_SEEN, FROZEN):
+                tx.put(name, None)
+            reconcile_questions(tx, (), _is_ours, "its rows are gone")
+        self.seen.times, self.seen.gone, self.seen.posted_texts, self.seen.preview = {}, {}, {}, None
+        self.seen.mark = ""
+        if was_frozen:
+            self.desk.wake_others("sheet")
+
+    def _seen_at(self, body: Body) -> list[datetime]:
+        """When each row's figure was first seen. New ones are kept in the ledger before they are used."""
+        seen, times = self.seen, self.seen.times if self.seen.times is not None else {}
+        keys = stocktake.figure_keys(body.rows)
+        new = [key for key in keys if key not in times]
+        now_gone = times.keys() - set(keys)
+        seen.gone = {key: seen.gone.get(key, self.now) for key in now_gone}
+        old = {key for key, since in seen.gone.items() if self.now - since > _STALE}
+        if new or old:
+            times = {key: at for key, at in times.items() if key not in old} | dict.fromkeys(new, body.read_at)
+            with self.desk.ledger.begin(self.lease) as tx:
+                tx.put(STOCK_TAKE_SEEN, _stored_times(times))
+            seen.times = times
+        return [times[key] for key in keys]
+
+    def _preview(self, body: Body, session: Mapping[str, Any]) -> Preview:
+        """The rows against the ledger; made anew when either has changed."""
+        seen = self.seen
+        wishes = self._wishes(session)
+        with self.desk.ledger.read() as view:
+            self.books.refresh(view)
+            base = (body.rows, wishes, self.books.upto, len(self.listed), len(view.get(ROWS, ())), self._while(seen))
+            if seen.preview is not None and seen.base == base:
+                return seen.preview
+        seen_at = self._seen_at(body)
+        with self.desk.ledger.read() as view:
+            names = names_of(view, self.books.balances, self.listed, seen.barcodes)
+            if any(row.code is not None and str(row.code).strip() not in names.skus for row in body.rows):
+                seen.barcodes = self._read_barcodes()
+                names = names_of(view, self.books.balances, self.listed, seen.barcodes)
+            seen.preview = self._compare(view, body, seen_at, names, wishes)
+        seen.base = base
+        return seen.preview
+
+    def _while(self, seen: Seen) -> str:
+        """How long a preview may stand: what a row names may become known, and a day ends."""
+        local = self.now.astimezone(self.zone)
+        flagged = seen.preview is not None and bool(seen.preview.grouped.flags)
+        return f"{local:%Y-%m-%d %H:%M}" if flagged else f"{local:%Y-%m-%d %H}"
+
+    def _compare(
+        self, view: View, body: Body, seen_at: Sequence[datetime], names: Names, wishes: Wishes
+    ) -> Preview:  # fmt: skip
+        allowance = self.desk.settings.limits.clock_allowance
+        return compare(
+            view, self.books.balances, body.rows, seen_at, names, wishes, self.zone, self.now, allowance=allowance
+        )  # fmt: skip
+
+    def _wishes(self, session: Mapping[str, Any]) -> Wishes:
+        settings = self.settings
+        if session.get("posted"):
+            return Wishes(choice=session.get("choice"), default_at=_moment(session.get("at")))
+        zero_at = _moment(session.get("zero_at")) if settings.zero else None
+        return Wishes(settings.full, zero_at, settings.choice, settings.default_at(self.zone))
+
+    def _read_barcodes(self) -> dict[str, tuple[str, ...]]:
+        """The column Barcode of Stock, where a person made one."""
+        (head,) = self.workbook.values([f"'{tabs.STOCK}'!1:1"])
+        header = head[0] if head else []
+        if stocktake.BARCODE not in header or tabs.SKU not in header:
+            return {}
+        at = [letter(header.index(name)) for name in (tabs.SKU, stocktake.BARCODE)]
+        blocks = self.workbook.values([f"'{tabs.STOCK}'!{a}2:{a}" for a in at], by="COLUMNS")
+        skus, codes = (block[0] if block else [] for block in blocks)
+        return barcodes_of(zip(skus, codes, strict=False))
+
+    # what stands open -----------------------------------------------------------------------------------------
+
+    def _open(self, body: Body, session: dict[str, Any], preview: Preview) -> None:
+        session = self._note(session, preview)
+        with self.desk.ledger.read() as view:
+            started = self.desk.started_at(view) is not None
+            approved = view.get(review.STOCK_TAKE_SAID + preview.digest) == review.POST_IT
+            asked = [q for q in view.questions() if _is_ours(q)]
+        problems = [*self.settings.problems(self.zone), *preview.obstacles]
+        problems += [] if started else ["Counting has not begun: tick Start in the Channels tab first."]
+        problems += [] if preview.counts else ["Nothing is counted yet."]
+        wanted = self._wants(session, approved)
+        doubtful = bool(preview.doubts) and not approved
+        held = doubtful and not problems and bool(wanted or asked)
+        self._ask([question_of(session["name"], preview, self.now)] if held else [], asked)
+        listing = self._list(body, preview)
+        if not wanted:
+            self.seen.mark = ""
+        elif problems or doubtful:
+            self.seen.mark = ""
+            self._set(stocktake.POST, False)
+        elif not listing and self._marked(body) and self._post(body, session, preview):
+            return
+        self._show(body, preview, session)
+        self._say(self._sentence(session, preview, problems, held=held))
+
+    def _wants(self, session: Mapping[str, Any], approved: bool) -> bool:
+        """Post is ticked, in a tab that shows this very stock-take's name; or Review said so."""
+        shown = self.settings.cells.get(stocktake.SESSION)
+        if not self.settings.post:
+            return approved
+        if shown == session["name"]:
+            return True
+        if shown is not None:
+            self._set(stocktake.POST, False)  # the tick belongs to another one: an old version came back
+        self.again = True
+        return False
+
+    def _note(self, session: dict[str, Any], preview: Preview) -> dict[str, Any]:
+        """Keep since when what was not counted is 0, and what is frozen."""
+        zero_at = session.get("zero_at") if self.settings.zero else None
+        if self.settings.zero and zero_at is None:
+            zero_at, self.again = self.now.isoformat(), True
+        freezes = sorted(preview.grouped.named | preview.grouped.blank) if self.settings.freeze else []
+        with self.desk.ledger.read() as view:
+            held = view.get(FROZEN) or []
+        after = {**session, "zero_at": zero_at}
+        if held == freezes and after == {"zero_at": None, **session}:
+            return session
+        with self.desk.ledger.begin(self.lease) as tx:
+            tx.put(STOCK_TAKE, after)
+            tx.put(FROZEN, freezes or None)
+        if held != freezes:
+            self.desk.wake_others("sheet")
+        return after
+
+    def _ask(self, now: Sequence[Question], asked: Sequence[Question]) -> None:
+        if {q.key for q in now} == {q.key for q in asked}:
+            return
+        with self.desk.ledger.begin(self.lease) as tx:
+            reconcile_questions(tx, now, _is_ours, "its rows have been changed")
+
+    def _list(self, body: Body, preview: Preview) -> bool:
+        """C5: rows for what a full count has not counted; for a person to fill in, or to be set to 0 on purpose."""
+        if not preview.unlisted or stocktake.SKU not in body.header.at:
+            return False
+        at, sheet = body.header.at[stocktake.SKU], self._tab().id
+        some = preview.unlisted[:_ROWS_AT_ONCE]
+        rows = [exchange.cells_of([*[None] * at, sku]) for sku in some]
+        self.requests.append({"appendCells": {"sheetId": sheet, "rows": rows, "fields": "userEnteredValue"}})
+        self.again = True
+        return True
+
+    def _marked(self, body: Body) -> bool:
+        """Whether this reading is newer than the tick, and shows what the one before it showed."""
+        seen, header = self.seen, body.header
+        at = header.shown[stocktake.STATUS]
+        beside = body.shows.get(body.last, _NOTHING)[2]
+        if seen.mark and seen.stands and self.settings.state == seen.mark == beside:
+            return True
+        seen.mark = seen.mark or f"Posting: reading everything once more ({secrets.token_hex(3)})"
+        self._say(seen.mark)
+        if beside != seen.mark:
+            self.cells[body.last, at] = seen.mark
+        self.again = True
+        return False
+
+    def _post(self, body: Body, session: Mapping[str, Any], preview: Preview) -> bool:
+        """One transaction: everything is read again under lock, recorded, and noted as posted. False: not yet."""
+        name, seen_at = str(session["name"]), self._seen_at(body)
+        self.again = True
+        with self.desk.ledger.begin(self.lease) as tx:
+            kept = tx.get(STOCK_TAKE)
+            if kept is None or kept["name"] != name or kept.get("posted"):
+                return False  # another worker was quicker
+            self.books.refresh(tx)
+            names = names_of(tx, self.books.balances, self.listed, self.seen.barcodes)
+            fresh = self._compare(tx, body, seen_at, names, self._wishes(kept))
+            approved = tx.get(review.STOCK_TAKE_SAID + fresh.digest) == review.POST_IT
+            if fresh.digest != preview.digest or fresh.obstacles or (fresh.doubts and not approved):
+                self.seen.base = ()
+                return False  # what happened meanwhile asks something new
+            self.events = tuple(record(tx, name, fresh, actor="Stock take"))
+            posted = self._note_posted(tx, kept, fresh)
+        log.info("stock_take.posted", name=name, counts=len(fresh.counts), events=len(self.events))
+        self.seen.mark, self.seen.posted_texts, self.seen.base = "", {}, ()
+        self.desk.wake_others("sheet")
+        self._posted(body, posted, self._preview(body, posted))
+        return True
+
+    def _note_posted(self, tx: Tx, kept: Mapping[str, Any], fresh: Preview) -> dict[str, Any]:
+        """In the same transaction: it is posted, nothing is frozen any more, and nothing is asked."""
+        default_at = self.settings.default_at(self.zone)
+        posted = {
+            **kept, "posted": self.now.isoformat(), "counts": len(fresh.counts), "choice": self.settings.choice,
+            "at": default_at.isoformat() if default_at else None, "totals": fresh.totals.words(),
+        }  # fmt: skip
+        tx.put(STOCK_TAKE, posted)
+        tx.put(STOCK_TAKE_POSTED, {line.take.sku: line.take.digest for line in fresh.counts})
+        tx.put(FROZEN, None)
+        tx.put(review.STOCK_TAKE_SAID + fresh.digest, None)
+        reconcile_questions(tx, (), _is_ours, "posted")
+        return posted
+
+    # what was posted ------------------------------------------------------------------------------------------
+
+    def _posted(self, body: Body, session: Mapping[str, Any], preview: Preview) -> None:
+        """Rows of a posted stock-take stand there until somebody clears them; nothing of them counts again."""
+        name = str(session["name"])
+        with self.desk.ledger.read() as view:
+            posted: dict[str, str] = view.get(STOCK_TAKE_POSTED, {})
+            undone = self._undone(view, name, posted)
+            same = [s for s, t in preview.grouped.takes.items() if posted.get(s) == t.digest]
+            if not same and self.seen.stands:
+                self._next(body)
+                return
+            self.again |= not same
+            self._texts(view, name, [s for s in same if s not in self.seen.posted_texts], preview, session)
+        cells: dict[int, tuple[Cell, Cell, Cell]] = {}
+        for number, why in preview.grouped.flags.items():
+            cells[number] = (None, None, why)
+        for sku, one in preview.grouped.takes.items():
+            if posted.get(sku) == one.digest:
+                text = self.seen.posted_texts.get(sku, "posted")
+            elif sku in posted:
+                text = f"? {sku} was posted in {name} with another figure; this one does not count. {_CLEAR}"
+            else:
+                text = f"? {name} was posted without this row; it does not count. {_CLEAR}"
+            for at, number in enumerate(one.rows):
+                shows = body.shows.get(number, _NOTHING)
+                first = posted.get(sku) == one.digest and at == 0
+                cells[number] = (shows[0], shows[1], text) if first else (None, None, text)
+        for number, text in preview.grouped.kits.items():
+            cells[number] = (None, None, f"posted: {text}")
+        for row in body.rows:
+            if row.counted is None and str(row.code) in posted:
+                cells[row.number] = (None, None, "posted as 0: it was not counted")
+        self._place(body, cells)
+        if self.settings.post:
+            self._set(stocktake.POST, False)
+        self._set(stocktake.SESSION, name)
+        when = views_time(datetime.fromisoformat(session["posted"]), self.zone)
+        how = (
+            f", and undone since (sheets-sync undo {name})" if undone else f". To take it back: sheets-sync undo {name}"
+        )
+        self._say(f"Posted as {name} on {when}: {session['counts']:,} SKUs{how}. {session['totals']} {_CLEAR}")
+
+    def _next(self, body: Body) -> None:
+        """None of the posted rows stands there any more: what does is another stock-take."""
+        times = self.seen.times
+        self._end()
+        with self.desk.ledger.begin(self.lease) as tx:
+            tx.put(STOCK_TAKE_SEEN, _stored_times(times or {}))
+        self.seen.times, self.again = times, True
+
+    def _undone(self, view: View, name: str, posted: Mapping[str, str]) -> bool:
+        sku = next(iter(posted), None)
+        key, undone = f"stock_take:{name}:{sku}", False
+        while view.event_by_key(f"undo:{key}") is not None:
+            key, undone = f"undo:{key}", not undone
+        return undone
+
+    def _texts(
+        self, view: View, name: str, skus: Sequence[str], preview: Preview, session: Mapping[str, Any]
+    ) -> None:  # fmt: skip
+        """What was recorded of each SKU, in the words of when it was posted; told by the ledger alone."""
+        at = datetime.fromisoformat(session["posted"])
+        for start in range(0, len(skus), CHUNK):
+            for sku, events in view.histories(skus[start : start + CHUNK]).items():
+                facts = stocktake.before_post((e for e in events if e.fact.location == MAIN), name)
+                one = preview.grouped.takes[sku]
+                line = stocktake.reckon(one, None, facts, session.get("choice"), at)
+                self.seen.posted_texts[sku] = stocktake.said(line, self.zone, at, posted=True)
+
+    # showing --------------------------------------------------------------------------------------------------
+
+    def _show(self, body: Body, preview: Preview, session: Mapping[str, Any]) -> None:
+        cells: dict[int, tuple[Cell, Cell, Cell]] = {
+            number: (None, None, why) for number, why in preview.grouped.flags.items()
+        }
+        for number, text in preview.grouped.kits.items():
+            cells[number] = (None, None, text)
+        for line in preview.lines.values():
+            first, *others = line.take.rows
+            text = stocktake.said(line, self.zone, self.now)
+            if first in preview.grouped.kits:
+                continue
+            cells[first] = (line.expected, line.difference, text)
+            for number in others:
+                if number not in preview.grouped.kits:
+                    cells[number] = (None, None, f"counted with row {first}")
+        absent = frozenset(preview.missing)
+        for row in body.rows:
+            if row.counted is None and str(row.code) in absent:
+                zero = preview.zeroed.get(str(row.code))
+                cells[row.number] = (None, None, "not counted" if zero is None else "not counted; 0 once posted")
+        self._place(body, cells)
+        self._set(stocktake.SESSION, session["name"])
+        self._set_totals(preview.totals)
+
+    def _empty(self, body: Body) -> None:
+        self._place(body, {})
+        for name in (stocktake.SESSION, stocktake.ROWS, stocktake.FLAGGED, stocktake.SKUS, stocktake.DIFFER,
+                     stocktake.UP, stocktake.DOWN, stocktake.VALUE):  # fmt: skip
+            self._set(name, None)
+        if self.settings.post:
+            self._set(stocktake.POST, False)
+        self._say("Ready. Paste SKU and Counted below the header; a header of your own pasted with them will do, too.")
+
+    def _place(self, body: Body, wanted: Mapping[int, tuple[Cell, Cell, Cell]]) -> None:
+        """The cells of the rows that differ from what they show."""
+        places = [body.header.shown[name] for name in stocktake.SHOWN]
+        marked = body.last if self.seen.mark else 0
+        for number in wanted.keys() | body.shows.keys():
+            shows, want = body.shows.get(number, _NOTHING), wanted.get(number, _NOTHING)
+            if shows != want and number != marked:
+                for place, is_, should in zip(places, shows, want, strict=True):
+                    if is_ != should:
+                        self.cells[number, place] = should
+
+    def _set_totals(self, totals: Totals) -> None:
+        value = None if totals.value is None else float(totals.value)
+        for name, cell in (
+            (stocktake.ROWS, totals.rows), (stocktake.FLAGGED, totals.flagged), (stocktake.SKUS, totals.skus),
+            (stocktake.DIFFER, totals.differ), (stocktake.UP, totals.up), (stocktake.DOWN, totals.down),
+        ):  # fmt: skip
+            self._set(name, cell)
+        shows = self.settings.cells.get(stocktake.VALUE)
+        if not (value is not None and isinstance(shows, int | float) and abs(shows - value) < 0.005):
+            self._set(stocktake.VALUE, value)
+
+    def _set(self, name: str, cell: Cell) -> None:
+        """A cell of the settings' row."""
+        place = self.settings.at.get(name)
+        if place is not None and self.settings.cells.get(name) != cell:
+            self.cells[stocktake.SETTINGS_ROW, place] = cell
+
+    def _say(self, sentence: str) -> None:
+        if self.settings.whole and self.settings.state != sentence:
+            self.cells[stocktake.STATE_ROW, 0] = sentence
+
+    def _sentence(
+        self, session: Mapping[str, Any], preview: Preview, problems: Sequence[str], *, held: bool
+    ) -> str:  # fmt: skip
+        if self.seen.mark:
+            return self.seen.mark
+        told = [preview.totals.words()]
+        if preview.missing:
+            zero = "become 0 with Post" if preview.zeroed else "stay as they are (Not counted are 0 is not ticked)"
+            told.append(f"{len(preview.missing):,} SKUs with stock are not counted and {zero}.")
+        if problems:
+            told.append("Before Post: " + " ".join(problems))
+        elif held:
+            told.append(f"Held, not posted: {' '.join(preview.doubts)} Correct the rows, or answer in the Review tab.")
+        else:
+            told.append(f"Tick Post to record it as {session['name']}.")
+        if self.settings.freeze:
+            told.append("Frozen: no channel is raised for these SKUs meanwhile.")
+        return " ".join(told)
+
+    def _done(self) -> Taken:
+        batches = requests_of(self.cells, self._tab().id) if self.cells else []
+        if self.requests:
+            batches = [self.requests + (batches[0] if batches else []), *batches[1:]]
+        body = self.seen.body
+        if self.cells and body is not None:
+            self.seen.body = _as_written(body, self.cells)
+        return Taken(self.events, tuple(map(tuple, batches)), self.again)
+
+
+_CLEAR = "Clear the rows to begin another stock-take."
+
+
+# small pieces ---------------------------------------------------------------------------------------------------
+
+
+def views_time(at: datetime, zone: tzinfo) -> str:
+    """A moment for people, in the spreadsheet's own time zone."""
+    return f"{at.astimezone(zone):%Y-%m-%d at %H:%M}"
+
+
+def barcodes_of(pairs: Any) -> dict[str, tuple[str, ...]]:
+    """(SKU, barcode) cells to the SKUs by barcode."""
+    found: dict[str, list[str]] = {}
+    for sku, code in pairs:
+        text = str(code).strip() if isinstance(code, str | int) and not isinstance(code, bool) else ""
+        if isinstance(sku, str) and text:
+            found.setdefault(stocktake.bare(text), []).append(sku)
+    return {code: tuple(dict.fromkeys(skus)) for code, skus in found.items()}
+
+
+def requests_of(cells: Mapping[tuple[int, int], Cell], sheet: int) -> list[list[Request]]:
+    """Single cells as few requests: neighbours in a row together, rows of the same columns below one another too."""
+    by_row: dict[int, dict[int, Cell]] = {}
+    for (row, column), cell in sorted(cells.items()):
+        by_row.setdefault(row, {})[column] = cell
+    batches: list[list[Request]] = [[]]
+    room = _ROWS_AT_ONCE
+    run: list[list[Cell]] = []
+    start: tuple[int, tuple[int, int]] | None = None
+
+    def close() -> None:
+        if start is not None and run:
+            first, (a, b) = start
+            where = exchange.grid_range(sheet, first - 1, first - 1 + len(run), a, b)
+            rows = [exchange.cells_of(list(line)) for line in run]
+            batches[-1].append({"updateCells": {"range": where, "fields": "userEnteredValue", "rows": rows}})
+
+    for row, columns in by_row.items():
+        for a, b in _runs(sorted(columns)):
+            line = [columns[at] for at in range(a, b)]
+            goes_on = start is not None and start[1] == (a, b) and start[0] + len(run) == row
+            if goes_on and room > 0:
+                run.append(line)
+            else:
+                close()
+                if room <= 0:
+                    batches.append([])
+                    room = _ROWS_AT_ONCE
+                start, run = (row, (a, b)), [line]
+            room -= 1
+    close()
+    return [batch for batch in batches if batch]
+
+
+def _as_written(body: Body, cells: Mapping[tuple[int, int], Cell]) -> Body:
+    """The rows with what is about to be written beside them: the next reading says whether it is so."""
+    places = {place: at for at, place in enumerate(body.header.shown.get(name, -1) for name in stocktake.SHOWN)}
+    shows = dict(body.shows)
+    for (row, column), cell in cells.items():
+        if row > body.header.row and column in places:
+            now = list(shows.get(row, _NOTHING))
+            now[places[column]] = cell
+            shows[row] = tuple(now)
+    return Body(body.header, body.rows, shows, body.read_at)
+
+
+def _runs(places: Sequence[int]) -> list[tuple[int, int]]:
+    """Neighbouring columns together: the first, and one past the last."""
+    runs: list[tuple[int, int]] = []
+    for place in places:
+        if runs and runs[-1][1] == place:
+            runs[-1] = (runs[-1][0], place + 1)
+        else:
+            runs.append((place, place + 1))
+    return runs
+
+
+def _typed(head: Sequence[Sequence[Cell]]) -> list[tuple[Cell, ...]]:
+    """Of the first rows, what people may have changed: all but the sentence and what the service shows."""
+    return [tuple(row) for number, row in enumerate(head, start=1) if number != stocktake.STATE_ROW]
+
+
+def _there(cell: Cell) -> bool:
+    return cell is not None
+
+
+def _is_ours(question: Question) -> bool:
+    return question.kind == KIND
+
+
+def _moment(text: Any) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
+
+
+def _stored_times(times: Mapping[str, datetime]) -> dict[str, list[str]]:
+    """Many figures are seen at one time: a paste is one entry."""
+    out: dict[str, list[str]] = {}
+    for key, at in times.items():
+        out.setdefault(at.isoformat(), []).append(key)
+    return out
+
+
+def _load_times(view: View) -> dict[str, datetime]:
+    kept: dict[str, list[str]] = view.get(STOCK_TAKE_SEEN) or {}
+    return {key: datetime.fromisoformat(at) for at, keys in kept.items() for key in keys}
