@@ -15,10 +15,11 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from sheets_sync import booking, echoes, lines, offers
+from sheets_sync import accepted, booking, echoes, lines, offers
 from sheets_sync.channels import Channel, Outcome, PushResult, RawRequest, SignalKind, Target, all_pages
 from sheets_sync.desk import FROZEN, Books, Desk, Shelf, orders_cursor, remember
-from sheets_sync.errors import ChannelRefused, OutcomeUnknown
+from sheets_sync.errors import ChannelRefused, OutcomeUnknown, RateLimited
+from sheets_sync.late_orders import Reads
 from sheets_sync.ledger import Tx, View
 from sheets_sync.model import Event, Figure, Lease, Listing, Order, OrderLine, Ref, RemoteListing, StoredDelivery
 
@@ -44,6 +45,7 @@ class ChannelMemory:
     catalogue_at: datetime | None = None
     tidied_at: datetime | None = None
     refused_against: dict[Ref, int] = field(default_factory=dict)  # P6: never again on the same figure
+    reads: Reads = field(default_factory=Reads)  # where the list of orders is late or scarce
 
 
 @dataclass(frozen=True)
@@ -58,12 +60,13 @@ class Sent:
 
 @dataclass(frozen=True)
 class ChannelReport:
-    """What a pass did. `again`: there is more to do at once."""
+    """What a pass did. `again`: there is more to do at once; `after`: in so many seconds, at the latest."""
 
     again: bool = False
     events: tuple[Event, ...] = ()
     sent: tuple[Sent, ...] = ()
     out_of_step: int = 0
+    after: float | None = None
 
 
 def channel_pass(desk: Desk, name: str, memory: ChannelMemory, lease: Lease | None) -> ChannelReport:
@@ -321,6 +324,18 @@ def count_waiting(tx: Tx, desk: Desk, name: str) -> list[Event]:
     return events
 
 
+def _reasons(view: View, skus: Collection[str | None], since: datetime) -> dict[str, datetime]:
+    """When the last reason to raise was recorded, of each of these SKUs, as far back as it could matter."""
+    found: dict[str, datetime] = {}
+    for sku in skus:
+        for event in view.events(sku=sku, newest_first=True, limit=50) if sku else ():
+            if event.recorded_at < since:
+                break
+            if event.change.available > 0:
+                found[event.fact.sku] = max(event.recorded_at, found.get(event.fact.sku, event.recorded_at))
+    return found
+
+
 # a pass ---------------------------------------------------------------------------------------------------------
 
 
@@ -333,17 +348,22 @@ class _ChannelPass:
         self.events: list[Event] = []
         self.sent: list[Sent] = []
         self.again = False
+        self.after: datetime | None = None
+        self.reads = memory.reads
+        self.reads.lag, self.reads.every = able.orders_lag, able.orders_every
 
     def run(self) -> ChannelReport:
         with self.desk.ledger.read() as view:
             started = self.desk.started_at(view) is not None
         enabled = self.desk.settings.channels[self.name].enabled
+        if started:
+            self._accepted()
         if started and enabled:
             self._lower()
         if started:
             self._match()
             self._deliveries()
-            self._read_orders()
+            self._keep_up()
         self._catalogue()
         if started and enabled:
             self._look_and_write()
@@ -352,7 +372,21 @@ class _ChannelPass:
         out_of_step = self._finish(started and enabled)
         if self.events:
             self.desk.wake_others(self.name)
-        return ChannelReport(self.again, tuple(self.events), tuple(self.sent), out_of_step)
+        wait = None if self.after is None else max(0.0, (self.after - self.desk.clock()).total_seconds())
+        return ChannelReport(self.again, tuple(self.events), tuple(self.sent), out_of_step, wait)
+
+    def _come_back(self, at: datetime) -> None:
+        """There will be something to do then."""
+        self.after = at if self.after is None else min(self.after, at)
+
+    def _accepted(self) -> None:
+        """What became of writes that were only accepted."""
+        if not self.channel.capabilities.asynchronous:
+            return
+        with self.desk.ledger.read() as view:
+            self._refresh(view)
+        if accepted.ask(self.desk, self.channel, self.memory.shelf.listings.values(), self.lease):
+            self._come_back(self.desk.clock() + accepted.AGAIN)
 
     def plan(self) -> tuple[offers.Plan, int]:
         """What to do about this channel's listings, and the last event that the plan knows."""
@@ -394,6 +428,26 @@ class _ChannelPass:
         log.warning("delivery.failed", channel=self.name, id=delivery.id, topic=delivery.topic, why=str(error)[:200])
         with self.desk.ledger.begin(self.lease) as tx:
             tx.mark_delivery(self.name, delivery.id, "failed", str(error)[:300])
+
+    def _keep_up(self) -> None:
+        """The look at the orders that every pass takes; where that list is scarce, only when one is due."""
+        if self.reads.is_due(self.desk.clock()):
+            self._read_if_allowed()
+
+    def _read_if_allowed(self) -> tuple[datetime, set[int]] | None:
+        """`_read_orders`; None where the channel's limits for this list are used up."""
+        if not self.reads.late:
+            return self._read_orders()
+        try:
+            begun, made = self._read_orders()
+        except RateLimited as error:
+            wait = RETRY_AFTER if error.retry_after is None else timedelta(seconds=error.retry_after)
+            self.reads.not_before = self.desk.clock() + wait
+            self._come_back(self.reads.not_before)
+            log.info("orders.later", channel=self.name, why=str(error)[:200])
+            return None
+        self.reads.was_read(begun)
+        return begun, made
 
     def _read_orders(self) -> tuple[datetime, set[int]]:
         """All orders that changed since the last read, booked. When the read began, and the events it made."""
@@ -440,7 +494,12 @@ class _ChannelPass:
     def _catalogue(self) -> None:
         now, last = self.desk.clock(), self.memory.catalogue_at
         if last is None or now - last > CATALOGUE_EVERY:
-            read_catalogue(self.desk, self.name)
+            try:
+                read_catalogue(self.desk, self.name)
+            except RateLimited as error:  # the rest of the pass does not need it
+                self.memory.catalogue_at = now - CATALOGUE_EVERY + timedelta(seconds=error.retry_after or 0)
+                self._come_back(self.memory.catalogue_at + CATALOGUE_EVERY)
+                return
             self.memory.catalogue_at = now
 
     def _tidy(self) -> None:
@@ -478,7 +537,9 @@ class _ChannelPass:
         """P3 to P6 for every listing of which we do not know enough, or that is to be raised."""
         plan, upto = self.plan()
         self._write([(s.listing, s.figure, s.expected) for s in (*plan.lower, *plan.raise_) if s.figure is not None])
-        looked = [step.listing for step in plan.look]
+        looked, most = [step.listing for step in plan.look], self.channel.capabilities.looks
+        self.again = self.again or (most is not None and len(looked) > most)
+        looked = looked[:most]
         for _ in range(LOOKS):
             if not looked:
                 return
@@ -490,9 +551,14 @@ class _ChannelPass:
         look_at = self.desk.clock()
         sees = self._look(looked)
         lowered = self._lower_now(looked, sees)
-        begun, made = self._read_orders()
         rest = [item.ref for item in looked if item.ref not in lowered]
-        wanted, now, again = self._decide(rest, sees, look_at, begun, made, upto)
+        again: list[Listing] = []
+        if self.reads.late:
+            self.reads.saw(looked, sees, look_at)
+            wanted, now = self._decide_late(rest, sees)
+        else:
+            begun, made = self._read_orders()
+            wanted, now, again = self._decide(rest, sees, look_at, begun, made, upto)
         if not self.means.compare_and_set and wanted:
             wanted = self._second_look(wanted, sees)
         self._write([(now[ref], figure, sees[ref].shows) for ref, figure in wanted.items()])
@@ -555,8 +621,50 @@ class _ChannelPass:
                 self.again = True
         return wanted, now, again
 
-    def _decided(self, item: Listing, figure: Figure) -> int | None:
+    def _decide_late(
+        self, rest: Sequence[Ref], sees: Mapping[Ref, Figure]
+    ) -> tuple[dict[Ref, int], dict[Ref, Listing]]:  # fmt: skip
+        """The same where the list of orders is late or scarce: it is read only where that lets something be raised."""
+        begun = self.desk.clock()
+        want, opens = self._raises(rest, sees)
+        if any(at < begun for at in opens.values()) and self.reads.is_allowed(begun):
+            self._read_if_allowed()
+            want, opens = self._raises(rest, sees)
+        for at in opens.values():
+            self._come_back(max(at, self.reads.not_before or at) + timedelta(seconds=1))
+        now = self.memory.shelf.listings
+        return {ref: figure for ref, figure in want.items() if ref not in opens}, {ref: now[ref] for ref in rest}
+
+    def _raises(
+        self, rest: Sequence[Ref], sees: Mapping[Ref, Figure]
+    ) -> tuple[dict[Ref, int], dict[Ref, datetime]]:  # fmt: skip
+        """What to write by what is known now; and, of what would be raised too soon, when a read would let it."""
+        with self.desk.ledger.read() as view:
+            self._refresh(view)
+            since = self.desk.clock() - 2 * self.reads.lag
+            reasons = _reasons(view, {self.memory.shelf.listings[ref].sku for ref in rest}, since)
+        want: dict[Ref, int] = {}
+        opens: dict[Ref, datetime] = {}
+        for ref in rest:
+            listing, figure = self.memory.shelf.listings[ref], sees[ref]
+            units, frozen = self._unpromised(listing), listing.sku in self.memory.frozen
+            seen = offers.View(listing, units, figure.shows, figure.reserved, True, True, self.means.gross, frozen)
+            write = None if figure.shows is None else offers.decide(seen)
+            if write is None or figure.shows is None:
+                continue
+            want[ref] = write
+            reason = reasons.get(listing.sku or "")
+            if write > figure.shows and not self.reads.knows(reason):
+                opens[ref] = self.reads.opens_at(reason)
+        return want, opens
+
+    def _unpromised(self, item: Listing) -> int | None:
+        """Units that may be sold, less those that are sold there already as far as a look showed (P5)."""
         units = self.memory.books.available.get(item.sku or "")
+        return None if units is None else units - self.reads.promised(item.ref) * item.pack_size
+
+    def _decided(self, item: Listing, figure: Figure) -> int | None:
+        units = self._unpromised(item)
         unknown = offers.expected(item) is None  # then what the look shows is no sign of a sale that we missed
         view = offers.View(item, units, figure.shows, figure.reserved, explained=unknown, gross=self.means.gross)
         return offers.decide(view)
@@ -633,7 +741,8 @@ class _ChannelPass:
             case Outcome.APPLIED:
                 return offers.acknowledge(item, target.figure, now, sent=sent)
             case Outcome.ACCEPTED:
-                return offers.accepted(item, result.job)
+                self._come_back(now + accepted.AGAIN)
+                return offers.accepted(item, result.job, target.figure)
             case Outcome.STALE:
                 self.again = True
                 if target.expected is not None:

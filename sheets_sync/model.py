@@ -182,7 +182,7 @@ class OrderLine:
     shipped: tuple[Shipment, ...] = ()
     cancelled: int = 0
     freely: bool = True  # cancelled by the buyer or while pending: comes back by itself (O2)
-    ordered_gone: bool = False  # the channel says 0 for what was ordered, once it is cancelled: what it said before counts
+    ordered_gone: bool = False  # once cancelled, the channel says 0 was ordered: what it said before counts
     free_if_pending: bool = False  # not by the buyer: comes back by itself only where the order was pending till then
     cancelled_at: datetime | None = None
     returned: int = 0

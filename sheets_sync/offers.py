@@ -229,9 +229,11 @@ def plan(
 
 def _step(view: View, means: Means, now: datetime) -> Step | None:
     listing, want, expect = view.listing, wanted(view), expected(view.listing)
+    if listing.pending_job:
+        expect = min(figure for figure, _ in pending(listing))  # the least that it may show when all is through
     if want is not None and want == expect:
         return None
-    obstacle = _obstacle(view, now)
+    obstacle = _obstacle(view, now, want)
     if obstacle:
         action, why = Action.LEAVE, obstacle
     elif want is not None and expect is not None and want < expect:
@@ -251,7 +253,7 @@ def _step(view: View, means: Means, now: datetime) -> Step | None:
     return Step(action, listing, view.available, want, expect, why)
 
 
-def _obstacle(view: View, now: datetime) -> str:
+def _obstacle(view: View, now: datetime, want: int | None) -> str:
     """Why nothing can be written on the listing, whatever the figure; "" where nothing stands in the way."""
     listing = view.listing
     if listing.sku is None:
@@ -260,7 +262,7 @@ def _obstacle(view: View, now: datetime) -> str:
         return listing.why_not or "the channel does not take a figure for it"
     if view.available is None:
         return "the SKU has no count yet"
-    if listing.pending_job:
+    if listing.pending_job and not (want is not None and want < min(figure for figure, _ in pending(listing))):
         return "the channel has not answered the last write yet"
     if listing.retry_at is not None and now < listing.retry_at:
         return listing.error or "the channel asked us to wait"
@@ -307,7 +309,8 @@ def acknowledge(listing: Listing, figure: int, at: datetime, *, sent: Listing | 
     can't be read, or one that is told of no sale between.
     """
     certain = sent is None or (sent.taken is not None and sent.taken == listing.taken)
-    return replace(_settled(listing, figure, at, certain), error="", retry_at=None, pending_job="")
+    certain = certain and not listing.pending_job  # an earlier write may still come through, and win
+    return replace(_settled(listing, figure, at, certain), error="", retry_at=None)
 
 
 def seen(
@@ -326,26 +329,54 @@ def _settled(listing: Listing, figure: int | None, at: datetime, certain: bool) 
     return replace(listing, shown=figure, shown_at=at, taken=0 if certain else None)
 
 
-def accepted(listing: Listing, job: str) -> Listing:
-    """The channel took the write and will say later what became of it: until then nobody knows what it shows."""
-    return replace(listing, pending_job=job, taken=None)
+def accepted(listing: Listing, job: str, figure: int) -> Listing:
+    """The channel took the write of `figure` and will say later what became of it: until then nobody knows what it
+    shows. It may have taken others before that it has not said anything of.
+    """
+    waits = (*pending(listing), (figure, job))
+    return replace(listing, pending_job=_together(waits), taken=None, error="", retry_at=None)
+
+
+def pending(listing: Listing) -> tuple[tuple[int, str], ...]:
+    """The writes that the channel took and has said nothing of yet: figure and job, the oldest first."""
+    parts = (line.partition(" ") for line in listing.pending_job.splitlines())
+    return tuple((int(figure), job) for figure, _, job in parts)
+
+
+def answered(listing: Listing, job: str) -> Listing:
+    """The listing when a job has come to an end, whatever the end was."""
+    return replace(listing, pending_job=_together(waits for waits in pending(listing) if waits[1] != job))
+
+
+def read_back(listing: Listing, figure: int | None, at: datetime) -> Listing:
+    """The listing after a write was found to be through: `figure` is what it showed at `at`.
+
+    While others are still under way, or where the figure was not told, nobody knows what it shows.
+    """
+    if figure is None or listing.pending_job:
+        return replace(listing, taken=None, error="", retry_at=None)
+    return replace(_settled(listing, figure, at, True), error="", retry_at=None)
+
+
+def _together(waits: Iterable[tuple[int, str]]) -> str:
+    return "\n".join(f"{figure} {job}" for figure, job in waits)
 
 
 def stale(listing: Listing) -> Listing:
     """A compare-and-set found another figure than we expected: look again."""
-    return replace(listing, taken=None, pending_job="")
+    return replace(listing, taken=None)
 
 
 def outcome_unknown(listing: Listing) -> Listing:
     """A write was sent and its answer is lost: it may have been applied. Look before anything else."""
-    return replace(listing, taken=None, pending_job="")
+    return replace(listing, taken=None)
 
 
 def refused(listing: Listing, why: str, retry_at: datetime) -> Listing:
     """The channel said no to this listing, for the reason `why`; nothing was written. Tried again at `retry_at`."""
-    return replace(listing, error=why, retry_at=retry_at, pending_job="")
+    return replace(listing, error=why, retry_at=retry_at)
 
 
 def retry_later(listing: Listing, retry_at: datetime, why: str = "") -> Listing:
     """The channel wrote nothing and asks to be called again at `retry_at`."""
-    return replace(listing, error=why or listing.error, retry_at=retry_at, pending_job="")
+    return replace(listing, error=why or listing.error, retry_at=retry_at)

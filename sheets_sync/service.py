@@ -47,12 +47,12 @@ def a_holder() -> str:
 class Loop:
     """One thread that works, waits until it is woken or its time has come, and works again.
 
-    `work` returns True where there is more to do at once.
+    `work` returns True where there is more to do at once, or in how many seconds there will be; else False.
     """
 
     name: str
     every: float
-    work: Callable[[Lease], bool]
+    work: Callable[[Lease], bool | float]
     leased: str
     woken: threading.Event = field(default_factory=threading.Event)
     failures: int = 0
@@ -83,7 +83,7 @@ class Service:
         for name in self.desk.channels:
             self._add(name, settings.channels[name].look_every, self._channel_work(name), f"channel:{name}")
 
-    def _add(self, name: str, every: timedelta, work: Callable[[Lease], bool], leased: str) -> None:
+    def _add(self, name: str, every: timedelta, work: Callable[[Lease], bool | float], leased: str) -> None:
         self.loops[name] = Loop(name, every.total_seconds(), work, leased)
 
     # from outside ---------------------------------------------------------------------------------------------
@@ -167,6 +167,8 @@ class Service:
             self._trouble(loop, error)
             return PERSON
         self._well(loop)
+        if isinstance(again, float):
+            return min(again, loop.every)
         return 0.0 if again else loop.every
 
     def _back_off(self, loop: Loop) -> float:
@@ -239,12 +241,13 @@ class Service:
         left = len(started.moving)
         self._note(rows, progress=f"{left} SKUs are being sold just now: looked at again until they stand" * bool(left))
 
-    def _channel_work(self, name: str) -> Callable[[Lease], bool]:
+    def _channel_work(self, name: str) -> Callable[[Lease], bool | float]:
         memory = ChannelMemory()
 
-        def work(lease: Lease) -> bool:
+        def work(lease: Lease) -> bool | float:
             self._hooks(name)
-            return channel_pass(self.desk, name, memory, lease).again
+            report = channel_pass(self.desk, name, memory, lease)
+            return report.again if report.again or report.after is None else report.after
 
         return work
 

@@ -336,11 +336,30 @@ def test_a_channel_that_asks_us_to_wait() -> None:
 
 
 def test_an_accepted_write_is_waited_for() -> None:
-    listing = offers.accepted(a_listing(10), "job-1")
+    listing = offers.accepted(a_listing(10), "job-1", 8)
     assert expected(listing) is None
-    (left,) = plan([listing], {"MUG": 8}, SHOPIFY, now=NOW).left
+    (left,) = plan([listing], {"MUG": 9}, SHOPIFY, now=NOW).left
     assert left.why == "the channel has not answered the last write yet"
-    assert acknowledge(listing, 8, NOW).pending_job == ""
+    assert plan([listing], {"MUG": 8}, SHOPIFY, now=NOW) == offers.Plan(), "what it will show is what it should"
+    through = offers.read_back(offers.answered(listing, "job-1"), 8, NOW)
+    assert (through.pending_job, expected(through)) == ("", 8)
+
+
+def test_P3_lowering_waits_for_no_accepted_write() -> None:
+    listing = offers.accepted(offers.accepted(a_listing(10), "feed 1", 9), "patch 2", 7)
+    assert offers.pending(listing) == ((9, "feed 1"), (7, "patch 2"))
+    (step,) = plan([listing], {"MUG": 5}, SHOPIFY, now=NOW).lower
+    assert (step.figure, step.expected) == (5, 7)
+    (step,) = plan([listing], {"MUG": 5}, WOO, now=NOW).look
+    assert (step.figure, step.expected) == (5, 7)
+    assert plan([listing], {"MUG": 8}, WOO, now=NOW).left, "a raise waits for the answer"
+
+
+def test_while_another_write_is_under_way_an_answer_leaves_unknown_what_is_shown() -> None:
+    both = offers.accepted(offers.accepted(a_listing(10), "feed 1", 9), "patch 2", 7)
+    one = offers.read_back(offers.answered(both, "patch 2"), 7, NOW)
+    assert (offers.pending(one), expected(one)) == (((9, "feed 1"),), None)
+    assert expected(acknowledge(offers.accepted(a_listing(10), "feed 1", 9), 8, NOW)) is None
 
 
 def test_an_unknown_outcome_is_looked_at_before_anything_else() -> None:

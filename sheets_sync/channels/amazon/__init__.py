@@ -97,6 +97,12 @@ FEED_PATIENCE = timedelta(hours=6)
 REPORT_LASTS = timedelta(hours=1)
 """For so long a report's list of SKUs is good; their figures are read anew each time."""
 
+REPORT_AGAIN = 30.0
+"""Seconds until it is worth asking again whether a report has been made."""
+
+FEED_SETTLES = timedelta(seconds=60)
+"""A feed that is done has accepted its figures; so long it takes them to show."""
+
 LOOKS = 200
 """Listings looked at in one go: two seconds by the limits."""
 
@@ -170,6 +176,7 @@ class Amazon:
         self._subscriptions = Subscriptions(self.api, name, resource)
         self._types: dict[str, str] = {}  # product types by SKU, as last seen
         self._reports: dict[str, tuple[datetime, list[str]]] = {}  # SKUs by marketplace, as of a report
+        self._ordered: dict[str, str] = {}  # reports that Amazon is making, by marketplace
         self._feed_takes = FEED_TAKES
 
     def close(self) -> None:
@@ -242,7 +249,7 @@ class Amazon:
     def listings(self, cursor: str | None = None) -> Page[RemoteListing]:
         """A page of 20 SKUs, with their figures over all marketplaces. A SKU of several comes with the first of them.
 
-        Where the search does not reach, the SKUs come from a report; while Amazon makes it, pages are empty.
+        Where the search does not reach, the SKUs come from a report; while Amazon makes it, RateLimited is raised.
         """
         if cursor is None:
             return self._searched(0, "")
@@ -253,7 +260,7 @@ class Amazon:
         place = self.marketplaces[number]
         answer = self._search(place, {"pageSize": str(PAGE)} | ({"pageToken": token} if token else {})).data
         if not token and int(answer.get("numberOfResults") or 0) > WINDOW:
-            return self._reported(number, {})
+            return self._reported(number, 0)
         found = {item.sku: item for item in self._items(answer)}
         after = (answer.get("pagination") or {}).get("nextToken")
         then = _cursor("search", number, after) if after and found else self._next_place(number)
@@ -276,20 +283,15 @@ class Amazon:
                 out.append(listing_of(merged([item, *(seen for _, seen in there)])))
         return out
 
-    def _reported(self, number: int, state: Mapping[str, Any]) -> Page[RemoteListing]:
-        """A page by the report. `state`: the report's id while it is being made, then how far we are."""
+    def _reported(self, number: int, start: int) -> Page[RemoteListing]:
+        """A page of the report's SKUs, with their figures as they are now."""
         place = self.marketplaces[number]
         at, skus = self._reports.get(place, (LONG_AGO, []))
-        start = int(state.get("start", 0))
-        if start == 0 and self._clock() - at > REPORT_LASTS:
-            report = state.get("report") or self._order_report(place)
-            made = self._report(place, str(report))
-            if made is None:
-                return Page([], _cursor("report", number, {"report": report}))
-            skus = made
+        if not skus or (start == 0 and self._clock() - at > REPORT_LASTS):
+            skus = self._report(place)
         page = skus[start : start + PAGE]
         more = start + PAGE < len(skus)
-        then = _cursor("report", number, {"start": start + PAGE}) if more else self._next_place(number)
+        then = _cursor("report", number, start + PAGE) if more else self._next_place(number)
         return Page(self._here_first(number, self._seen_in(place, page)), then)
 
     def _order_report(self, place: str) -> str:
@@ -297,14 +299,20 @@ class Amazon:
         answer = self.api.write(wire.CREATE_REPORT, "POST", "/reports/2021-06-30/reports", json=body)
         return str(answer.data["reportId"])
 
-    def _report(self, place: str, report: str) -> list[str] | None:
-        """The SKUs of a report; None while it is being made."""
+    def _report(self, place: str) -> list[str]:
+        """The SKUs of a report that was made for us. It takes Amazon minutes, so it is not waited for here."""
+        report = self._ordered.get(place) or self._order_report(place)
+        self._ordered[place] = report
         about = self.api.read(wire.GET_REPORT, f"/reports/2021-06-30/reports/{_quoted(report)}").data
         status = about.get("processingStatus")
         if status in ("IN_QUEUE", "IN_PROGRESS"):
-            return None
+            raise RateLimited(
+                f"{self.name}: Amazon is making the list of all listings; it takes some minutes, asked again then",
+                REPORT_AGAIN,
+            )
+        del self._ordered[place]
         if status != "DONE":
-            raise Unavailable(f"{self.name}: Amazon did not make the report of all listings ({status}); asked again")
+            raise Unavailable(f"{self.name}: Amazon did not make the list of all listings ({status}); asked for again")
         document = self.api.read(
             wire.GET_REPORT_DOCUMENT, f"/reports/2021-06-30/documents/{_quoted(about['reportDocumentId'])}"
         )
@@ -505,9 +513,10 @@ class Amazon:
             return () if self._clock() - sent > FEED_PATIENCE else None
         if status != "DONE":
             raise ChannelRefused(f"Amazon did not work through the feed {feed_id} ({status}); it is sent again later")
-        took = about.get("processingEndTime")
-        if took:
-            self._feed_takes = max(when(took) - sent, timedelta(seconds=10))
+        ended = when(about["processingEndTime"]) if about.get("processingEndTime") else sent
+        self._feed_takes = max(ended - sent, timedelta(seconds=10))
+        if self._clock() - ended < FEED_SETTLES:
+            return None
         if not document:
             return ()
         found = self.api.read(wire.GET_FEED_DOCUMENT, f"/feeds/2021-06-30/documents/{_quoted(document)}").data

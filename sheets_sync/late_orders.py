@@ -1,0 +1,74 @@
+"""When a channel's list of orders runs late, or may be read only now and then: what a raise has to wait for.
+
+Two clocks gate a raise there (P4, P5). The list is complete up to `lag` ago, so a reason to raise is old enough only
+once a read began that long after it. And a figure below what we expected is a sale that the list does not show yet:
+those packs stay promised until a read began that long after the look which found them missing. Lowering waits for
+nothing, as everywhere.
+
+Reads are scarce, so one is made when it is due, or when it lets something be raised. After a start nobody knows what
+was found missing before: nothing is raised until the list has caught up with the start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from sheets_sync import offers
+from sheets_sync.model import Figure, Listing, Ref
+
+
+@dataclass
+class Reads:
+    """What one driver of a channel knows of its order list. `lag` and `every` are the channel's own."""
+
+    lag: timedelta = timedelta(0)
+    every: timedelta = timedelta(0)
+    born: datetime | None = None
+    read_at: datetime | None = None  # when the last complete read began
+    not_before: datetime | None = None  # the channel said so
+    missing: dict[Ref, tuple[int, datetime]] = field(default_factory=dict)  # packs sold unseen, and by which look
+
+    @property
+    def late(self) -> bool:
+        """Whether any of this is needed."""
+        return self.lag > timedelta(0) or self.every > timedelta(0)
+
+    def is_due(self, now: datetime) -> bool:
+        """Whether the list is to be read in any case."""
+        if self.born is None:
+            self.born = now
+        if not self.is_allowed(now):
+            return False
+        return self.read_at is None or now - self.read_at >= self.every
+
+    def is_allowed(self, now: datetime) -> bool:
+        """Whether the channel's limits may let it be read, as far as it said so."""
+        return self.not_before is None or now >= self.not_before
+
+    def was_read(self, begun: datetime) -> None:
+        """A read that began then has ended and is booked: sales that it must have shown are missing no more."""
+        self.read_at, self.not_before = begun, None
+        self.missing = {ref: found for ref, found in self.missing.items() if found[1] >= begun - self.lag}
+
+    def saw(self, before: Iterable[Listing], sees: Mapping[Ref, Figure], at: datetime) -> None:
+        """A look: what it shows less than we expected was sold."""
+        for item in before:
+            expect, shows = offers.expected(item), sees[item.ref].shows
+            if expect is not None and shows is not None and shows < expect:
+                packs, _ = self.missing.get(item.ref, (0, at))
+                self.missing[item.ref] = (packs + expect - shows, at)
+
+    def promised(self, ref: Ref) -> int:
+        """Packs that were sold there and that no order explains yet."""
+        return self.missing[ref][0] if ref in self.missing else 0
+
+    def opens_at(self, raised_at: datetime | None) -> datetime:
+        """A read that begins after this lets a listing be raised whose reason was recorded at `raised_at`."""
+        assert self.born is not None
+        return max(self.born, raised_at or self.born) + self.lag
+
+    def knows(self, raised_at: datetime | None) -> bool:
+        """Whether the last read began late enough for that."""
+        return self.read_at is not None and self.read_at > self.opens_at(raised_at)

@@ -1,0 +1,106 @@
+"""The seller's day with Amazon, through the real doors: the local Amazon, its notifications, Review, the other shop."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sheets_sync.assembly import _applying
+from sheets_sync.channels.amazon.hooks import KEY_HEADER
+from sheets_sync.model import Kind
+from sheets_sync.sandbox.shops import Seed
+from sheets_sync.sandbox.shops.amazon import Pace
+from sheets_sync.sheet import tabs
+from tests.hands import Clock
+from tests.test_review import Day
+from webhook.app import create_app
+from webhook.server import serve
+
+SKUS = ("COUNT", "LATE", "RETURN", "BUYER", "PAYS", "ASKS", "UNSEEN", "SLOW")
+
+
+class AmazonDay(Day):
+    """A web shop and Amazon, Amazon at its own pace; its notifications come in by HTTP."""
+
+    clock: Clock
+
+    @property
+    def amazon(self):  # type: ignore[no-untyped-def]
+        return self.shops["amazon"].shop
+
+    def settle(self) -> None:
+        """Time goes by, notifications come in, and everybody looks: a reason to raise, the list of orders two minutes
+        later, the raise, and Amazon's word that it is applied.
+        """
+        for minutes in (0.2, 2.5, 0.5, 0.5):
+            self.clock.tick(minutes=minutes)
+            assert self.amazon.wait_delivered()
+            self.passes()
+
+    def figures_everywhere(self, sku: str) -> tuple[int | None, int | None]:
+        return self.figure("woocommerce", sku), self.figure("amazon", sku)
+
+    def asked(self, sku: str) -> int:
+        """The row in Review of what is asked about a SKU, as people count."""
+        header, *rows = self.store.rows(self.id, tabs.REVIEW)
+        at = header.index(tabs.SKU)
+        return next(number for number, row in enumerate(rows, 2) if len(row) > at and row[at] == sku)
+
+
+@pytest.fixture(scope="module")
+def day(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AmazonDay]:
+    seeds = [Seed(sku, f"thing {sku}", 10) for sku in SKUS]
+    folder: Path = tmp_path_factory.mktemp("amazon")
+    made = AmazonDay(folder, vendors=("woocommerce", "amazon"), seeds=seeds, clock=Clock())
+    try:
+        app = create_app(made.ledger, made.desk.channels, apply=_applying(made.desk), wake=lambda name: None)
+        with serve(app, "127.0.0.1", 0) as web:
+            made.begin()
+            made.amazon.pace = Pace()
+            made.amazon.notices.forward(f"{web.url}/webhooks/amazon", "hook-secret", KEY_HEADER)
+            made.desk.channels["amazon"].ensure_hooks(web.url)
+            made.settle()
+            yield made
+    finally:
+        made.close()
+
+
+def test_a_count_reaches_amazon(day: AmazonDay) -> None:
+    day.type("COUNT", "7")
+    day.passes()
+    assert day.figures("COUNT") == "7/0/7"
+    assert day.figure("woocommerce", "COUNT") == 7
+    day.settle()
+    assert day.figures_everywhere("COUNT") == (7, 7)
+    day.type("COUNT", "12")
+    day.settle()
+    assert day.figures_everywhere("COUNT") == (12, 12)
+
+
+def test_O2_cancelled_late_on_amazon_is_asked_and_decided_in_review(day: AmazonDay) -> None:
+    order = day.amazon.buy("LATE", 2)
+    day.settle()
+    assert (day.figures("LATE"), day.figures_everywhere("LATE")) == ("10/2/8", (8, 8))
+    day.clock.tick(hours=2)
+    day.amazon.seller_cancels(order, "Buyer Cancelled")
+    day.settle()
+    assert (day.figures("LATE"), day.figures_everywhere("LATE")) == ("10/2/8", (8, 8)), "Amazon gives nothing back"
+    assert day.questions()["LATE"] == "cancellation"
+    day.decide("back to stock", day.asked("LATE"))
+    day.settle()
+    assert (day.figures("LATE"), day.figures_everywhere("LATE")) == ("10/0/10", (10, 10))
+    assert [e.fact.kind for e in day.events("LATE")] == [Kind.OPENING, Kind.ORDER, Kind.CANCELLATION]
+
+
+def test_O5_a_return_is_counted_once_and_offered_everywhere(day: AmazonDay) -> None:
+    order = day.amazon.buy("RETURN", 2)
+    day.settle()
+    day.amazon.ship(order)
+    day.settle()
+    assert (day.figures("RETURN"), day.figures_everywhere("RETURN")) == ("8/0/8", (8, 8))
+    day.clock.tick(hours=50)
+    day.amazon.returns(order)
+    day.settle()
+    assert day.figures("RETURN") == "8/0/8", "what comes back from Amazon is a person's word"
