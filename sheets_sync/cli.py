@@ -49,13 +49,14 @@ from sheets_sync import (
     onboarding,
     recovery,
     review,
+    statement,
     sync,
     views,
 )
 from sheets_sync.config import Settings
 from sheets_sync.desk import Books, Desk
 from sheets_sync.errors import BadInput, ConfigError, NextPass, OtherSide, SellerMustAct, SheetsSyncError
-from sheets_sync.ledger import View
+from sheets_sync.ledger import Ledger, View
 from sheets_sync.model import MAIN, Event, Fact, Stock, StockKey, StoredDelivery
 from sheets_sync.sandbox import shops
 from sheets_sync.sandbox.sheet import server as local_sheet
@@ -578,6 +579,57 @@ def _stock_table(rows: Sequence[dict[str, Any]], titles: Sequence[str]) -> Table
     return table
 
 
+@app.command()
+def why(
+    ctx: typer.Context,
+    sku: Annotated[str, typer.Argument(metavar="SKU", help="The SKU, written just so.")],
+    limit: Annotated[int, typer.Option(min=1, help="How many of the newest events to show.")] = 20,
+) -> None:
+    """Say why a SKU's figures are what they are: the statement, the sum in words, and what led to an oversell."""
+    with _at_desk(ctx) as desk, desk.ledger.read() as view:
+        events = view.events(sku=sku)
+        asked = view.questions(sku=sku)
+    if not events:
+        raise SellerMustAct(f"Nothing is recorded of {sku} yet. A SKU is text, written just so, zeros included.")
+    places = dict.fromkeys(event.fact.location for event in events)
+    for place in places:
+        mine = [event for event in events if event.fact.location == place]
+        said = statement.statement(mine)
+        _say(*([f"At {place}:"] if len(places) > 1 else []), *map(_cell, said.sentences(_when)), "")
+        _say(_statement_table(said.rows[-limit:]))
+        if len(said.rows) > limit:
+            _say(f"{len(said.rows) - limit} older events are not shown: --limit {len(said.rows)} shows all.")
+        sold_out = statement.oversell(mine)
+        if sold_out is not None:
+            _say("", *map(_cell, sold_out.sentences(_when)))
+    for question in asked:
+        _say("", f"Asked, and not in these figures: {_cell(question.text)}")
+    _say(
+        "", "The same on hand over `sheets-sync ledger export`, imported into a sheet as text:", statement.formula(sku)
+    )
+
+
+def _when(at: datetime) -> str:
+    return f"{at.astimezone():%Y-%m-%d %H:%M:%S}"
+
+
+def _statement_table(rows: Sequence[statement.Row]) -> Table:
+    numbers = ("Event", "On hand", "Committed", "Available")
+    table = _table(
+        "Event", "Happened", "What", *numbers[1:], "Why", "Today", numbers=numbers, kept=("Happened", "What")
+    )
+    for row in rows:
+        event, fact = row.event, row.event.fact
+        why_ = ", ".join(filter(None, (fact.source, fact.reference, fact.reason, fact.note)))
+        figures = [_figure(getattr(event.balance, name), getattr(event.change, name)) for name in _STATED]
+        cells = (event.id, _when(fact.occurred_at), views.WORDS[fact.kind], *figures, why_, row.does)
+        table.add_row(*map(_cell, cells))
+    return table
+
+
+_STATED = ("on_hand", "committed", "available")
+
+
 @review_app.callback(invoke_without_command=True)
 def review_(ctx: typer.Context) -> None:
     """List the open questions, with the answers that each can be given; `review answer` gives one."""
@@ -842,18 +894,18 @@ def ledger_export(
     with _at_desk(ctx) as desk:
         if file is None:
             sys.stdout.reconfigure(encoding="utf-8") if hasattr(sys.stdout, "reconfigure") else None
-            _export(desk, sys.stdout)
+            _export(desk.ledger, sys.stdout)
             return
         with _replacing(file) as out:
-            count = _export(desk, out)
+            count = _export(desk.ledger, out)
     _aside(f"{count} events in {file}")
 
 
-def _export(desk: Desk, out: IO[str]) -> int:
+def _export(ledger: Ledger, out: IO[str]) -> int:
     rows = csv.writer(out, lineterminator="\n")
     rows.writerow(EXPORTED)
     count = 0
-    with desk.ledger.read() as view:
+    with ledger.read() as view:
         for event in view.iter_events():
             rows.writerow(_exported(event))
             count += 1

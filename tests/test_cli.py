@@ -227,6 +227,9 @@ def test_ledger_show_reads_like_a_bank_statement(started: Seller) -> None:
     assert re.search(r"00123 +opening +10 \(\+10\)", opening)
     assert len(_lines(started.does("ledger", "show", "--limit", "2"))) == 3
     assert "No events of 123 yet" in started.does("ledger", "show", "123")
+    said = started.does("why", "00123")
+    assert "event 1 counted 10" in said and "=SUMPRODUCT(EXACT($B$2:$B" in said
+    assert "Nothing is recorded of 123 yet" in started.does("why", "123", code=Exit.SELLER)
 
 
 def test_ledger_verify_fails_on_a_ledger_changed_by_hand(started: Seller) -> None:

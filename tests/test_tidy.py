@@ -20,7 +20,7 @@ from sheets_sync.config import KINDS
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "sheets_sync"
 
-PURE = {"edits", "exchange", "lines", "stock", "stocktake", "offers", "guard", "names", "views"}
+PURE = {"edits", "exchange", "lines", "stock", "stocktake", "offers", "guard", "names", "statement", "views"}
 OUTERMOST = {"assembly", "cli", "demo", "sandbox", "webhook"}
 """They build the parts and hand them over; nothing inside asks for them."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import lru_cache
 
@@ -32,6 +32,7 @@ from sheets_sync.sandbox.sheet.operands import (
     number,
     plain,
     single,
+    spread,
     text,
     truth,
 )
@@ -226,7 +227,7 @@ class _Parser:
     def signed(self) -> Node:
         if op := self.next("-", "+"):
             value = self.signed()
-            return (lambda s: -number(value(s), s)) if op == "-" else value
+            return (lambda s: spread(s, lambda v: -number(v, s), value(s))) if op == "-" else value
         value = self.atom()
         while self.next("%"):
             value = _percent(value)
@@ -278,20 +279,20 @@ def _error(value: ErrorValue) -> Node:
 
 
 def _percent(value: Node) -> Node:
-    return lambda s: number(value(s), s) / 100
+    return lambda s: spread(s, lambda v: number(v, s) / 100, value(s))
 
 
 def _raised(base: Node, exponent: Node) -> Node:
-    return lambda s: tidy(power(number(base(s), s), number(exponent(s), s)))
+    return lambda s: spread(s, lambda v, n: tidy(power(number(v, s), number(n, s))), base(s), exponent(s))
 
 
 def _operation(op: str, left: Node, right: Node) -> Node:
     if op == "&":
-        return lambda s: text(left(s), s) + text(right(s), s)
+        return lambda s: spread(s, lambda a, b: text(a, s) + text(b, s), left(s), right(s))
     if op in _Parser.LEVELS[0]:
-        return lambda s: compare(op, single(left(s)), single(right(s)))
+        return lambda s: spread(s, lambda a, b: compare(op, single(a), single(b)), left(s), right(s))
     reckon = _ARITHMETIC[op]
-    return lambda s: reckon(number(left(s), s), number(right(s), s))
+    return lambda s: spread(s, lambda a, b: reckon(number(a, s), number(b, s)), left(s), right(s))
 
 
 def _quotient(a: float, b: float) -> Value:
@@ -317,7 +318,15 @@ def _call(name: str, arguments: list[Node]) -> Node:
         return _error(NAME)
     if not found.least <= len(arguments) <= found.most:
         return _error(MISSING)
+    if name in _EACH:
+        return lambda s: spread(s, lambda *a: found.call(s, *a), *[_tried(argument, s) for argument in arguments])
+    if name == "SUMPRODUCT":
+        return lambda s: found.call(s, *[_tried(argument, replace(s, arrays=True)) for argument in arguments])
     return lambda s: found.call(s, *[_tried(argument, s) for argument in arguments])
+
+
+_EACH = frozenset("ABS EXACT INT LEN LOWER N NOT ROUND SIGN TRIM UPPER VALUE YEAR MONTH DAY".split())
+"""Functions of single values that SUMPRODUCT may ask of each cell of an area."""
 
 
 def _tried(node: Node, scope: Scope) -> Operand:

@@ -46,6 +46,7 @@ class Scope:
     locale: Locale
     area: Callable[[str], Area]
     named: Callable[[str], Area]
+    arrays: bool = False  # within a function that works out its operands cell by cell, as SUMPRODUCT does
 
 
 def single(operand: Operand) -> Value:
@@ -92,6 +93,22 @@ def truth(operand: Operand, scope: Scope) -> bool:
 def rows_of(operand: Operand) -> Area:
     """The operand as an area."""
     return operand if isinstance(operand, list) else [[operand]]
+
+
+def spread(scope: Scope, call: Callable[..., Operand], *operands: Operand) -> Operand:
+    """What `call` makes of each cell, where the scope works cell by cell and an operand has several; else of all."""
+    areas = [rows_of(operand) for operand in operands]
+    rows, columns = max(len(area) for area in areas), max(len(area[0]) for area in areas)
+    if not scope.arrays or rows == columns == 1:
+        return call(*operands)
+    if any(len(area) not in (1, rows) or len(area[0]) not in (1, columns) for area in areas):
+        raise Failed(MISSING)
+
+    def cell(row: int, column: int) -> Value:
+        found = (area[row if len(area) > 1 else 0][column if len(area[0]) > 1 else 0] for area in areas)
+        return single(call(*(BLANK if value == "" else value for value in found)))
+
+    return [[cell(row, column) for column in range(columns)] for row in range(rows)]
 
 
 def flat(operands: Iterable[Operand]) -> Iterator[tuple[Value, bool]]:
