@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from sheets_sync import booking, lines, renaming, review
-from sheets_sync.desk import ROWS, Desk
+from sheets_sync import booking, lines, newcomers, renaming, review, startover
+from sheets_sync.desk import ROWS, Desk, start_batch
 from sheets_sync.errors import BadInput
 from sheets_sync.ledger import Tx
 from sheets_sync.model import MAIN, Event, Fact, Kind, LineState, Question, StockKey
@@ -34,12 +34,17 @@ def answer(desk: Desk, id: str, word: str, *, units: int | None = None, note: st
 def undo(desk: Desk, what: str, *, actor: str = "", note: str = "") -> list[Event]:
     """Strike one event (its number) or a whole batch (its id); law 2 says what is on hand then.
 
-    A line of an order is struck whole: "do not count this line" (O7). Raises BadInput where there is nothing to undo.
+    A line of an order is struck whole: "do not count this line" (O7). The openings of Start end it (B6, `startover`).
+    Raises BadInput where there is nothing to undo.
     """
     with desk.ledger.begin() as tx:
-        events = _meant(tx, what)
+        if what.strip() == start_batch(desk, tx) and desk.started_at(tx) is not None:  # B6
+            recorded = startover.undo_start(tx, desk, actor=actor, note=note)
+            events = []
+        else:
+            events, recorded = list(_meant(tx, what)), []
         keys = sorted({e.fact.line for e in events if e.fact.line})
-        recorded = [event for key in keys for event in _uncount(tx, desk, key, actor)]
+        recorded += [event for key in keys for event in _uncount(tx, desk, key, actor)]
         at = desk.clock()
         strikes = [_strike(e, at.isoformat(), actor, note) for e in events if not e.fact.line and e.is_fact]
         _refuse_twice(tx, strikes)
@@ -78,6 +83,8 @@ def _carry_out(tx: Tx, desk: Desk, question: Question, effect: review.Effect, ac
         tx.put(name, word)
     if effect.line is not None:
         events += booking.settle(tx, desk, effect.line, actor=actor, note=effect.note, ask=False)
+    if effect.opens:
+        events += newcomers.open_with_its_figure(tx, desk, question, actor)
     if effect.put_back_row:
         tx.put(ROWS, [sku for sku in tx.get(ROWS, ()) if sku != effect.put_back_row])
     if effect.archive:

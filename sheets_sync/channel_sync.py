@@ -9,19 +9,21 @@ about to be sent before it is sent.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from types import MappingProxyType
 
 import structlog
 
-from sheets_sync import accepted, booking, echoes, lines, offers
+from sheets_sync import accepted, booking, echoes, first_sync, lines, newcomers, offers, startover
+from sheets_sync.catalogue import known_skus, read_catalogue
 from sheets_sync.channels import Channel, Outcome, PushResult, RawRequest, SignalKind, Target, all_pages
-from sheets_sync.desk import FROZEN, Books, Desk, Shelf, orders_cursor, remember
+from sheets_sync.desk import FROZEN, Books, Desk, Shelf, joined, orders_cursor, remember
 from sheets_sync.errors import ChannelRefused, OutcomeUnknown, RateLimited
 from sheets_sync.late_orders import Reads
 from sheets_sync.ledger import Tx, View
-from sheets_sync.model import Event, Figure, Lease, Listing, Order, OrderLine, Ref, RemoteListing, StoredDelivery
+from sheets_sync.model import Event, Figure, Lease, Listing, Order, OrderLine, Ref, StoredDelivery
 
 log = structlog.get_logger()
 
@@ -92,11 +94,15 @@ def book_orders(
     *,
     at_opening: bool = False,
     opened_at: datetime | None = None,
+    counted_at: Mapping[str, datetime] = MappingProxyType({}),
 ) -> list[Event]:
-    """Readings of orders to events, in the caller's transaction (law 1). Readings that say nothing new do nothing."""
+    """Readings of orders to events, in the caller's transaction (law 1). Readings that say nothing new do nothing.
+
+    `counted_at`: at an opening, SKUs that a person counted, and when (B4).
+    """
     tx.lock_listings(name)
     orders = list(orders)
-    book = _OrderBook(tx, desk, name, opened_at or desk.started_at(tx), at_opening)
+    book = _OrderBook(tx, desk, name, opened_at or desk.started_at(tx), at_opening, counted_at)
     book.prepare(line for order in orders for line in order.lines)
     for order in orders:
         book.add(order)
@@ -106,10 +112,15 @@ def book_orders(
 class _OrderBook:
     """Bookings of several orders of one channel, written together."""
 
-    def __init__(self, tx: Tx, desk: Desk, name: str, opened_at: datetime | None, at_opening: bool) -> None:
+    def __init__(
+        self, tx: Tx, desk: Desk, name: str, opened_at: datetime | None, at_opening: bool = False,
+        counted_at: Mapping[str, datetime] = MappingProxyType({}),
+    ) -> None:  # fmt: skip
         self.tx, self.desk, self.name, self.opened_at, self.at_opening = tx, desk, name, opened_at, at_opening
+        self.counted_at = counted_at
         self.about = desk.settings.channels[name]
-        self.started, self.opened = desk.started_at(tx), desk.opened_at(tx)
+        joined = desk.joined_at(tx, name)
+        self.started, self.opened = joined or desk.started_at(tx), joined or desk.opened_at(tx)
         self.allowance = desk.settings.limits.clock_allowance
         self.listings: dict[str, Listing | None] = {}
         self.known: dict[str, bool] = {}
@@ -145,6 +156,7 @@ class _OrderBook:
             channel=self.name,
             opened_at=lambda _: limit,
             at_opening=self.at_opening,
+            counted_at=lambda sku: self.counted_at.get(sku or ""),
             policy=self.policies.at(order.placed_at),
             last_count=self.last_count,
             now=self.desk.clock(),
@@ -193,12 +205,6 @@ class _OrderBook:
         return self.events
 
 
-def known_skus(view: View, skus: Iterable[str]) -> set[str]:
-    """Of these SKUs those that we know: with a balance, or of a matched listing."""
-    wanted = list(skus)
-    return {k.sku for k in view.balances(wanted)} | {i.sku for i in view.listings(skus=wanted) if i.sku}
-
-
 def apply_delivery(
     desk: Desk, channel: Channel, delivery: StoredDelivery, *, fetch: bool, lease: Lease | None = None
 ) -> list[Event]:
@@ -238,84 +244,12 @@ def _believed(desk: Desk, channel: Channel, order: Order) -> bool:
         return not echoes.takes_back(view, channel.name, order)
 
 
-# the catalogue --------------------------------------------------------------------------------------------------
-
-
-def read_catalogue(
-    desk: Desk, name: str, *, progress: Callable[[int], None] | None = None, batch: int = 500
-) -> int:  # fmt: skip
-    """Every listing of a channel, with its figure, into the ledger: matched by SKU, never by guess. How many."""
-    channel, seen_refs, count = desk.channels[name], set(), 0
-    begun = desk.clock()
-    waiting: list[RemoteListing] = []
-    for item in all_pages(channel.listings):
-        waiting.append(item)
-        seen_refs.add(item.ref)
-        count += 1
-        if len(waiting) >= batch:
-            _store_listings(desk, name, waiting, begun)
-            waiting = []
-            if progress:
-                progress(count)
-    _store_listings(desk, name, waiting, begun)
-    _finish_catalogue(desk, name, seen_refs)
-    if progress:
-        progress(count)
-    return count
-
-
-def _store_listings(desk: Desk, name: str, items: Sequence[RemoteListing], begun: datetime) -> None:
-    if not items:
-        return
-    about = desk.settings.channels[name]
-    with desk.ledger.begin() as tx:
-        tx.lock_listings(name)
-        have = {item.ref: item for item in tx.listings(name, ids=[item.ref.listing for item in items])}
-        seeds = desk.primary(tx) == name and desk.started_at(tx) is None
-        known = known_skus(tx, [item.sku for item in items if item.sku])
-        out = []
-        for item in items:
-            old = have.get(item.ref)
-            sku = old.sku if old and old.sku else item.sku if item.sku and (seeds or item.sku in known) else None
-            base = old or Listing(name, item.ref, sku, hold_back=about.hold_back)
-            now = replace(
-                base, sku=sku, title=item.title, remote_sku=item.sku, pushable=item.pushable, why_not=item.why_not
-            )
-            if old is None or old.shown is None or old.shown_at is None or old.shown_at < begun:
-                now = offers.seen(now, item.shows, item.reserved, begun, before=old)
-            out.append(now)
-        tx.put_listings(item for item in out if have.get(item.ref) != item)
-
-
-def _finish_catalogue(desk: Desk, name: str, seen: set[Ref]) -> None:
-    """Listings that are gone or share a SKU are not pushed, and say why; orders that waited for a SKU are counted."""
-    with desk.ledger.read() as view:
-        found = view.listings(name)
-    times = Counter(item.sku for item in found if item.ref in seen)
-    title = desk.settings.channels[name].title
-
-    def why_not(item: Listing) -> str:
-        if item.ref not in seen:
-            return f"not on {title} any more"
-        if item.sku and times[item.sku] > 1:
-            return f"{times[item.sku]} listings on {title} carry the SKU {item.sku}; give each its own"
-        return ""
-
-    barred = {item.ref: why for item in found if (why := why_not(item))}
-    with desk.ledger.begin() as tx:
-        tx.lock_listings(name)
-        now = [item for item in tx.listings(name, ids={ref.listing for ref in barred}) if item.ref in barred]
-        after = [replace(item, pushable=False, why_not=barred[item.ref]) for item in now]
-        tx.put_listings(item for item, before in zip(after, now, strict=True) if item != before)
-        count_waiting(tx, desk, name)
-
-
 def count_waiting(tx: Tx, desk: Desk, name: str) -> list[Event]:
     """O8: order lines that waited for their SKU are counted once it is known, with their own times (law 2)."""
     waiting = [line for line in tx.lines(name, open_only=True) if line.sku is None]
-    if not waiting:
+    if not waiting or desk.started_at(tx) is None:
         return []
-    book, events = _OrderBook(tx, desk, name, desk.started_at(tx), False), list[Event]()
+    book, events = _OrderBook(tx, desk, name, desk.started_at(tx)), list[Event]()
     book.prepare(line.level for line in waiting)
     for line in waiting:
         sku, pack_size = book.resolve(line.level)
@@ -351,11 +285,18 @@ class _ChannelPass:
         self.after: datetime | None = None
         self.reads = memory.reads
         self.reads.lag, self.reads.every = able.orders_lag, able.orders_every
+        self.meter: first_sync.Meter | None = None  # while the first sync lasts
 
     def run(self) -> ChannelReport:
         with self.desk.ledger.read() as view:
             started = self.desk.started_at(view) is not None
+            undone = not started and startover.wants_put_back(view, self.name)
+            first = started and not first_sync.is_done(view, self.name)
         enabled = self.desk.settings.channels[self.name].enabled
+        if undone:
+            self._put_back()
+        if first and enabled:
+            self._measure()
         if started:
             self._accepted()
         if started and enabled:
@@ -387,6 +328,25 @@ class _ChannelPass:
             self._refresh(view)
         if accepted.ask(self.desk, self.channel, self.memory.shelf.listings.values(), self.lease):
             self._come_back(self.desk.clock() + accepted.AGAIN)
+
+    def _measure(self) -> None:
+        """How much the first sync has to do, before it does it: shown while it runs."""
+        plan, _ = self.plan()
+        offered = self.memory.books.available
+        of = sum(offered.get(i.sku or "") is not None for i in self.memory.shelf.listings.values() if i.pushable)
+        self.meter = first_sync.Meter(of, first_sync.waiting(plan))
+
+    def _put_back(self) -> None:
+        """B6: an undone Start gives the shop its figures back, where it still shows what we wrote."""
+        with self.desk.ledger.read() as view:
+            self._refresh(view)
+        written = {ref: item for ref, item in self.memory.shelf.listings.items() if item.before is not None}
+        targets = startover.to_put_back(written, self._look(list(written.values()))) if written else []
+        self._write(targets)
+        with self.desk.ledger.begin(self.lease) as tx:
+            startover.done(
+                tx, self.desk, self.name, sum(s.result.outcome is Outcome.APPLIED for s in self.sent if s.result)
+            )
 
     def plan(self) -> tuple[offers.Plan, int]:
         """What to do about this channel's listings, and the last event that the plan knows."""
@@ -453,7 +413,10 @@ class _ChannelPass:
         """All orders that changed since the last read, booked. When the read began, and the events it made."""
         begun, made = self.desk.clock(), set()
         with self.desk.ledger.read() as view:
-            since = datetime.fromisoformat(view.get(orders_cursor(self.name)) or self._from_start(view))
+            known = view.get(orders_cursor(self.name))
+        if known is None:
+            return begun, self._join(begun)
+        since = datetime.fromisoformat(known)
         cursor: str | None = None
         while True:
             page = self.channel.orders(since, cursor)
@@ -467,10 +430,18 @@ class _ChannelPass:
                 return begun, made
             cursor = page.cursor
 
-    def _from_start(self, view: View) -> str:
-        started = self.desk.started_at(view)
-        assert started is not None
-        return (started - timedelta(days=self.desk.settings.limits.opening_days)).isoformat()
+    def _join(self, begun: datetime) -> set[int]:
+        """B5: a channel that was added later commits its open orders, once, and adds nothing: what it sold before then
+        is in our counts already.
+        """
+        since = begun - timedelta(days=self.desk.settings.limits.opening_days)
+        orders = list(all_pages(lambda cursor: self.channel.orders(since, cursor)))
+        with self.desk.ledger.begin(self.lease) as tx:
+            events = book_orders(tx, self.desk, self.name, orders, at_opening=True, opened_at=begun)
+            tx.put(joined(self.name), begun.isoformat())
+            tx.put(orders_cursor(self.name), begun.isoformat())
+        self.events += events
+        return {e.id for e in events}
 
     def _match(self) -> None:
         """O8: a SKU that has become known since, as a row was added for it: its listing is matched at once, and orders
@@ -488,6 +459,7 @@ class _ChannelPass:
         with self.desk.ledger.begin(self.lease) as tx:
             tx.lock_listings(self.name)
             tx.put_listings(replace(item, sku=item.remote_sku) for item in self._stored(tx, new))
+            newcomers.known_now(tx, {item.remote_sku for item in listings if item.ref in new})
             self.events += count_waiting(tx, self.desk, self.name)
         memory.known = len(ours)
 
@@ -495,11 +467,13 @@ class _ChannelPass:
         now, last = self.desk.clock(), self.memory.catalogue_at
         if last is None or now - last > CATALOGUE_EVERY:
             try:
-                read_catalogue(self.desk, self.name)
+                read_catalogue(self.desk, self.name, lease=self.lease)
             except RateLimited as error:  # the rest of the pass does not need it
                 self.memory.catalogue_at = now - CATALOGUE_EVERY + timedelta(seconds=error.retry_after or 0)
                 self._come_back(self.memory.catalogue_at + CATALOGUE_EVERY)
                 return
+            with self.desk.ledger.begin(self.lease) as tx:
+                self.events += count_waiting(tx, self.desk, self.name)
             self.memory.catalogue_at = now
 
     def _tidy(self) -> None:
@@ -733,6 +707,9 @@ class _ChannelPass:
                 remember(tx, self.name, last_push=now)
             if errors:
                 remember(tx, self.name, last_error=errors[0][:300])
+            if self.meter is not None:
+                self.meter.left = max(1, self.meter.left - len(batch))
+                remember(tx, self.name, progress=self.meter.words)
         self.desk.wake("sheet")
 
     def _after(self, item: Listing, target: Target, result: PushResult, now: datetime, sent: Listing) -> Listing:
@@ -765,4 +742,7 @@ class _ChannelPass:
             kept = tx.get(f"channel:{self.name}", {})
             errors = [item.error for item in self.memory.shelf.listings.values() if item.error]
             remember(tx, self.name, out_of_step=out_of_step, last_error=kept.get("last_error", "") if errors else "")
+            if self.meter is not None:
+                self.meter.left = first_sync.waiting(plan)
+                self.events += first_sync.note(tx, self.desk, self.name, self.meter)
         return out_of_step

@@ -49,12 +49,14 @@ from sheets_sync import (
     onboarding,
     recovery,
     review,
+    seed_day,
+    seeding,
     statement,
     sync,
     views,
 )
 from sheets_sync.config import Settings
-from sheets_sync.desk import Books, Desk
+from sheets_sync.desk import Books, Desk, start_batch
 from sheets_sync.errors import BadInput, ConfigError, NextPass, OtherSide, SellerMustAct, SheetsSyncError
 from sheets_sync.ledger import Ledger, View
 from sheets_sync.model import MAIN, Event, Fact, Stock, StockKey, StoredDelivery
@@ -327,11 +329,29 @@ def _health(desk: Desk, name: str, channel: Any) -> tuple[bool, str]:
 
 
 @app.command("import")
-def import_(ctx: typer.Context) -> None:
-    """Read every channel's listings and show their figures in the sheet. No count changes, nothing is pushed."""
+def import_(
+    ctx: typer.Context,
+    preview: Annotated[
+        bool, typer.Option("--preview", help="Show what Start would open and what is odd, as of the last import.")
+    ] = False,
+    primary: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME", help="Start over, before Start, with this channel as the primary marketplace.",
+            show_default=False,
+        ),
+    ] = "",
+) -> None:  # fmt: skip
+    """Read every channel's listings and show them side by side. No count changes, nothing is pushed."""
     with _at_desk(ctx) as desk:
+        if preview:
+            _show_in_sheet(desk)
+            _say_matrix(desk)
+            return
+        if desk.settings.sheet.spreadsheet_id:
+            _show_in_sheet(desk)  # a primary ticked there counts
         with _progress() as bars:
-            counts = onboarding.import_catalogues(desk, _bar_for_each(bars, desk))
+            counts = onboarding.import_catalogues(desk, _bar_for_each(bars, desk), primary=primary)
         table = _table("Channel", "Listings", "Without a SKU of ours", numbers=("Listings", "Without a SKU of ours"))
         with desk.ledger.read() as view:
             for name, count in counts.items():
@@ -341,9 +361,33 @@ def import_(ctx: typer.Context) -> None:
         _say(table, "No count was changed and nothing was pushed.")
         _say_sources(desk)
         _show_in_sheet(desk)
+        if not begun:
+            _say_matrix(desk)
     if not begun:
-        _say("Look at the figures, in the sheet or by `sheets-sync stock`.")
+        _say("Look at the figures in the tab Seed day, and type over Open with what is wrong.")
         _say("Are they right? Then: sheets-sync start (or tick Start in the Channels tab).")
+
+
+def _say_matrix(desk: Desk) -> None:
+    """The seed-day matrix in short: how many SKUs would be opened, and what is odd, with examples."""
+    with desk.ledger.read() as view:
+        if desk.started_at(view) is not None:
+            _say("Counting has begun: there is nothing left to preview.")
+            return
+        rows, asks, primary = seed_day.matrix(desk, view), seed_day.question(desk, view), desk.primary(view)
+    if not rows:
+        raise SellerMustAct("There is nothing to look at yet: run `sheets-sync import` first.")
+    opens = [row.opens for row in rows if row.opens is not None]
+    title = desk.titles.get(primary or "", "")
+    _say(f"Primary marketplace: {title}. Start would open {len(opens)} of {len(rows)} SKUs, {sum(opens)} units in all.")
+    table = _table("Look at", "SKUs", "For example", numbers=("SKUs",), kept=("Look at",))
+    for odd, those in seeding.summary(rows).items():
+        examples = [f"{row.sku or row.title}: {next(says for kind, says in row.odd if kind is odd)}" for row in those]
+        table.add_row(str(odd), str(len(those)), _cell("; ".join(examples[:2])))
+    if table.row_count:
+        _say(table)
+    if asks:
+        _say(f"{asks} (In the tab Seed day.)")
 
 
 def _say_sources(desk: Desk) -> None:
@@ -382,6 +426,7 @@ def _show_in_sheet(desk: Desk) -> None:
 def start(ctx: typer.Context) -> None:
     """Write the opening counts from the primary marketplace, and let pushing begin."""
     with _at_desk(ctx) as desk:
+        _show_in_sheet(desk)  # what was typed in Seed day counts
         with _console(stderr=True).status("Reading figures and orders of the primary marketplace…"):
             started = assembly.start(desk)
         if started is None:
@@ -392,6 +437,14 @@ def start(ctx: typer.Context) -> None:
             _say(
                 f"{len(started.moving)} were being sold just now, so run start again: {', '.join(started.moving[:20])}"
             )
+        if started.below:
+            _say(
+                f"{len(started.below)} are below 0 on the primary marketplace, which is no count, and were not opened: "
+                f"{', '.join(started.below[:20])}. Type their On hand in the sheet."
+            )
+        if started.opened:
+            with desk.ledger.read() as view:
+                _say(f"Until the first sale it can be undone: sheets-sync undo {start_batch(desk, view)}")
         _show_in_sheet(desk)
     _say("Next: sheets-sync run")
 

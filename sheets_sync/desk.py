@@ -27,6 +27,12 @@ ANSWERED = "answered:"  # before a used tag's exchange: what was typed over it w
 ARCHIVED = "archived"  # SKUs whose row is gone on purpose: never added or missed again
 CHAIN = "chain"  # the named range's name; another one once the first was lost with its tab
 ADOPTING = "adopting"  # a person said that the ledger stands: the next pass asks about every change in the workbook
+IMPORTED = "imported"  # which primary marketplace the first import took, when, and what the config said then
+SEED_TYPED = "seed_typed"  # what people typed in Seed day: row key -> [cell, when it was first seen]
+SEED_ANSWER = "seed_answer"  # whether the primary's figure leaves out other channels' open orders
+SEED_ORDERS = "seed_orders"  # open orders as the import saw them
+RETIRED = "retired"  # when the primary marketplace was retired, ISO
+STARTS = "starts"  # how often counting has begun; after an undone Start it begins again
 STOCK_TAKE = "stock_take"  # the stock-take that stands in its tab: name, when it began, when it was posted
 STOCK_TAKE_NUMBER = "stock_take_number"  # how many there were
 STOCK_TAKE_SEEN = "stock_take_seen"  # when each figure without a time was first seen: time -> names of figures
@@ -40,6 +46,11 @@ def orders_cursor(channel: str) -> str:
     return f"orders:{channel}"
 
 
+def joined(channel: str) -> str:
+    """When a channel that came after Start was read for the first time (B5), ISO."""
+    return f"joined:{channel}"
+
+
 def channel_state(channel: str) -> str:
     """What the Channels tab tells of a channel: last push, last order, last error, progress."""
     return f"channel:{channel}"
@@ -48,6 +59,12 @@ def channel_state(channel: str) -> str:
 def token_state(channel: str) -> str:
     """A channel's newest token: a secret, shown nowhere."""
     return f"token:{channel}"
+
+
+def start_batch(desk: Desk, view: View) -> str:
+    """The batch of the openings that count now; after an undone Start it is another one."""
+    again = view.get(STARTS, 0)
+    return f"start-{desk.ledger.id}" + (f"-{again + 1}" if again else "")
 
 
 def utcnow() -> datetime:
@@ -177,6 +194,11 @@ class Desk:
 
     def started_at(self, view: View) -> datetime | None:
         at = view.get(STARTED)
+        return datetime.fromisoformat(at) if at else None
+
+    def joined_at(self, view: View, channel: str) -> datetime | None:
+        """When a channel that came after Start was first read; None for one that was there at Start."""
+        at = view.get(joined(channel))
         return datetime.fromisoformat(at) if at else None
 
     def opened_at(self, view: View) -> datetime | None:

@@ -35,6 +35,8 @@ KINDS = {
     "cancellation": "the seller or the marketplace cancelled late (O2)",
     "gone_order": "the channel has no such order any more (O9)",
     "before_opening": "an order from before the opening still shows open units (B2)",
+    "start_undone": "Start was undone, and shops still show what we wrote (B6)",
+    "new_listing": "a listing appeared after Start, with a SKU that we do not know (B7)",
     "is_order": "a plus that an order's open question may be about (S10)",
     "adjustment": "a row of Adjustments equals a recorded one whose Id is gone (S8)",
     "adjustment_order": "the same as is_order, of a row of Adjustments",

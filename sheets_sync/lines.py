@@ -20,6 +20,7 @@ from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from sheets_sync.model import (
+    LONG_AGO,
     MAIN,
     Fact,
     Kind,
@@ -380,6 +381,7 @@ def book(
     pack_size: int = 1,
     opened_at: datetime | None = None,
     at_opening: bool = False,
+    counted_at: datetime | None = None,
     policy: Policy = ASK,
     last_count: LastCount = uncounted,
     now: datetime | None = None,
@@ -401,8 +403,11 @@ def book(
     newer = is_newer(stored, order)
     state = stored if stored is not None and not newer else _read(stored, order, line, channel, counted)
     asked: tuple[Question, ...] = ()
-    if at_opening and stored is None and (opened_at is None or order.placed_at < opened_at):
-        state = replace(state, baseline=state.level)
+    if at_opening and counted_at is not None:
+        opened_at = counted_at
+    unread = stored is None or stored.version == LONG_AGO
+    if at_opening and unread and (opened_at is None or order.placed_at < opened_at):
+        state = replace(state, baseline=_as_of(state.level, counted_at))
     other = stored is not None and newer and _names_another(stored.level, line)
     if state.sku is None or other:
         state = replace(state, sku=sku, pack_size=pack_size)
@@ -412,6 +417,17 @@ def book(
     state, facts = settle(state, policy, last_count, old=old, location=location, actor=actor)
     asked += questions(state, policy, last_count, now)
     return Booking(state, facts, asked, _taken(stored, state, line) if newer else ())
+
+
+def forgotten(line: LineState) -> LineState:
+    """A line whose moves were all taken back, as if it had never been read: the next opening reads it anew (B6)."""
+    return replace(line, sku=None, said=Said(), baseline=None, version=LONG_AGO, read_at=None)
+
+
+def _as_of(level: OrderLine, at: datetime | None) -> OrderLine:
+    if at is None:
+        return level
+    return replace(level, shipped=tuple(s for s in level.shipped if s.at <= at))
 
 
 def settle(
@@ -561,6 +577,7 @@ def book_order(
     channel: str,
     opened_at: Callable[[str | None], datetime | None] = lambda _: None,
     at_opening: bool = False,
+    counted_at: Callable[[str | None], datetime | None] = lambda _: None,
     policy: Policy = ASK,
     last_count: LastCount = uncounted,
     now: datetime | None = None,
@@ -588,6 +605,7 @@ def book_order(
             pack_size=pack_size,
             opened_at=opened_at(sku),
             at_opening=at_opening,
+            counted_at=counted_at(sku),
             policy=policy,
             last_count=last_count,
             now=now,
@@ -754,11 +772,7 @@ def questions(
         asked.append(_question(RETURN, line, f"{line.level.returned}:{line.said.came}", text))
     _, doubt = _on_their_side(line, policy, last_count)
     if doubt:
-        text = (
-            f"{order_name(line)}: {doubt.units} of {line.sku} left at {_clock(doubt.was)}, as far as we knew; now it "
-            f"is {_clock(doubt.now)}, and the count of {_clock(doubt.counted)} lies between. Nothing has changed. Had "
-            "they left before that count, or after it?"
-        )
+        text = _about_side(line, doubt)
         asked.append(_question(COUNT_BETWEEN, line, doubt.now.astimezone(UTC).isoformat(), text))
     return tuple(asked)
 

@@ -15,6 +15,9 @@ MAIN = "main"
 """The location that every seller has until places are mapped."""
 
 
+EVERY_SKU = "(all SKUs)"
+"""What an event stands under that is about no single SKU. It has no stock, so that no balance is ever told of it."""
+
 Cell = int | float | str | bool | None
 """One cell as a read gives it: 10.0 is 10, "" is None."""
 
@@ -290,6 +293,7 @@ class RemoteListing:
     pushable: bool = True
     why_not: str = ""  # in words for the seller, where it can't be pushed
     reserved: int = 0  # gross channels: the channel's own open reservations, in the same look
+    barcode: str = ""  # GTIN, EAN or UPC, where the channel knows one
 
 
 @dataclass(frozen=True)
@@ -324,6 +328,10 @@ class Listing:
     retry_at: datetime | None = None  # not to be pushed before
     attempts: int = 0  # writes sent so far; part of idempotency keys
     pending_job: str = ""  # accepted, to be asked about
+    mapped: str | None = None  # the SKU of ours that a person mapped it to; None: matched by its own
+    before: int | None = None  # what it showed before our first write; an undone Start may put it back (B6)
+    barcode: str = ""
+    held_back: int | None = None  # `hold_back` as a person set it for this listing; None: as its channel has it
 
 
 # questions and holds --------------------------------------------------------------------------------------------

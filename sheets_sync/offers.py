@@ -297,8 +297,11 @@ def note_taken(
 
 
 def sending(listing: Listing) -> Listing:
-    """To be stored before a write is sent: its attempt has a number of its own, for the idempotency key."""
-    return replace(listing, attempts=listing.attempts + 1)
+    """To be stored before a write is sent: its attempt has a number of its own, for the idempotency key. What it showed
+    before the first one is kept, for an undone Start (B6).
+    """
+    before = listing.before if listing.before is not None else expected(listing)
+    return replace(listing, attempts=listing.attempts + 1, before=listing.shown if before is None else before)
 
 
 def acknowledge(listing: Listing, figure: int, at: datetime, *, sent: Listing | None = None) -> Listing:

@@ -10,23 +10,40 @@ added to on_hand where its figure leaves them out already (B3).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import structlog
 
-from sheets_sync import exchange
-from sheets_sync.channel_sync import book_orders, read_catalogue
+from sheets_sync import exchange, seed_day
+from sheets_sync.catalogue import read_catalogue
+from sheets_sync.channel_sync import book_orders
 from sheets_sync.channels import Basis, all_pages
-from sheets_sync.desk import OPENED, PROVEN, START_WANTED, STARTED, Desk, orders_cursor, remember
+from sheets_sync.desk import (
+    IMPORTED,
+    OPENED,
+    PRIMARY,
+    PROVEN,
+    SEED_ANSWER,
+    SEED_ORDERS,
+    START_WANTED,
+    STARTED,
+    STARTS,
+    Desk,
+    orders_cursor,
+    remember,
+    start_batch,
+)
 from sheets_sync.errors import ExchangeRefused, SellerMustAct, SheetNotReady
 from sheets_sync.exchange import Image, Intent, Place
 from sheets_sync.ledger import Tx, View
-from sheets_sync.model import Event, Fact, Figure, Kind, Layout, Lease, Listing, Order, OrderLine, OrderState, Ref
+from sheets_sync.model import Event, Fact, Figure, Kind, Layout, Lease, Listing, Order, Ref
 from sheets_sync.recovery import chain_name, exchange_id
+from sheets_sync.seeding import LEFT_OUT, Typed
 from sheets_sync.sheet import doctor, setup, tabs
 from sheets_sync.sheet.workbook import Workbook
+from sheets_sync.showing import stays_primary
 
 log = structlog.get_logger()
 
@@ -36,11 +53,14 @@ Progress = Callable[[str, int], None]
 
 @dataclass(frozen=True)
 class Started:
-    """What Start did. `moving`: SKUs whose figure never stood still; running start again opens them."""
+    """What Start did. `moving`: SKUs whose figure never stood still; running start again opens them. `below`: SKUs
+    that the primary shows below 0, which is no count; they are opened once a person types one.
+    """
 
     at: datetime
     opened: tuple[Event, ...]
     moving: tuple[str, ...] = ()
+    below: tuple[str, ...] = ()
 
 
 # the workbook ---------------------------------------------------------------------------------------------------
@@ -139,28 +159,72 @@ def _landed(desk: Desk, intent: Intent) -> None:
 # the first import -----------------------------------------------------------------------------------------------
 
 
-def import_catalogues(desk: Desk, progress: Progress | None = None) -> dict[str, int]:
-    """Read every channel's listings, the primary's first: its SKUs are what the others are matched to. No event."""
-    with desk.ledger.read() as view:
-        primary = desk.primary(view)
-    if primary is None:
-        raise SellerMustAct(
-            "No channel is the primary marketplace yet: write primary = true into its section of config.toml, "
-            "or tick Primary in the Channels tab."
-        )
+def import_catalogues(desk: Desk, progress: Progress | None = None, *, primary: str = "") -> dict[str, int]:
+    """Read every channel's listings, the primary's first: its SKUs are what the others are matched to. No event.
+
+    `primary` names another primary marketplace than the first import took, on purpose: everything is matched anew.
+    Raises SellerMustAct where no channel is the primary, or where that can't be changed any more.
+    """
+    name = _settle_primary(desk, primary)
     counts = {}
-    for name in (primary, *(n for n in desk.channels if n != primary)):
-        counts[name] = read_catalogue(desk, name, progress=_about(progress, name))
+    for one in (name, *(n for n in desk.channels if n != name)):
+        counts[one] = read_catalogue(desk, one, progress=_about(progress, one), resume=True)
+    with desk.ledger.read() as view:
+        started = desk.started_at(view) is not None
+    if not started:
+        for one in desk.channels:
+            note_orders(desk, one)
     desk.wake("sheet")
     return counts
 
 
+def _settle_primary(desk: Desk, wanted: str) -> str:
+    """The primary marketplace that this import takes; from here on it is changed on purpose only."""
+    config = desk.settings.primary.name if desk.settings.primary else ""
+    if wanted and wanted not in desk.channels:
+        raise SellerMustAct(f"There is no channel {wanted!r} in config.toml; known are {', '.join(desk.channels)}.")
+    with desk.ledger.begin() as tx:
+        now, before = desk.primary(tx), tx.get(IMPORTED)
+        if now is None and not wanted:
+            raise SellerMustAct(
+                "No channel is the primary marketplace yet: write primary = true into its section of config.toml, "
+                "or tick Primary in the Channels tab."
+            )
+        if before is not None and not wanted and config not in ("", before["config"], before["primary"]):
+            raise SellerMustAct(f"config.toml names {config} as the primary now. {stays_primary(desk, tx)}")
+        if before is not None and wanted and wanted != before["primary"]:
+            if desk.started_at(tx) is not None:
+                raise SellerMustAct(stays_primary(desk, tx))
+            _match_anew(tx)
+        chosen = wanted or str(now)
+        tx.put(PRIMARY, chosen)
+        tx.put(IMPORTED, {"primary": chosen, "config": config, "at": desk.clock().isoformat()})
+        return chosen
+
+
+def _match_anew(tx: Tx) -> None:
+    """Another primary: what was matched by its SKU alone is matched again; what a person mapped stays."""
+    tx.put_listings(replace(item, sku=item.mapped) for item in tx.listings() if item.sku != item.mapped)
+    tx.put(SEED_ORDERS, None)
+    tx.put(SEED_ANSWER, None)
+
+
+def note_orders(desk: Desk, name: str) -> None:
+    """Read a channel's recent orders for the matrix: what is open, and where orders came from (O10). Books nothing."""
+    orders = _recent_orders(desk, name, desk.clock())
+    gross = desk.channels[name].capabilities.basis is Basis.GROSS
+    with desk.ledger.begin() as tx:
+        seed_day.note_orders(tx, name, orders, desk.settings.channels[name].copies_of, gross=gross)
+
+
 def order_sources(desk: Desk) -> dict[str, Counter[str]]:
-    """By channel, from where its orders of the last days came, and how many (O10): a shop may hold copies of a
-    marketplace's orders. Books nothing.
-    """
-    now = desk.clock()
-    return {name: Counter(order.source for order in _recent_orders(desk, name, now)) for name in desk.channels}
+    """By channel, from where its orders of the last days came, and how many, as the import saw them (O10)."""
+    with desk.ledger.read() as view:
+        kept = view.get(SEED_ORDERS, {})
+    return {name: Counter(about["sources"]) for name, about in kept.items() if name in desk.channels}
+
+
+# start ----------------------------------------------------------------------------------------------------------
 
 
 def start(desk: Desk, lease: Lease | None = None) -> Started:
@@ -169,112 +233,126 @@ def start(desk: Desk, lease: Lease | None = None) -> Started:
         primary = desk.primary(view)
         seeds = [item for item in view.listings(primary) if item.sku] if primary else []
         counted, started = _counted(view), desk.started_at(view) is not None
+        typed = {key.removeprefix("sku:"): t for key, t in seed_day.typed(view).items() if t.cell is not None}
     if primary is None or not seeds:
         raise SellerMustAct("There is nothing to start from: run `sheets-sync import` first, and look at the figures.")
     at = desk.clock()
     others = {} if started else {name: _recent_orders(desk, name, at) for name in desk.channels if name != primary}
     times = Counter(item.sku for item in seeds)
-    left = [item for item in seeds if item.sku not in counted and item.pushable and times[item.sku] == 1]
-    opened: list[Event] = []
+    left = [i for i in seeds if i.sku not in counted and i.sku not in typed and i.pushable and times[i.sku] == 1]
+    opening = _Opening(desk, primary, typed, others, at)
     for turn in range(ROUNDS):
         if not left and turn:
             break
-        still, figures, orders, begun = _look(desk, primary, left)
+        seen = _look(desk, primary, left)
         with desk.ledger.begin(lease) as tx:
-            first = desk.started_at(tx) is None
-            opened += _open(tx, desk, primary, still, figures, orders, begun, first=first)
-            if first:
-                _begin_counting(tx, desk, others, primary, at, begun)
+            opening.write(tx, seen)
             tx.put(START_WANTED, None)
-        left = [item for item in left if item not in still]
+        left = [item for item in left if item not in seen.still]
     desk.wake_others()
     moving = tuple(item.sku for item in left if item.sku)
-    log.info("start", primary=primary, opened=len(opened), moving=len(moving))
-    return Started(at, tuple(opened), moving)
+    log.info("start", primary=primary, opened=len(opening.opened), moving=len(moving), below=len(opening.below))
+    return Started(at, tuple(opening.opened), moving, tuple(opening.below))
 
 
-def _begin_counting(
-    tx: Tx, desk: Desk, others: Mapping[str, Sequence[Order]], primary: str, at: datetime, opened: datetime
-) -> None:
-    """From here on orders are booked and figures pushed. Other channels' open orders are committed only (B3)."""
-    tx.put(STARTED, at.isoformat())
-    tx.put(OPENED, opened.isoformat())
-    for name, orders in others.items():
-        book_orders(tx, desk, name, orders, at_opening=True, opened_at=at)
-        tx.put(orders_cursor(name), at.isoformat())
-    remember(tx, primary, retired_at=at)
+@dataclass(frozen=True)
+class _Seen:
+    """Figures, orders, figures again: the listings that stood still, what they showed, and when it was."""
+
+    still: list[Listing]
+    figures: Mapping[Ref, Figure]
+    orders: list[Order]
+    begun: datetime
 
 
-def _look(
-    desk: Desk, primary: str, left: Sequence[Listing]
-) -> tuple[list[Listing], dict[Ref, Figure], list[Order], datetime]:
-    """Figures, orders, figures again: the listings that stood still, and what they showed."""
+def _look(desk: Desk, primary: str, left: Sequence[Listing]) -> _Seen:
     channel, refs = desk.channels[primary], [item.ref for item in left]
     first = {f.ref: f for f in channel.figures(refs)} if refs else {}
     begun = desk.clock()
     orders = _recent_orders(desk, primary, begun)
     second = {f.ref: f for f in channel.figures(refs)} if refs else {}
     still = [i for i in left if first[i.ref] == second[i.ref] and second[i.ref].shows is not None]
-    return still, second, orders, begun
+    return _Seen(still, second, orders, begun)
 
 
-def _open(
-    tx: Tx, desk: Desk, primary: str, still: Sequence[Listing], figures: Mapping[Ref, Figure],
-    orders: Sequence[Order], begun: datetime, *, first: bool,
-) -> list[Event]:  # fmt: skip
-    """The openings of these SKUs, one batch, with the primary's open orders as they were in the same look.
+class _Opening:
+    """The openings of one Start, one batch, whatever number of looks they take."""
 
-    Only what the first of these reads shows was there before us (B2). Later ones are readings like any other: what has
-    been sold and shipped since the first opening must not be taken for old.
-    """
-    counted = _counted(tx)  # another Start may have been quicker
-    gross = desk.channels[primary].capabilities.basis is Basis.GROSS
-    left_out = {} if gross else _left_out(orders)
-    facts = []
-    for item in still:
-        if item.sku in counted:
-            continue
-        shows = figures[item.ref].shows
-        assert item.sku is not None and shows is not None
-        units = (shows + left_out.get(item.ref.listing, 0)) * item.pack_size
-        facts.append(
-            Fact(
-                f"opening:{item.sku}",
-                item.sku,
-                Kind.OPENING,
-                begun,
-                count=units,
-                source=primary,
-                actor="Start",
-                reference=f"{desk.settings.channels[primary].title} showed {shows}",
-                batch=f"start-{desk.ledger.id}",
-            )  # fmt: skip
-        )
-    opened = tx.append(facts)
-    book_orders(tx, desk, primary, orders, at_opening=first, opened_at=begun if first else None)
-    tx.put(orders_cursor(primary), begun.isoformat())
-    return opened
+    def __init__(
+        self, desk: Desk, primary: str, typed: Mapping[str, Typed], others: Mapping[str, Sequence[Order]], at: datetime
+    ) -> None:
+        self.desk, self.primary, self.others, self.at = desk, primary, others, at
+        self.typed = {sku: (t.count, t.at) for sku, t in typed.items() if t.count is not None}
+        self.title = desk.titles[primary]
+        self.opened: list[Event] = []
+        self.below: list[str] = []
+
+    def write(self, tx: Tx, seen: _Seen) -> None:
+        """The openings of what stood still, with the primary's open orders as they were in the same look.
+
+        Only what the first of these reads shows was there before us (B2). Later ones are readings like any other:
+        what has been sold and shipped since the first opening must not be taken for old.
+        """
+        first, counted = self.desk.started_at(tx) is None, _counted(tx)  # another Start may have been quicker
+        facts = self._typed(tx) if first else []
+        facts += self._shown(tx, seen)
+        self.opened += tx.append(fact for fact in facts if fact.sku not in counted)
+        when = {sku: at for sku, (_, at) in self.typed.items()}
+        book_orders(
+            tx, self.desk, self.primary, seen.orders, at_opening=first, opened_at=seen.begun if first else None,
+            counted_at=when,
+        )  # fmt: skip
+        tx.put(orders_cursor(self.primary), seen.begun.isoformat())
+        if first:
+            self._begin_counting(tx, seen.begun, when)
+
+    def _typed(self, tx: Tx) -> list[Fact]:
+        """B4: a count that a person typed in Seed day is as of when it was typed."""
+        return [
+            self._fact(tx, sku, count or 0, at, "sheet", f"typed {count} in Seed day")
+            for sku, (count, at) in self.typed.items()
+        ]
+
+    def _shown(self, tx: Tx, seen: _Seen) -> list[Fact]:
+        """B3: the primary's figure, and what it leaves out though it is still on the shelf."""
+        gross = self.desk.channels[self.primary].capabilities.basis is Basis.GROSS
+        listings = {item.ref.listing: item for item in tx.listings(self.primary)}
+        left_out = Counter[str]() if gross else seed_day.left_out(seen.orders, listings)
+        if tx.get(SEED_ANSWER) == LEFT_OUT:
+            for name, orders in self.others.items():
+                theirs = {item.ref.listing: item for item in tx.listings(name)}
+                left_out += seed_day.open_units(orders, theirs, self.desk.settings.channels[name].copies_of)
+        facts = []
+        for item in seen.still:
+            shows = seen.figures[item.ref].shows
+            assert item.sku is not None and shows is not None
+            units = shows * item.pack_size + left_out[item.sku]
+            if units < 0:
+                self.below.append(item.sku)
+                continue
+            facts.append(self._fact(tx, item.sku, units, seen.begun, self.primary, f"{self.title} showed {shows}"))
+        return facts
+
+    def _fact(self, tx: Tx, sku: str, count: int, at: datetime, source: str, reference: str) -> Fact:
+        again = tx.get(STARTS, 0)
+        return Fact(
+            f"opening:{again}:{sku}" if again else f"opening:{sku}", sku, Kind.OPENING, at, count=count, source=source,
+            actor="Start", reference=reference, batch=start_batch(self.desk, tx),
+        )  # fmt: skip
+
+    def _begin_counting(self, tx: Tx, opened: datetime, when: Mapping[str, datetime]) -> None:
+        """From here on orders are booked and figures pushed. Other channels' open orders are committed only (B3)."""
+        tx.put(STARTED, self.at.isoformat())
+        tx.put(OPENED, opened.isoformat())
+        for name, orders in self.others.items():
+            book_orders(tx, self.desk, name, orders, at_opening=True, opened_at=self.at, counted_at=when)
+            tx.put(orders_cursor(name), self.at.isoformat())
+        for name in self.desk.channels:
+            remember(tx, name, progress="")
 
 
 def _counted(view: View) -> set[str]:
     return {key.sku for key, balance in view.balances().items() if balance.counted}
-
-
-def _left_out(orders: Iterable[Order]) -> dict[str, int]:
-    """Packs of open orders that the primary has taken off its own figure, though they are still on the shelf (B3)."""
-    out: dict[str, int] = {}
-    for order in orders:
-        if order.by_channel or order.state is OrderState.GONE:
-            continue
-        for line in order.lines:
-            if line.ref is not None:
-                out[line.ref.listing] = out.get(line.ref.listing, 0) + _taken_and_here(line)
-    return out
-
-
-def _taken_and_here(line: OrderLine) -> int:
-    still_open = max(0, line.ordered - line.sent - line.cancelled)
-    return min(still_open, max(0, line.taken - line.sent))
 
 
 def _recent_orders(desk: Desk, name: str, now: datetime) -> list[Order]:

@@ -109,6 +109,14 @@ ANSWERS: Mapping[str, tuple[Answer, ...]] = {
         Answer(lines.BEFORE, "the count did not have them in it any more"),
         Answer(lines.AFTER, "the count still had them in it: they are taken off now"),
     ),
+    "start_undone": (
+        Answer("put back", "the listings that still show what we wrote get their figures from before Start"),
+        Answer("leave", "they keep what they show now"),
+    ),
+    "new_listing": (
+        Answer("open", "opens its SKU with the figure that it shows, and what is still to be shipped of it"),
+        Answer("leave alone", "it is neither counted nor pushed; map it in the Listings tab whenever you like"),
+    ),
     "before_opening": (
         Answer("left out", "the opening's figure had not counted them: they are added", units=True),
         Answer("counted", "the opening's figure had counted them: nothing changes"),
@@ -128,6 +136,7 @@ class Effect:
     rename: tuple[str, str] | None = None  # (old name, new name)
     remember: Mapping[str, str] = field(default_factory=dict)  # small state, by name
     note: str = ""  # a remark for what the line's settling records
+    opens: bool = False  # B7: the question's listing is opened with the figure that it shows
 
 
 @dataclass(frozen=True)
@@ -167,6 +176,11 @@ def effect(
         raise BadInput(f"'{chosen.word}' takes {'a number of units from 1 on' if chosen.units else 'no Units'} here.")
     if question.kind in _OF_LINES:
         return _about_line(question, chosen.word, situation, at, units, actor, note)
+    if question.kind == "start_undone":
+        put_back = {f"put_back:{question.about.get('channel')}": chosen.word} if chosen.word == "put back" else {}
+        return Effect(remember=put_back)
+    if question.kind == "new_listing":
+        return Effect(opens=chosen.word == "open")
     if question.kind in ("adjustment", "adjustment_order"):
         return _about_row(question, chosen.word)
     if question.kind == "stock_take":

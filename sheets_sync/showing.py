@@ -7,7 +7,7 @@ from datetime import datetime
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from sheets_sync import edits, exchange, views
-from sheets_sync.desk import Desk, channel_state
+from sheets_sync.desk import Desk, channel_state, start_batch
 from sheets_sync.exchange import Request
 from sheets_sync.ledger import View
 from sheets_sync.model import Cell, Layout, Listing, Stock, TabInfo
@@ -49,6 +49,22 @@ def _state_words(enabled: bool, started: bool, primary: bool) -> str:
     if not started:
         return "imported; tick Start to begin" if primary else "imported"
     return "in step, retired as primary" if primary else "in step"
+
+
+def stays_primary(desk: Desk, view: View) -> str:
+    """Why the primary marketplace can't be changed now, and how to start over on purpose."""
+    primary = desk.primary(view) or ""
+    title = desk.titles.get(primary, primary)
+    if desk.started_at(view) is None:
+        return (
+            f"{title} stays the primary marketplace: the import has matched everything to its SKUs. To start over with "
+            "another one: sheets-sync import --primary NAME"
+        )
+    return (
+        f"{title} was the primary marketplace: the counts were opened from it and are yours since. To start over, "
+        f"before the first sale: sheets-sync undo {start_batch(desk, view)}, then sheets-sync import --primary NAME. "
+        "After a sale, correct the counts in the sheet instead"
+    )
 
 
 def zone_of(layout: Layout) -> ZoneInfo:

@@ -15,11 +15,24 @@ from typing import Any
 
 import structlog
 
-from sheets_sync import adjusting, answering, counting, edits, exchange, knowing, recovery, review, showing, views
+from sheets_sync import (
+    adjusting,
+    answering,
+    counting,
+    edits,
+    exchange,
+    keeping,
+    knowing,
+    recovery,
+    review,
+    showing,
+    views,
+)
 from sheets_sync.desk import (
     ADOPTING,
     ARCHIVED,
     CHAIN,
+    IMPORTED,
     LEDGER_SHOWN,
     PRIMARY,
     ROWS,
@@ -28,6 +41,7 @@ from sheets_sync.desk import (
     Desk,
     Shelf,
     reconcile_questions,
+    remember,
 )
 from sheets_sync.errors import BadInput, ExchangeRefused, OutcomeUnknown, SheetNotReady
 from sheets_sync.exchange import Image, Intent, Place, Request
@@ -64,7 +78,7 @@ _STALE_FOR = timedelta(seconds=30)  # reads may lag behind writes; a workbook th
 _REFUSALS = 3  # in a row: people who delete rows while we write are not that quick
 _ADDED_AT_ONCE = 500
 _EVENTS_AT_ONCE = 1_000
-_OTHERS = (tabs.STOCK_TAKE,)  # tabs that a pass reads besides
+_OTHERS = (tabs.STOCK_TAKE, *keeping.TABS)  # tabs that a pass reads besides
 
 
 @dataclass
@@ -81,6 +95,7 @@ class Memory:
     notes: Standing = field(default_factory=Standing)  # Reason and Note without a change
     decided: dict[str, review.Decision] = field(default_factory=dict)  # decisions as the last look saw them
     adjustments: adjusting.Seen = field(default_factory=adjusting.Seen)
+    pages: keeping.Seen = field(default_factory=keeping.Seen)  # the tabs beside Stock
     counting: counting.Seen = field(default_factory=counting.Seen)  # the Stock take tab
     untaken: dict[str, str] = field(default_factory=dict)  # why an answer was not taken, by question
 
@@ -127,6 +142,7 @@ class _Pass:
         self.desk, self.workbook, self.memory, self.lease = desk, workbook, memory, lease
         self.events: list[Event] = []
         self.adjusted, self.counted = adjusting.Taken(), counting.Taken()
+        self.pages = keeping.Kept()
         self.late: Mapping[str, tuple[str, str]] = {}  # S5: texts that stood too long to belong to an edit
         self.follows: str | None = None  # the exchange of an older workbook that this pass follows
 
@@ -148,6 +164,7 @@ class _Pass:
         self.events += self.adjusted.events
         self.counted = self._count(look)
         self.events += self.counted.events
+        self.pages = keeping.take(self.desk, self.workbook, self.memory.pages, self._layout, self.lease)
         facts, found = self._understand(look)
         self.late = facts.known.late
         self.memory.notes.seen(found.notes, look.began_at)
@@ -169,7 +186,7 @@ class _Pass:
         if self.events:
             self.desk.wake_others("sheet")
         return Report(
-            bool(rows or self.events or self.adjusted.again or self.counted.again),
+            bool(rows or self.events or self.adjusted.again or self.counted.again or self.pages.again),
             tuple(self.events),
             rows,
             writes=found.writes,
@@ -432,10 +449,13 @@ class _Pass:
             tx.add_put_backs(item for item in clear if (item["sku"], item["column"]) not in waiting)
 
     def _take_ticks(self, tx: Tx, ticks: _Ticks, facts: _Facts) -> None:
+        wish = ticks.primary - {self.desk.primary(tx)}
+        if len(wish) == 1 and tx.get(IMPORTED) is None and not facts.started:
+            tx.put(PRIMARY, *wish)
+        for name in wish if tx.get(IMPORTED) is not None or facts.started else ():
+            remember(tx, name, progress=f"not made the primary: {showing.stays_primary(self.desk, tx)}")
         if facts.started:
             return
-        if ticks.primary and tx.get(PRIMARY) != ticks.primary:
-            tx.put(PRIMARY, ticks.primary)
         if ticks.start and not tx.get(START_WANTED):
             tx.put(START_WANTED, {"at": self.desk.clock().isoformat(), "row": ticks.start})
 
@@ -574,7 +594,7 @@ class _Pass:
             facts = self._facts(view, look) if self.events else facts
             events = self._unshown(view, facts.shown)
         titles = {item.sku: item.title for item in facts.listings if item.sku}
-        requests: list[Request] = []
+        requests: list[Request] = [*self.pages.requests]
         extra: dict[str, Any] = {}
         channels = self._channel_requests(look, facts, layout)
         reviews = self._review_changes(look, layout)
@@ -609,6 +629,8 @@ class _Pass:
     def _channel_requests(self, look: Look, facts: _Facts, layout: Layout) -> list[tuple[int, dict[str, Cell]]]:
         """(row, cells that differ) of the Channels tab; a channel without a row gets the next free one."""
         by_title = {str(row.get("Channel")): row for row in look.channels}
+        with self.desk.ledger.read() as view:
+            primary = self.desk.primary(view)  # as it is now: this pass may have taken a tick
         free = max((int(str(row["_row"])) for row in look.channels), default=1)
         out: list[tuple[int, dict[str, Cell]]] = []
         for channel in facts.channels:
@@ -619,13 +641,15 @@ class _Pass:
                 named: dict[str, Cell] = {
                     "Channel": channel.title,
                     "Kind": channel.kind,
-                    "Primary": channel.primary,
+                    "Primary": channel.name == primary,
                     "Start": False,
                 }
                 out.append((free, named | wanted))
                 continue
             if row.get("Start") is True and (facts.started or self._start_noted()):
                 wanted["Start"] = False
+            if (row.get("Primary") is True) != (channel.name == primary):
+                wanted["Primary"] = channel.name == primary
             cells = {h: v for h, v in wanted.items() if h in row and not showing.same(row[h], v)}
             if cells:
                 out.append((int(str(row["_row"])), cells))
@@ -681,16 +705,16 @@ def place_of(layout: Layout, ledger: str, chain: str = exchange.CHAIN_NAME) -> P
 @dataclass(frozen=True)
 class _Ticks:
     start: str = ""
-    primary: str = ""
+    primary: frozenset[str] = frozenset()
 
 
 def _ticks(look: Look, titles: Mapping[str, str]) -> _Ticks:
-    """Which channel's Start is ticked, and which one is ticked as primary where it is just one."""
+    """Which channel's Start is ticked, and which ones are ticked as primary."""
     names = {title: name for name, title in titles.items()}
     rows = {names[str(r.get("Channel"))]: r for r in look.channels if str(r.get("Channel")) in names}
     primary = [name for name, row in rows.items() if row.get("Primary") is True]
     start = [name for name, row in rows.items() if row.get("Start") is True]
-    return _Ticks(start[0] if start else "", primary[0] if len(primary) == 1 else "")
+    return _Ticks(start[0] if start else "", frozenset(primary))
 
 
 def _in_cell(question: Question) -> bool:

@@ -173,7 +173,7 @@ def test_S8_a_row_is_recorded_once_with_its_id(tab: Tab) -> None:
     tab.passes()
     assert tab.world.figures(MUG) == "11/0/11"
     assert str(tab.cell(2, "Id")).startswith("A")
-    assert (tab.cell(2, "Status"), tab.cell(2, "On hand after")) == ("recorded: on hand +1 (event 5)", 11)
+    assert (tab.cell(2, "Status"), tab.cell(2, "On hand after")) == ("recorded: on hand +1 (event 6)", 11)
     event = tab.world.events(MUG)[-1]
     assert (event.fact.reason, event.fact.note, event.fact.source) == ("found", "behind the shelf", "adjustments")
     tab.passes()

@@ -233,7 +233,7 @@ def test_ledger_show_reads_like_a_bank_statement(started: Seller) -> None:
 
 
 def test_ledger_verify_fails_on_a_ledger_changed_by_hand(started: Seller) -> None:
-    assert "4 balances are proven by 4 events" in started.does("ledger", "verify")
+    assert "4 balances are proven by 5 events" in started.does("ledger", "verify")
     with started.world.ledger._database.writing() as connection:
         connection.exec_driver_sql("UPDATE balances SET on_hand = 11 WHERE sku = '00123'")
     assert "00123 at main" in started.does("ledger", "verify", code=Exit.NOT_PROVEN)
@@ -246,7 +246,7 @@ def test_the_export_has_every_event_and_skus_as_they_are(started: Seller, tmp_pa
     world.sheet_passes()
     file = tmp_path / "out" / "ledger.csv"
     file.parent.mkdir()
-    assert "5 events" in started.does("ledger", "export", str(file))
+    assert "6 events" in started.does("ledger", "export", str(file))
     started.does("ledger", "export")
     assert started.out == file.read_bytes().decode("utf-8")
     rows = list(csv.DictReader(io.StringIO(started.out, newline="")))

@@ -257,7 +257,7 @@ def touch(hands: Hands, order: str) -> None:
     """The order's version moves and nothing else of it: it was marked delivered, or somebody wrote a note."""
     if hands.vendor == "shopify":
         with hands.shop.store.transaction():
-            hands.shop._save(hands.shop.order(int(order)), "orders/updated")
+            hands.shop.save(hands.shop.order(int(order)), "orders/updated")
     else:
         with hands.shop.store.transaction() as db:
             hands.shop.touched_order(db, int(order))
@@ -366,8 +366,9 @@ def test_start_twice_at_one_instant_is_one_on_postgresql(tmp_path: Path, postgre
 
 def test_a_primary_ticked_in_the_sheet_is_the_one_that_seeds(seller: Seller) -> None:
     seller.second.set_figure(MUG, 77)
-    seller.imports()
+    onboarding.set_up(seller.world.desk, seller.world.workbook)
     world = seller.world
+    world.sheet_passes()
     header, *rows = world.store.rows(world.book.spreadsheet_id, "Channels")
     at = chr(65 + header.index("Primary"))
     for number, row in enumerate(rows, start=2):

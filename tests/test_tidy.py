@@ -20,7 +20,20 @@ from sheets_sync.config import KINDS
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "sheets_sync"
 
-PURE = {"edits", "exchange", "lines", "stock", "stocktake", "offers", "guard", "names", "statement", "views"}
+PURE = {
+    "edits",
+    "exchange",
+    "lines",
+    "stock",
+    "stocktake",
+    "offers",
+    "guard",
+    "names",
+    "pages",
+    "seeding",
+    "statement",
+    "views",
+}
 OUTERMOST = {"assembly", "cli", "demo", "sandbox", "webhook"}
 """They build the parts and hand them over; nothing inside asks for them."""
 
@@ -32,7 +45,8 @@ PURE_LIBRARIES = {"edits": {"numpy", "pandas"}}
 ASKS_THE_WORLD = {"datetime.now", "datetime.utcnow", "datetime.today", "date.today", "open", "input"}
 
 COMES_WITH = {"numpy": "pandas", "urllib3": "requests", "werkzeug": "flask", "jinja2": "flask", "click": "typer"}
-NAMED_OTHERWISE = {"google": "google-auth", "prometheus_client": "prometheus-client", "graphql": "graphql-core",
+NAMED_OTHERWISE = {"google": "google-auth", "requests_aws4auth": "requests-aws4auth",
+                   "prometheus_client": "prometheus-client", "graphql": "graphql-core",
                    "google_auth_oauthlib": "google-auth-oauthlib"}  # fmt: skip
 
 NOT_USED = {"qty", "product_code", "item_code", "integration", "cycle", "buffer"}

@@ -22,6 +22,7 @@ from sheets_sync.ledger.schema import (
     taken,
 )
 from sheets_sync.model import (
+    EVERY_SKU,
     Balance,
     Cell,
     Event,
@@ -71,7 +72,7 @@ class View:
 
     def balances(self, skus: Iterable[str] | None = None, *, since: int = 0) -> dict[StockKey, Balance]:
         """Balances by key, of these SKUs or of all; with `since`, only those changed after that event."""
-        query = sa.select(balances)
+        query = sa.select(balances).where(balances.c.sku != EVERY_SKU)
         if since:
             query = query.where(balances.c.event_id > since)
         found = (codec.balance_of(row) for row in self._among(query, balances.c.sku, skus))
@@ -174,6 +175,22 @@ class View:
         column, values = (listings.c.listing, ids) if ids is not None else (listings.c.sku, skus)
         found = [codec.listing_of(row) for row in self._among(query, column, values)]
         return sorted(found, key=lambda listing: (listing.channel, listing.ref))
+
+    def iter_listings(self, channel: str) -> Iterator[Listing]:
+        """A channel's listings one by one, streamed: a catalogue may be larger than memory."""
+        query = sa.select(listings).where(listings.c.channel == channel)
+        for row in self._connection.execute(query, execution_options={"yield_per": 1_000}):
+            yield codec.listing_of(row)
+
+    def shared_skus(self, channel: str) -> list[str]:
+        """SKUs that several of a channel's listings stand for."""
+        query = (
+            sa.select(listings.c.sku)
+            .where(listings.c.channel == channel, listings.c.sku.is_not(None))
+            .group_by(listings.c.sku)
+            .having(sa.func.count() > 1)
+        )
+        return list(self._connection.scalars(query))
 
     def listings_revision(self) -> int:
         """It grows whenever listings are put; 0 while there are none."""

@@ -431,6 +431,8 @@ def _covers(protection: Mapping[str, Any], at: int | None, tab: TabInfo) -> bool
 
 
 def _rules(tab: Tab, sheet: int, header: Sequence[str]) -> list[Request]:
+    if tab.title == tabs.SEED_DAY:
+        return _seed_rules(tab, sheet, header)
     if tab.title != tabs.STOCK:
         return []
     available, low, status = (header.index(name) for name in (tabs.AVAILABLE, tabs.LOW_STOCK, tabs.STATUS))
@@ -443,6 +445,19 @@ def _rules(tab: Tab, sheet: int, header: Sequence[str]) -> list[Request]:
         _colouring(sheet, status, "TEXT_STARTS_WITH", "held", _AMBER),
         _colouring(sheet, status, "TEXT_STARTS_WITH", "?", _AMBER),
     ]
+
+
+def _seed_rules(tab: Tab, sheet: int, header: Sequence[str]) -> list[Request]:
+    """A channel's figure that differs from the primary's, and what a person typed instead."""
+    primary = f"${letter(header.index(tabs.PRIMARY_SHOWS))}2"
+    out = []
+    for column in tab.columns:
+        if column.key.startswith("channel:"):
+            at = header.index(column.header)
+            figure = f"${letter(at)}2"
+            differs = f"=AND(ISNUMBER({figure}),ISNUMBER({primary}),{figure}<>{primary})"
+            out.append(_colouring(sheet, at, "CUSTOM_FORMULA", differs, _AMBER))
+    return out
 
 
 def _colouring(sheet: int, at: int, kind: str, value: str, colour: str) -> Request:

@@ -19,6 +19,7 @@ CHANNELS = "Channels"
 REVIEW = "Review"
 ADJUSTMENTS = "Adjustments"
 STOCK_TAKE = "Stock take"
+SEED_DAY = "Seed day"
 EXCHANGE = "_exchange"
 
 SKU = "SKU"
@@ -59,6 +60,15 @@ LAST_ORDER = "Last order"
 LAST_ERROR = "Last error"
 PROGRESS = "Progress"
 
+KEY = "Key"
+OPEN_WITH = "Open with"
+PRIMARY_SHOWS = "Primary shows"
+OPENS = "Opens with"
+OPEN_ORDERS = "Open orders"
+ODD = "What is odd"
+QUESTION = "Question"
+ANSWER = "Answer"
+
 ID = "Id"
 ASKED = "Asked"
 SEEN = "What was seen"
@@ -68,6 +78,10 @@ UNITS = "Units"
 CHANGE = "Change"
 SET_TO = "Set to"
 ON_HAND_AFTER = "On hand after"
+
+
+STILL_IN, LEFT_OUT = "still in it", "left out"
+"""What the primary's figure may have done with other channels' open orders."""
 
 
 class Writer(StrEnum):
@@ -368,6 +382,51 @@ STOCK_TAKE_COLUMNS = (
 )
 
 
+_KEY_HELP = "Hidden. Which row this is, wherever it is sorted to. Leave it alone."
+
+_SEED_FRONT = (
+    _service(KEY, "key", Format.TEXT, 120, _KEY_HELP, hidden=True),
+    _service(SKU, "sku", Format.TEXT, 130),
+    _service(TITLE, "title", Format.TEXT, 240),
+    _service(PRIMARY_SHOWS, "primary", Format.NUMBER, 95, "What the primary marketplace shows, in units."),
+    Column(
+        OPEN_WITH,
+        Writer.PERSON,
+        "open_with",
+        Format.TEXT,
+        100,
+        "Blank takes what stands under Opens with. Or type how many lie on the shelf, those of open orders among them; "
+        "or 'leave out' to open this SKU later.",
+        accent=True,
+    ),
+    _service(OPENS, "opens", Format.NUMBER, 95, "On hand from Start on. Blank: it would not be opened."),
+)
+_SEED_BACK = (
+    _service(OPEN_ORDERS, "open_orders", Format.TEXT, 200, "Units ordered and not shipped yet, by channel."),
+    _service(ODD, "odd", Format.TEXT, 420, "What to look at before you tick Start."),
+    _service(QUESTION, "question", Format.TEXT, 420),
+    Column(
+        ANSWER,
+        Writer.PERSON,
+        "answer",
+        Format.TEXT,
+        110,
+        "The answer to the question beside it, once, in any row.",
+        choices=(STILL_IN, LEFT_OUT),
+        accent=True,
+    ),
+)
+
+
+def seed_columns(channel_titles: Sequence[str] = ()) -> tuple[Column, ...]:
+    """The columns of Seed day: what each channel shows stands between the SKU and what is odd."""
+    shown = (
+        _service(title, f"channel:{title}", Format.NUMBER, 110, f"What {title} shows, in units.")
+        for title in channel_titles
+    )
+    return (*_SEED_FRONT, *shown, *_SEED_BACK)
+
+
 def stock_columns(channel_titles: Sequence[str] = ()) -> tuple[Column, ...]:
     """The columns of Stock, one for each channel's figure among them.
 
@@ -394,5 +453,6 @@ def wanted(channel_titles: Sequence[str] = ()) -> tuple[Tab, ...]:
         Tab(ADJUSTMENTS, ADJUSTMENT_COLUMNS, rows=200, frozen_columns=1),
         Tab(REVIEW, REVIEW_COLUMNS, rows=50, frozen_columns=1),
         Tab(LEDGER, LEDGER_COLUMNS, rows=200),
+        Tab(SEED_DAY, seed_columns(channel_titles), rows=200, frozen_columns=3),
         Tab(CHANNELS, CHANNEL_COLUMNS, rows=50, frozen_columns=1, ticked=max(1, len(channel_titles))),
     )

@@ -1,0 +1,179 @@
+"""A channel's catalogue, read page by page into the ledger: matched by SKU or by a person's word, never by guess.
+
+Each page is one transaction, and with it goes the cursor of the next one: an import that was killed, or that a shop's
+limit stopped, goes on where it was. No more than a page is held in memory, and a number for each listing seen.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import structlog
+
+from sheets_sync import newcomers, offers
+from sheets_sync.desk import Desk, remember
+from sheets_sync.errors import BadInput, ChannelRefused
+from sheets_sync.ledger import Tx, View
+from sheets_sync.model import Lease, Listing, Ref, RemoteListing
+
+log = structlog.get_logger()
+
+CURSOR_LIVES = timedelta(hours=12)
+"""A cursor older than this is not gone on with: the catalogue has changed too much meanwhile."""
+
+
+def _cursor(channel: str) -> str:
+    return f"import:{channel}"
+
+
+def _listed(channel: str) -> str:
+    """Whether a channel's catalogue has been read to its end once: what comes after that is new (B7)."""
+    return f"listed:{channel}"
+
+
+def known_skus(view: View, skus: Iterable[str]) -> set[str]:
+    """Of these SKUs those that we know: with a balance, or of a matched listing."""
+    wanted = list(skus)
+    return {k.sku for k in view.balances(wanted)} | {i.sku for i in view.listings(skus=wanted) if i.sku}
+
+
+@dataclass
+class _Reading:
+    """How far one reading of a catalogue is. `seen` is None where an earlier process read the first pages."""
+
+    begun: datetime
+    cursor: str | None = None
+    count: int = 0
+    seen: set[int] | None = field(default_factory=set)
+
+
+def read_catalogue(
+    desk: Desk,
+    name: str,
+    *,
+    lease: Lease | None = None,
+    progress: Callable[[int], None] | None = None,
+    resume: bool = False,
+) -> int:
+    """Every listing of a channel, with its figure, into the ledger. How many.
+
+    `resume`: an import, which goes on with what an earlier one left, and tells the Channels tab how far it is.
+    """
+    reading = _begin(desk, name, resume)
+    while True:
+        try:
+            page = desk.channels[name].listings(reading.cursor)
+        except (ChannelRefused, BadInput):
+            if reading.seen is not None or reading.cursor is None:
+                raise
+            log.info("import.anew", channel=name, why="the shop does not know the cursor any more")
+            reading = _Reading(desk.clock())
+            continue
+        reading.count += len(page.items)
+        reading.cursor = page.cursor
+        if reading.seen is not None:
+            reading.seen |= {hash(item.ref) for item in page.items}
+        _store(desk, name, page.items, reading, lease, resume=resume)
+        if progress:
+            progress(reading.count)
+        if page.cursor is None:
+            break
+    _finish(desk, name, reading, lease)
+    return reading.count
+
+
+def _begin(desk: Desk, name: str, resume: bool) -> _Reading:
+    with desk.ledger.read() as view:
+        left: dict[str, Any] | None = view.get(_cursor(name)) if resume else None
+    now = desk.clock()
+    if left is None or now - datetime.fromisoformat(left["begun"]) > CURSOR_LIVES:
+        return _Reading(now)
+    log.info("import.resumed", channel=name, after=left["count"])
+    return _Reading(datetime.fromisoformat(left["begun"]), left["cursor"], left["count"], None)
+
+
+def _store(
+    desk: Desk, name: str, items: Sequence[RemoteListing], reading: _Reading, lease: Lease | None, *, resume: bool
+) -> None:
+    with desk.ledger.begin(lease) as tx:
+        tx.lock_listings(name)
+        _store_page(tx, desk, name, items, reading.begun)
+        if resume:
+            left = {"cursor": reading.cursor, "count": reading.count, "begun": reading.begun.isoformat()}
+            tx.put(_cursor(name), left if reading.cursor is not None else None)
+            remember(tx, name, progress=f"importing: {reading.count:,} listings" if reading.cursor else "")
+
+
+def _store_page(tx: Tx, desk: Desk, name: str, items: Sequence[RemoteListing], begun: datetime) -> None:
+    have = {item.ref: item for item in tx.listings(name, ids=[item.ref.listing for item in items])}
+    started = desk.started_at(tx) is not None
+    seeds = desk.primary(tx) == name and not started
+    known = known_skus(tx, [item.sku for item in items if item.sku])
+    out = []
+    for item in items:
+        old = have.get(item.ref)
+        now = _now(desk, name, item, old, seeds or item.sku in known)
+        if old is None or old.shown is None or old.shown_at is None or old.shown_at < begun:
+            now = offers.seen(now, item.shows, item.reserved, begun, before=old)
+        out.append(now)
+    tx.put_listings(item for item in out if have.get(item.ref) != item)
+    new = [item for item in out if item.ref not in have]
+    if started and tx.get(_listed(name)) and len(new) <= newcomers.AT_ONCE:
+        tx.ask(newcomers.questions(desk, new, desk.clock()))
+
+
+def _now(desk: Desk, name: str, item: RemoteListing, old: Listing | None, known: bool) -> Listing:
+    """A listing as its channel shows it now; what people said of it stays."""
+    base = old or Listing(name, item.ref, None)
+    own = item.sku if item.sku and known else None
+    return replace(
+        base,
+        sku=base.mapped or base.sku or own,
+        hold_back=desk.settings.channels[name].hold_back if base.held_back is None else base.held_back,
+        title=item.title,
+        remote_sku=item.sku,
+        barcode=item.barcode,
+        pushable=item.pushable,
+        why_not=item.why_not,
+    )
+
+
+def _finish(desk: Desk, name: str, reading: _Reading, lease: Lease | None) -> None:
+    """Listings that are gone, or share a SKU by chance, are not pushed, and say why."""
+    with desk.ledger.read() as view:
+        barred = {**_gone(desk, view, name, reading.seen), **_shared(desk, view, name, reading.seen)}
+    with desk.ledger.begin(lease) as tx:
+        tx.lock_listings(name)
+        now = [item for item in tx.listings(name, ids={ref.listing for ref in barred}) if item.ref in barred]
+        after = [replace(item, pushable=False, why_not=barred[item.ref]) for item in now]
+        tx.put_listings(item for item, before in zip(after, now, strict=True) if item != before)
+        if not tx.get(_listed(name)):
+            tx.put(_listed(name), desk.clock().isoformat())
+
+
+def _gone(desk: Desk, view: View, name: str, seen: set[int] | None) -> dict[Ref, str]:
+    """What this reading did not show. One that was resumed cannot tell; the next one will."""
+    if seen is None:
+        return {}
+    why = f"not on {desk.titles[name]} any more"
+    return {item.ref: why for item in view.iter_listings(name) if hash(item.ref) not in seen}
+
+
+def _shared(desk: Desk, view: View, name: str, seen: set[int] | None) -> dict[Ref, str]:
+    """Several listings of one SKU that nobody mapped: each would show the whole stock, meant or not."""
+    found = [
+        item
+        for item in view.listings(name, skus=view.shared_skus(name))
+        if item.mapped is None and (seen is None or hash(item.ref) in seen)
+    ]
+    times = Counter(item.sku for item in found)
+    return {
+        item.ref: f"{times[item.sku]} listings on {desk.titles[name]} carry the SKU {item.sku}; give each its own, or "
+        "map them in the Listings tab"
+        for item in found
+        if times[item.sku] > 1
+    }

@@ -1,0 +1,42 @@
+"""The tabs beside Stock that people fill in and the service keeps, in one place: what `sync` asks of them each pass.
+
+Each tab has a module of its own that reads it, takes what was typed, and says which cells to change; here stands when
+each of them is due. They are levels, like all of the sheet: a look that comes late or twice does no harm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from sheets_sync import seed_day
+from sheets_sync.desk import Desk
+from sheets_sync.exchange import Request
+from sheets_sync.model import Layout, Lease
+from sheets_sync.sheet import tabs
+from sheets_sync.sheet.workbook import Workbook
+
+TABS = (tabs.SEED_DAY,)
+
+
+@dataclass
+class Seen:
+    """What one driver of a sheet keeps of these tabs between two passes."""
+
+    seed_day: seed_day.Seen = field(default_factory=seed_day.Seen)
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What a look at them led to: requests for the closing batch. `again`: there is more to do at once."""
+
+    requests: tuple[Request, ...] = ()
+    again: bool = False
+
+
+def take(
+    desk: Desk, workbook: Workbook, seen: Seen, layout: Callable[[], Layout], lease: Lease | None
+) -> Kept:  # fmt: skip
+    """Look at the tabs that are due, keep what people typed, and say what has to be shown."""
+    found = [seed_day.take(desk, workbook, seen.seed_day, layout, lease)]
+    return Kept(tuple(r for one in found for r in one.requests), any(one.requests or one.more for one in found))
