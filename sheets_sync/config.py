@@ -308,6 +308,28 @@ class WooCommerceSettings(ChannelSettings):
         return self.base_url
 
 
+class HttpJsonSettings(ChannelSettings):
+    """A shop with an API of its own that speaks our protocol (docs/channels/http_json.md)."""
+
+    needs = (("secret",),)
+
+    kind: Literal["http_json"] = Field(default="http_json", description="which vendor")
+    base_url: SecureAddress = Field(description="where the shop answers the protocol, like https://shop.example/sync")
+    secret: Secret = Field(
+        default=None, description="the secret shared with the shop, long and random; signs our calls"
+    )
+
+    @property
+    def address(self) -> str:
+        """Where its API is."""
+        return self.base_url
+
+    @property
+    def signed_with(self) -> SecretStr | None:
+        """The shared secret, unless its deliveries have one of their own."""
+        return self.webhook_secret or self.secret
+
+
 class AmazonSettings(ChannelSettings):
     """A seller's account on Amazon in one region: its marketplaces, and an app's keys (docs/channels/amazon.md)."""
 
@@ -361,7 +383,12 @@ class AmazonSettings(ChannelSettings):
 
 
 KINDS: Mapping[str, type[ChannelSettings]] = MappingProxyType(
-    {"amazon": AmazonSettings, "shopify": ShopifySettings, "woocommerce": WooCommerceSettings}
+    {
+        "amazon": AmazonSettings,
+        "http_json": HttpJsonSettings,
+        "shopify": ShopifySettings,
+        "woocommerce": WooCommerceSettings,
+    }
 )
 """What each kind of channel must be told; `sheets_sync.channels.registry` builds the same kinds."""
 

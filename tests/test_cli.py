@@ -357,7 +357,7 @@ def test_without_a_config_it_says_where_to_begin(tmp_path: Path) -> None:
 
 def test_usage_and_version() -> None:
     assert sheets_sync("--version").stdout.startswith("sheets-sync ")
-    for arguments in (["nonsense"], ["sandbox", "shop", "amazon"], ["ledger", "show", "--limit", "0"]):
+    for arguments in (["nonsense"], ["sandbox", "shop", "etsy"], ["ledger", "show", "--limit", "0"]):
         assert CliRunner().invoke(app, arguments).exit_code == Exit.USAGE
 
 

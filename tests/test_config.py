@@ -26,10 +26,12 @@ ENVIRON = {
     "WEB_WEBHOOK_SECRET": "hidden3",
     "OUTLET_CLIENT_ID": "hidden4",
     "OUTLET_CLIENT_SECRET": "hidden5",
+    "OURS_SECRET": "hidden10",
 }
 EXAMPLES = {
     "channels.web": KINDS["woocommerce"],
     "channels.outlet": KINDS["shopify"],
+    "channels.ours": KINDS["http_json"],
     "channels.amazon": KINDS["amazon"],
 }
 LOCAL = '[sheet]\nbase_url = "http://127.0.0.1:1"\n'
@@ -67,13 +69,13 @@ def example_keys(section: str) -> dict[str, str]:
     return dict(re.findall(r"^(?:# )?([a-z_]+) = (.+)$", body, re.MULTILINE))
 
 
-@pytest.mark.parametrize("section", [*config.SECTIONS, "channels.web", "channels.outlet", "channels.amazon"])
+@pytest.mark.parametrize("section", [*config.SECTIONS, *EXAMPLES])
 def test_the_example_shows_every_key_and_no_other(section: str) -> None:
     models = {**config.SECTIONS, **EXAMPLES}
     assert set(example_keys(section)) == set(config.keys_of(models[section]))
 
 
-@pytest.mark.parametrize("section", [*config.SECTIONS, "channels.web", "channels.outlet", "channels.amazon"])
+@pytest.mark.parametrize("section", [*config.SECTIONS, *EXAMPLES])
 def test_a_commented_line_shows_the_default(section: str) -> None:
     """Uncommenting every default changes nothing."""
     models = {**config.SECTIONS, **EXAMPLES}
@@ -131,12 +133,21 @@ def test_a_channel_without_a_title_is_called_by_its_name(tmp_path: Path) -> None
     assert load(write(tmp_path, LOCAL + "[channels.outlet]\n" + WOO), KEYS).channels["outlet"].title == "Outlet"
 
 
+def test_a_refresh_token_alone_lets_nobody_in(tmp_path: Path) -> None:
+    text = LOCAL + '[channels.web]\nkind = "shopify"\nshop = "x.myshopify.com"\nrefresh_token_env = "R"\n'
+    said = problems(write(tmp_path, text + 'access_token_env = "T"\n'), {"R": "hidden", "T": "hidden"})
+    assert len(said) == 1 and "client_id and client_secret" in said[0]
+    said = problems(write(tmp_path, text + 'client_id_env = "T"\n'), {"R": "hidden", "T": "hidden"})
+    assert any("nothing to sign in with" in problem for problem in said)
+
+
 def test_the_registry_builds_every_kind_of_the_example() -> None:
     channels = build_all(load(EXAMPLE, ENVIRON).channels)
     assert set(BUILDERS) == set(KINDS)
     assert {name: (c.name, c.kind) for name, c in channels.items()} == {
         "web": ("web", "woocommerce"),
         "outlet": ("outlet", "shopify"),
+        "ours": ("ours", "http_json"),
         "amazon": ("amazon", "amazon"),
     }
     for channel in channels.values():
@@ -180,7 +191,7 @@ kind = "shopify"
         "[webb] is unknown: did you mean [web]?",
         "[web] port must be a whole number, without quotes",
         "[channels.a] kind is 'shoppify', which we cannot talk to: "
-        'write kind = "amazon" or "shopify" or "woocommerce"',
+        'write kind = "amazon" or "http_json" or "shopify" or "woocommerce"',
         "[channels.b] shop is missing (the shop's own address",
         "[channels.b] primary must be true or false, without quotes",
         "[channels.b] access_token_env names NOT_SET, which is not set: export NOT_SET=...",

@@ -21,6 +21,7 @@ from sheets_sync.channels.registry import build_all
 from sheets_sync.config import (
     AmazonSettings,
     ChannelSettings,
+    HttpJsonSettings,
     LedgerSettings,
     Settings,
     SheetSettings,
@@ -93,6 +94,8 @@ class World:
                 **common, shop=shop.credentials["shop"], base_url=shop.base_url, access_token=given["access_token"],
                 client_secret=given.get("client_secret"), webhook_secret=given.get("client_secret"),
             )  # fmt: skip
+        if name.startswith("http_json"):
+            return HttpJsonSettings(**common, base_url=shop.base_url, secret=given["secret"])
         if name.startswith("amazon"):
             keys = {key: given[key] for key in ("client_id", "client_secret", "refresh_token")}
             return AmazonSettings(

@@ -76,8 +76,21 @@ def _shopify(settings: Any, clock: Clock, shelf: Shelf) -> Channel:
     )
 
 
+def _http_json(settings: Any, clock: Clock, shelf: Shelf) -> Channel:
+    from sheets_sync.channels.http_json import HttpJson
+
+    return HttpJson(
+        settings.name,
+        settings.address,
+        _plain(settings.secret),
+        webhook_secret=_plain(settings.signed_with),
+        old_webhook_secret=_plain(settings.old_webhook_secret),
+        clock=clock,
+    )
+
+
 BUILDERS: Mapping[str, Callable[[Any, Clock, Shelf], Channel]] = MappingProxyType(
-    {"amazon": _amazon, "shopify": _shopify, "woocommerce": _woocommerce}
+    {"amazon": _amazon, "http_json": _http_json, "shopify": _shopify, "woocommerce": _woocommerce}
 )
 """Kind -> builder; each takes the settings class that `sheets_sync.config.KINDS` has for the kind."""
 

@@ -10,7 +10,7 @@ from sheets_sync.sandbox.shops._common import Clock, Running, Seed, utc_now
 
 __all__ = ["VENDORS", "Running", "Seed", "serve"]
 
-VENDORS = ("amazon", "shopify", "woocommerce")
+VENDORS = ("amazon", "http_json", "shopify", "woocommerce")
 """The vendors that have a local shop: the words that `serve` takes."""
 
 
