@@ -44,15 +44,20 @@ from sheets_sync import (
     assembly,
     channel_sync,
     config,
+    counting,
     demo,
+    filetake,
     logs,
     onboarding,
     recovery,
     review,
     seed_day,
     seeding,
+    showing,
     statement,
+    stocktake,
     sync,
+    takereport,
     views,
 )
 from sheets_sync.config import Settings
@@ -776,6 +781,93 @@ def adjust(
         events, says = adjusting.adjust(desk, wanted, key=f"adjust:{uuid.uuid4()}", actor=_actor(), plain=plain)
     _say(_cell(says))
     _say_recorded(events)
+
+
+# stock-takes ----------------------------------------------------------------------------------------------------
+
+
+class OpenOrders(StrEnum):
+    """Where units of open orders were during a count (C3)."""
+
+    IN_THE_COUNT = "in-the-count"
+    PACKED_APART = "packed-apart"
+
+
+@app.command("stock-take")
+def stock_take(
+    ctx: typer.Context,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A .csv or .xlsx with the columns SKU and Counted.")],
+    full: Annotated[bool, typer.Option("--full", help="Everything was counted: list what is not in the file.")] = False,
+    zero: Annotated[bool, typer.Option("--zero", help="With --full: what is not in the file becomes 0.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Compare only, whatever else is said.")] = False,
+    post: Annotated[bool, typer.Option("--post", help="Record it, once, as one batch.")] = False,
+    open_orders: Annotated[
+        OpenOrders | None, typer.Option(help="Where the units of open orders were.", show_default=False)
+    ] = None,
+    counted_at: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="For rows without a time, like '2026-03-02 10:41'.", show_default=False),
+    ] = None,
+    sure: Annotated[bool, typer.Option("--sure", help="Improbable counts are right.")] = False,
+    again: Annotated[bool, typer.Option("--again", help="This file was posted before; post it once more.")] = False,
+    report: Annotated[
+        Path | None,
+        typer.Option(metavar="NAME", help="Write NAME.csv and NAME.html; by default beside FILE.", show_default=False),
+    ] = None,
+) -> None:
+    """Compare a count from a file with the ledger, write a report, and post it with --post."""
+    if zero and not full:
+        raise typer.BadParameter("--zero says what becomes of SKUs that are not in the file: it goes with --full")
+    choice = {None: None, OpenOrders.IN_THE_COUNT: stocktake.IN_COUNT, OpenOrders.PACKED_APART: stocktake.APART}
+    asked = filetake.Asked(full, zero, choice[open_orders], counted_at, post and not dry_run, sure, again)
+    with _at_desk(ctx) as desk, _progress() as bars:
+        workbook = assembly.workbook_of(desk.settings)
+        bar = bars.add_task("rows and SKUs", total=None)
+        taken = filetake.take(
+            desk,
+            file,
+            asked,
+            showing.zone_of(workbook.layout()),
+            lambda: counting.read_barcodes(workbook),
+            actor=_actor(),
+            step=lambda done: bars.advance(bar, done),
+        )
+    stem = report or file.with_name(f"{file.stem}-report")
+    _write_report(taken.report, stem)
+    _say_stock_take(taken, stem)
+
+
+def _write_report(report: takereport.Report, stem: Path) -> None:
+    with _replacing(stem.with_name(f"{stem.name}.csv")) as out:
+        csv.writer(out).writerows(takereport.table(report))
+    with _replacing(stem.with_name(f"{stem.name}.html")) as out:
+        out.write(takereport.page(report))
+
+
+def _say_stock_take(taken: filetake.Taken, stem: Path) -> None:
+    report = taken.report
+    differ = sorted((n for n in report.lines if n.difference), key=lambda n: (-abs(n.difference or 0), n.take.sku))
+    if differ:
+        table = _table("SKU", "Expected", "Counted", "Difference", "", numbers=("Expected", "Counted", "Difference"))
+        for line in differ[:_DIFFERENCES]:
+            said = stocktake.said(line, report.zone, report.at, posted=report.posted)
+            figures = (line.expected, line.take.units, f"{line.difference:+}")
+            table.add_row(*map(_cell, (line.take.sku, *figures, said)))
+        _say(table)
+    for row, why in sorted(report.flags.items())[:_DIFFERENCES]:
+        _say(f"row {row}: {_cell(why.removeprefix('? '))}")
+    if report.missing:
+        _say(f"{len(report.missing):,} SKUs with stock are not in the file.")
+    _say(report.totals.words(), *map(_cell, report.notes), f"Report: {stem}.csv and {stem}.html")
+    if taken.before:
+        _say(f"Posted already, as {taken.before}; nothing was recorded now. To post it once more: --again")
+    elif taken.name:
+        _say(f"Posted as {taken.name}: {len(report.lines):,} SKUs.")
+    else:
+        _say("Nothing was recorded. To record it: --post")
+
+
+_DIFFERENCES = 20
 
 
 # deliveries -----------------------------------------------------------------------------------------------------

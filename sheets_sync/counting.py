@@ -426,7 +426,7 @@ class _Look:
         with self.desk.ledger.read() as view:
             names = names_of(view, self.books.balances, self.listed, seen.barcodes)
             if any(row.code is not None and str(row.code).strip() not in names.skus for row in body.rows):
-                seen.barcodes = self._read_barcodes()
+                seen.barcodes = read_barcodes(self.workbook)
                 names = names_of(view, self.books.balances, self.listed, seen.barcodes)
             seen.preview = self._compare(view, body, seen_at, names, wishes)
         seen.base = base
@@ -452,17 +452,6 @@ class _Look:
             return Wishes(choice=session.get("choice"), default_at=_moment(session.get("at")))
         zero_at = _moment(session.get("zero_at")) if settings.zero else None
         return Wishes(settings.full, zero_at, settings.choice, settings.default_at(self.zone))
-
-    def _read_barcodes(self) -> dict[str, tuple[str, ...]]:
-        """The column Barcode of Stock, where a person made one."""
-        (head,) = self.workbook.values([f"'{tabs.STOCK}'!1:1"])
-        header = head[0] if head else []
-        if stocktake.BARCODE not in header or tabs.SKU not in header:
-            return {}
-        at = [letter(header.index(name)) for name in (tabs.SKU, stocktake.BARCODE)]
-        blocks = self.workbook.values([f"'{tabs.STOCK}'!{a}2:{a}" for a in at], by="COLUMNS")
-        skus, codes = (block[0] if block else [] for block in blocks)
-        return barcodes_of(zip(skus, codes, strict=False))
 
     # what stands open -----------------------------------------------------------------------------------------
 
@@ -763,6 +752,18 @@ _CLEAR = "Clear the rows to begin another stock-take."
 def views_time(at: datetime, zone: tzinfo) -> str:
     """A moment for people, in the spreadsheet's own time zone."""
     return f"{at.astimezone(zone):%Y-%m-%d at %H:%M}"
+
+
+def read_barcodes(workbook: Workbook) -> dict[str, tuple[str, ...]]:
+    """The column Barcode of Stock, where a person made one: SKUs by barcode."""
+    (head,) = workbook.values([f"'{tabs.STOCK}'!1:1"])
+    header = head[0] if head else []
+    if stocktake.BARCODE not in header or tabs.SKU not in header:
+        return {}
+    at = [letter(header.index(name)) for name in (tabs.SKU, stocktake.BARCODE)]
+    blocks = workbook.values([f"'{tabs.STOCK}'!{a}2:{a}" for a in at], by="COLUMNS")
+    skus, codes = (block[0] if block else [] for block in blocks)
+    return barcodes_of(zip(skus, codes, strict=False))
 
 
 def barcodes_of(pairs: Any) -> dict[str, tuple[str, ...]]:

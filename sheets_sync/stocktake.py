@@ -161,6 +161,10 @@ _DOTTED = re.compile(r"([0-9]{1,2})\.([0-9]{1,2})\.([0-9]{4})[ T]+([0-9]{1,2}):(
 _DAY_ZERO = datetime(1899, 12, 30)  # noqa: DTZ001 - spreadsheets count local days from here, without a zone
 
 
+def _either(cell: Cell) -> bool:
+    return isinstance(cell, str) and re.fullmatch(r"[0-9]{1,3}[.,' ][0-9]{3}", cell.strip()) is not None
+
+
 def units_of(cell: Cell) -> int | str:
     """A count, or words about why it is none. Text that can be read in one way only is read."""
     if isinstance(cell, str) and _WHOLE.fullmatch(cell.strip()):
@@ -168,7 +172,8 @@ def units_of(cell: Cell) -> int | str:
     if cell is None:
         return "blank: not counted"
     if not guard.is_count(cell):
-        return f"Counted: {guard.shown(cell)} is not a whole number of units, 0 or more. It is not read as 0."
+        either = " It may mean thousands or a fraction; write it without a point or comma." if _either(cell) else ""
+        return f"Counted: {guard.shown(cell)} is not a whole number of units, 0 or more.{either} It is not read as 0."
     units = int(cell)
     if units >= MOST:
         return f"Counted: {units} is no count. Was a barcode scanned into this cell?"
@@ -292,6 +297,10 @@ class Names:
         hint = f" Is it {like[0]}?" if like else ""
         if isinstance(code, int) and not like and 40_000 <= code < 60_000:
             hint = f" Is it a date ({_DAY_ZERO + timedelta(days=code):%Y-%m-%d})? Write the SKU as plain text."
+        elif _DATE_LIKE.fullmatch(name) and not like:
+            hint = " It looks like a date: did a spreadsheet make one of it? Write the SKU as plain text."
+        elif _SHORTENED.fullmatch(name) and not like:
+            hint = " A spreadsheet shortened it; format its cell as plain text and write it again."
         return f"The SKU {guard.shown(name)} is unknown.{hint} Put it into the Stock tab first if it is new."
 
     @cached_property
@@ -312,6 +321,11 @@ def _like(name: str) -> str:
     return re.sub(r"[\s_-]+", "", name.casefold()).translate(_LOOKALIKE).lstrip("0")
 
 
+_DATE_LIKE = re.compile(
+    r"\d{4}-\d\d-\d\d( \d\d:\d\d:\d\d)?|\d{1,2}[./]\d{1,2}[./](\d{2}|\d{4})|"
+    r"\d{1,2}[-. ]+[^\W\d]{3,9}|[^\W\d]{3,9}[-. ]+\d{2,4}"
+)
+_SHORTENED = re.compile(r"\d([.,]\d+)?[eE]\+\d+")
 _LOOKALIKE = str.maketrans("oil", "011")
 
 
@@ -593,8 +607,11 @@ def said(line: Line, zone: tzinfo, today: datetime, *, posted: bool = False) -> 
     local = take.at.astimezone(zone)
     same_day = local.date() == today.astimezone(zone).date()
     when = f"at {local:%H:%M}" if same_day else f"on {local:%Y-%m-%d} at {local:%H:%M}"
-    sums = f" ({' + '.join(map(str, take.sums[:6]))}{' + ...' if len(take.sums) > 6 else ''} in {_rows(take.rows)})"
-    told = [f"counted {take.units}{sums if take.sums else ''} {when}"]
+    sums = ""
+    if take.sums:
+        some = " + ".join(map(str, take.sums[:6])) + (" + ..." if len(take.sums) > 6 else "")
+        sums = f" ({some} in {_rows(take.rows)})"
+    told = [f"counted {take.units}{sums} {when}" if take.rows else f"not counted, 0 {when}"]
     if line.apart:
         told.append(f"{line.apart} packed apart")
     told += [f"{units} {word} since" for word, units in line.since]
