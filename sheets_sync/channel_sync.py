@@ -16,7 +16,7 @@ from types import MappingProxyType
 
 import structlog
 
-from sheets_sync import accepted, booking, echoes, first_sync, lines, newcomers, offers, startover
+from sheets_sync import accepted, booking, echoes, first_sync, lines, newcomers, offers, pulling, startover
 from sheets_sync.catalogue import known_skus, read_catalogue
 from sheets_sync.channels import Channel, Outcome, PushResult, RawRequest, SignalKind, Target, all_pages
 from sheets_sync.desk import FROZEN, Books, Desk, Shelf, joined, orders_cursor, remember
@@ -370,6 +370,7 @@ class _ChannelPass:
     # reading --------------------------------------------------------------------------------------------------
 
     def _deliveries(self) -> None:
+        pulling.pull(self.desk, self.channel, self.lease)
         with self.desk.ledger.read() as view:
             waiting = view.deliveries(self.name, state="waiting")
         rest, levels = echoes.only_levels(self.channel, waiting)

@@ -39,8 +39,8 @@ RETRY_AFTER = 30
 
 TOKEN_HEADER = "X-Sheets-Sync-Token"
 
-NOT_KEPT = frozenset({"authorization", "proxy-authorization", "cookie"})
-"""Headers that are never stored with a delivery."""
+NOT_KEPT = frozenset({"authorization", "proxy-authorization", "cookie", "x-sheets-sync-key"})
+"""Headers that are never stored with a delivery: they let whoever reads them in."""
 
 FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Real-IP")
 
@@ -125,7 +125,8 @@ class Inbox:
         if not delivery.id:
             raise Malformed("it has no id, so it could not be told from others")
         headers = {key: value for key, value in raw.headers.items() if key.lower() not in NOT_KEPT}
-        return StoredDelivery(channel.name, delivery.id, delivery.topic, headers, raw.body, self.clock())
+        body = raw.body if delivery.kept is None else delivery.kept
+        return StoredDelivery(channel.name, delivery.id, delivery.topic, headers, body, self.clock())
 
     def _refuse(self, name: str, raw: RawRequest, error: DeliveryRefused) -> Answer:
         outcome, words = next((said for kind, said in REFUSALS.items() if isinstance(error, kind)), ("refused", b""))

@@ -28,7 +28,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum, StrEnum
-from typing import Generic, Literal, Protocol, TypeVar
+from typing import Generic, Literal, Protocol, TypeVar, runtime_checkable
 
 from sheets_sync.model import Figure, Order, Ref, RemoteListing
 
@@ -156,6 +156,14 @@ class Delivery:
     kept: bytes | None = None  # what is stored in place of the body, where that says who the buyer is
 
 
+@dataclass(frozen=True)
+class Pulled:
+    """A message from a queue of the seller's own. `delivery` None: it says nothing that we know. Its body is `kept`."""
+
+    receipt: str  # what takes it off the queue
+    delivery: Delivery | None
+
+
 class SignalKind(StrEnum):
     """What a signal is about."""
 
@@ -213,6 +221,19 @@ class Channel(Protocol):
     def signals(self, request: RawRequest) -> Sequence[Signal]: ...
 
     def close(self) -> None: ...
+
+
+@runtime_checkable
+class Pulls(Protocol):
+    """A channel whose notifications may wait in a queue, to be read by polling."""
+
+    def pull(self) -> Sequence[Pulled]:
+        """The next messages; they come again until `pulled` takes them off. None: there is no queue, or it is empty."""
+        ...
+
+    def pulled(self, receipts: Sequence[str]) -> None:
+        """These have been stored, and need not come again."""
+        ...
 
 
 def all_pages(read: Callable[[str | None], Page[T]]) -> Iterator[T]:

@@ -84,6 +84,13 @@ class Limiter:
             full_at = max(self._full_at, now) + min(cost, self.burst) / self.rate
             return max(0.0, full_at - self.burst / self.rate - now)
 
+    def at_rate(self, rate: float) -> None:
+        """The vendor allows another rate from now on; what was used up is given back at that."""
+        with self._lock:
+            now = self._clock()
+            owed = max(self._full_at - now, 0.0) * self.rate
+            self.rate, self._full_at = rate, now + owed / rate
+
     def left(self, units: float, *, rate: float | None = None, burst: float | None = None) -> None:
         """What an answer's headers say is left of the allowance, and its size where they tell."""
         with self._lock:

@@ -24,7 +24,12 @@ def utcnow() -> datetime:
 
 def _amazon(settings: Any, clock: Clock, shelf: Shelf) -> Channel:
     from sheets_sync.channels.amazon import Amazon
+    from sheets_sync.channels.amazon.queue import SqsQueue
 
+    queue = None
+    if settings.sqs_queue is not None:
+        keys = _plain(settings.aws_access_key_id), _plain(settings.aws_secret_access_key)
+        queue = SqsQueue(settings.name, settings.sqs_queue, settings.aws_region, *keys)
     return Amazon(
         settings.name,
         settings.seller_id,
@@ -38,6 +43,7 @@ def _amazon(settings: Any, clock: Clock, shelf: Shelf) -> Channel:
         old_webhook_secret=_plain(settings.old_webhook_secret),
         aws_account=settings.aws_account_id,
         aws_region=settings.aws_region,
+        queue=queue,
         clock=clock,
         shelf=shelf,
     )

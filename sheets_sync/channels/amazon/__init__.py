@@ -34,6 +34,7 @@ from sheets_sync.channels import (
     Hook,
     Outcome,
     Page,
+    Pulled,
     PushResult,
     RawRequest,
     Reply,
@@ -54,7 +55,8 @@ from sheets_sync.channels.amazon.listings import (
     read_report,
 )
 from sheets_sync.channels.amazon.orders import INCLUDED, read_order, when
-from sheets_sync.channels.amazon.subscriptions import Queue, Resource, Subscriptions
+from sheets_sync.channels.amazon.queue import SqsQueue
+from sheets_sync.channels.amazon.subscriptions import Resource, Subscriptions
 from sheets_sync.channels.http import TIMEOUT, HttpRefused, Shelf
 from sheets_sync.errors import (
     ChannelRefused,
@@ -151,7 +153,7 @@ class Amazon:
         old_webhook_secret: str = "",
         aws_account: str = "",
         aws_region: str = "",
-        queue: Queue | None = None,
+        queue: SqsQueue | None = None,
         clock: Clock = lambda: datetime.now(UTC),
         shelf: Shelf | None = None,
         timeout: tuple[float, float] = TIMEOUT,
@@ -200,6 +202,8 @@ class Amazon:
             problems += self._subscriptions.problems(facts)
         except (OtherSide, CredentialsRefused) as error:
             problems.append(f"cannot read the subscriptions: {error}")
+        if self.queue is not None:
+            problems += self._check_queue(facts)
         if not self._accepted and self.queue is None:
             facts["notifications"] = "none can be verified: no webhook_secret is given; orders are read by themselves"
         account = f"{self.seller} in {', '.join(self.marketplaces)}"
@@ -239,6 +243,14 @@ class Amazon:
         facts["the list of orders runs late by"] = late
         rate = answer.headers.get("x-amzn-RateLimit-Limit")
         facts["calls a second for the list of orders"] = rate or f"not said; taken as {wire.SEARCH_ORDERS.rate}"
+
+    def _check_queue(self, facts: dict[str, str]) -> list[str]:
+        assert self.queue is not None
+        try:
+            facts["messages waiting in the queue"] = str(self.queue.waiting())
+        except (OtherSide, CredentialsRefused) as error:
+            return [str(error)]
+        return []
 
     def ensure_hooks(self, base_url: str) -> Sequence[Hook]:
         """Subscribe to what `hooks.VERSIONS` names, at the seller's own EventBridge or SQS. Idempotent."""
@@ -373,23 +385,29 @@ class Amazon:
 
         What is read back at once is APPLIED, the rest ACCEPTED. One bad listing never spoils the others.
         """
-        results: dict[Ref, PushResult] = {}
         places = self._places(targets)
-        todo: list[Target] = []
-        for target in targets:
-            early = _unfit(target, target.ref in results or any(t.ref == target.ref for t in todo))
-            if early is None and not places[target.ref]:
-                early = PushResult(target.ref, Outcome.APPLIED, actual=target.figure)
-            if early is None:
-                todo.append(target)
+        early: dict[int, PushResult] = {}
+        todo: dict[Ref, Target] = {}
+        for position, target in enumerate(targets):
+            result = _unfit(target, target.ref in todo)
+            if result is None and not places[target.ref]:
+                result = PushResult(target.ref, Outcome.APPLIED, actual=target.figure)
+            if result is None:
+                todo[target.ref] = target
             else:
-                results[target.ref] = early
-        alike = [target for target in todo if places[target.ref] == self.marketplaces]
-        bulk = alike if self._feed_is_sooner(len(alike)) else []
-        single = [target for target in todo if target not in bulk] if bulk else todo
-        for result in (*self._patch_all(single, places, anything_done=bool(results)), *self._feed_all(bulk)):
-            results[result.ref] = result
-        return [results[target.ref] for target in targets]
+                early[position] = result
+        sent = {r.ref: r for r in self._send(list(todo.values()), places, anything_done=bool(early))}
+        return [early.get(position) or sent[target.ref] for position, target in enumerate(targets)]
+
+    def _send(
+        self, targets: Sequence[Target], places: Mapping[Ref, tuple[str, ...]], *, anything_done: bool
+    ) -> Iterator[PushResult]:  # fmt: skip
+        """One by one, or all that go everywhere in a feed."""
+        alike = [target for target in targets if places[target.ref] == self.marketplaces]
+        bulk = {target.ref for target in alike} if self._feed_is_sooner(len(alike)) else set()
+        single = [target for target in targets if target.ref not in bulk]
+        yield from self._patch_all(single, places, anything_done=anything_done)
+        yield from self._feed_all([target for target in alike if target.ref in bulk])
 
     def _places(self, targets: Sequence[Target]) -> dict[Ref, tuple[str, ...]]:
         """In which marketplaces to write each figure. One that lowers is written only where more than it is shown."""
@@ -574,12 +592,20 @@ class Amazon:
         matches = [hmac.compare_digest(given, key) for key in self._accepted]
         if not any(matches):
             raise Unsigned(f"{self.name}: a delivery without the key in {hooks.KEY_HEADER}; check webhook_secret")
-        body = hooks.body_of(request)
-        if body is None:
+        delivery = _delivery(request)
+        if delivery is None:
             raise Malformed(f"{self.name}: a delivery with the right key, whose body is no JSON object")
-        kept = orjson.dumps(hooks.without_buyers(body))
-        topic = str(hooks.get(body, "NotificationType") or "")
-        return Delivery(hooks.id_of(body), topic, hooks.sent_at(body), kept=kept)
+        return delivery
+
+    def pull(self) -> Sequence[Pulled]:
+        """The next messages of the queue; none where there is no queue, or where it is empty."""
+        found = self.queue.receive() if self.queue is not None else ()
+        return [Pulled(receipt, _delivery(RawRequest("POST", "", {}, body))) for receipt, body in found]
+
+    def pulled(self, receipts: Sequence[str]) -> None:
+        """What was pulled by these receipts has been stored."""
+        if self.queue is not None and receipts:
+            self.queue.take_off(receipts)
 
     def signals(self, request: RawRequest) -> Sequence[Signal]:
         """Which order or listing to look at. A level in the body is never believed."""
@@ -589,6 +615,15 @@ class Amazon:
 
 
 _JSON = "application/json; charset=UTF-8"
+
+
+def _delivery(request: RawRequest) -> Delivery | None:
+    """What came in, without what is about buyers; None: no notification."""
+    body = hooks.body_of(request)
+    if body is None:
+        return None
+    topic = str(hooks.get(body, "NotificationType") or "")
+    return Delivery(hooks.id_of(body), topic, hooks.sent_at(body), kept=orjson.dumps(hooks.without_buyers(body)))
 
 
 def _iso(at: datetime) -> str:

@@ -2,17 +2,15 @@
 
 Destinations belong to the app and are made and read with its own token; subscriptions belong to the seller. Amazon
 keeps one destination for each queue or AWS account, so one that is there is used, whatever it is called.
-
-A queue is read by polling; a message is taken off it when what it says has been stored.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
-from sheets_sync.channels import Hook, RawRequest
+from sheets_sync.channels import Hook
 from sheets_sync.channels.amazon import hooks, wire
 from sheets_sync.channels.http import HttpRefused
 from sheets_sync.errors import ChannelRefused, CredentialsRefused
@@ -48,22 +46,6 @@ class Resource:
         if self.queue_arn:
             return bool(queue.get("arn") == self.queue_arn)
         return bool(bridge.get("accountId") == self.account and bridge.get("region") == self.region)
-
-
-class Queue(Protocol):
-    """A queue that is read by polling."""
-
-    arn: str
-
-    def receive(self) -> Sequence[tuple[str, RawRequest]]:
-        """The next messages, each with the receipt that takes it off; none: the queue is empty."""
-        ...
-
-    def take_off(self, receipts: Iterable[str]) -> None:
-        """These have been stored and need not come again."""
-        ...
-
-    def close(self) -> None: ...
 
 
 class Subscriptions:

@@ -191,8 +191,8 @@ class Api:
             rate = float(headers.get("x-amzn-RateLimit-Limit") or 0)
         except ValueError:
             return
-        if rate > 0:
-            limit.rate = rate
+        if rate > 0 and rate != limit.rate:
+            limit.at_rate(rate)
 
     # documents
 
