@@ -172,8 +172,21 @@ def _shared(desk: Desk, view: View, name: str, seen: set[int] | None) -> dict[Re
     ]
     times = Counter(item.sku for item in found)
     return {
-        item.ref: f"{times[item.sku]} listings on {desk.titles[name]} carry the SKU {item.sku}; give each its own, or "
-        "map them in the Listings tab"
+        item.ref: f"{times[item.sku]} listings on {desk.titles[name]} carry the SKU {item.sku}; {_WAY_OUT}"
         for item in found
         if times[item.sku] > 1
     }
+
+
+_WAY_OUT = "give each its own, or map them in the Listings tab"
+
+
+def unbarred(desk: Desk, view: View, name: str, skus: Iterable[str]) -> list[Listing]:
+    """Of these SKUs' listings those that shared one by chance, and do so no more since a person mapped them."""
+    found = view.listings(name, skus=skus)
+    still = Counter(item.sku for item in found if item.mapped is None)
+    return [
+        replace(item, pushable=True, why_not="")
+        for item in found
+        if item.why_not.endswith(_WAY_OUT) and (item.mapped is not None or still[item.sku] == 1)
+    ]

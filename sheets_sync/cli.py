@@ -48,6 +48,7 @@ from sheets_sync import (
     demo,
     filetake,
     logs,
+    mapping,
     onboarding,
     recovery,
     review,
@@ -61,10 +62,10 @@ from sheets_sync import (
     views,
 )
 from sheets_sync.config import Settings
-from sheets_sync.desk import Books, Desk, start_batch
+from sheets_sync.desk import ROWS, Books, Desk, start_batch
 from sheets_sync.errors import BadInput, ConfigError, NextPass, OtherSide, SellerMustAct, SheetsSyncError
 from sheets_sync.ledger import Ledger, View
-from sheets_sync.model import MAIN, Event, Fact, Stock, StockKey, StoredDelivery
+from sheets_sync.model import MAIN, Event, Fact, Listing, Stock, StockKey, StoredDelivery
 from sheets_sync.sandbox import shops
 from sheets_sync.sandbox.sheet import server as local_sheet
 from sheets_sync.sandbox.sheet.journal import DataFileError
@@ -688,6 +689,46 @@ def _statement_table(rows: Sequence[statement.Row]) -> Table:
 _STATED = ("on_hand", "committed", "available")
 
 
+@app.command()
+def listings(
+    ctx: typer.Context,
+    unmatched: Annotated[
+        bool, typer.Option("--unmatched", help="Only listings without a SKU of yours, and SKUs that a channel lacks.")
+    ] = False,
+) -> None:
+    """Show every listing: what it counts as, what it should show and shows. They are set in the Listings tab."""
+    with _at_desk(ctx) as desk:
+        with desk.ledger.read() as view:
+            found, books = view.listings(), Books()
+            books.refresh(view)
+            ours = dict.fromkeys([*view.get(ROWS, ()), *books.available])
+        hints = mapping.Suggestions(found)
+        headers = ("Channel", "Their SKU", "Title", "Counts as", "Shows", "State")
+        table = _table(*headers, numbers=("Shows",), kept=("Their SKU", "Counts as"))
+        for item in found:
+            if not (unmatched and item.sku):
+                hint, enabled = "" if item.sku else hints.of(item), desk.settings.channels[item.channel].enabled
+                says = mapping.state(item, books.available.get(item.sku or ""), hint, enabled=enabled)
+                cells = (desk.titles[item.channel], item.remote_sku, item.title, item.sku, item.shown, says)
+                table.add_row(*map(_cell, cells))
+        _say(table if table.row_count else "Every listing is matched.")
+        if unmatched:
+            _say_lacking(desk, list(ours), found)
+
+
+def _say_lacking(desk: Desk, ours: Sequence[str], found: Sequence[Listing]) -> None:
+    """SKUs that a channel has no listing of."""
+    table = _table("Channel", "Has no listing of", numbers=())
+    for name, title in desk.titles.items():
+        there = {item.sku for item in found if item.channel == name}
+        lacking = [sku for sku in ours if sku not in there]
+        if lacking:
+            more = f" and {len(lacking) - 20} more" if len(lacking) > 20 else ""
+            table.add_row(title, _cell(", ".join(lacking[:20]) + more))
+    if table.row_count:
+        _say(table)
+
+
 @review_app.callback(invoke_without_command=True)
 def review_(ctx: typer.Context) -> None:
     """List the open questions, with the answers that each can be given; `review answer` gives one."""
@@ -1159,11 +1200,11 @@ def demo_command(
         bool, typer.Option("--json", help="Print one line of JSON once all is up, and open no browser.")
     ] = False,
 ) -> None:
-    """A local sheet, two local shops and the service, on this machine alone, until Ctrl-C."""
+    """A local sheet, three local shops and the service, on this machine alone, until Ctrl-C."""
     demo.claim(data)
     with _ending_on_signals(), (data / demo.LOG).open("a", encoding="utf-8") as log:
         logs.configure(logging.INFO, log)
-        with _console(stderr=True).status("Starting a sheet, two shops and the service…") as status:
+        with _console(stderr=True).status("Starting a sheet, three shops and the service…") as status:
             with demo.running(data, status.update) as parts:
                 status.stop()
                 with _until_interrupted():

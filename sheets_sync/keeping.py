@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from sheets_sync import seed_day
+from sheets_sync import listings_tab, seed_day
 from sheets_sync.desk import Desk
 from sheets_sync.exchange import Request
 from sheets_sync.model import Layout, Lease
 from sheets_sync.sheet import tabs
 from sheets_sync.sheet.workbook import Workbook
 
-TABS = (tabs.SEED_DAY,)
+TABS = (tabs.SEED_DAY, tabs.LISTINGS_TAB)
 
 
 @dataclass
@@ -24,6 +24,7 @@ class Seen:
     """What one driver of a sheet keeps of these tabs between two passes."""
 
     seed_day: seed_day.Seen = field(default_factory=seed_day.Seen)
+    listings: listings_tab.Seen = field(default_factory=listings_tab.Seen)
 
 
 @dataclass(frozen=True)
@@ -38,5 +39,8 @@ def take(
     desk: Desk, workbook: Workbook, seen: Seen, layout: Callable[[], Layout], lease: Lease | None
 ) -> Kept:  # fmt: skip
     """Look at the tabs that are due, keep what people typed, and say what has to be shown."""
-    found = [seed_day.take(desk, workbook, seen.seed_day, layout, lease)]
+    found = [
+        listings_tab.take(desk, workbook, seen.listings, layout, lease),
+        seed_day.take(desk, workbook, seen.seed_day, layout, lease),
+    ]
     return Kept(tuple(r for one in found for r in one.requests), any(one.requests or one.more for one in found))

@@ -21,19 +21,9 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "sheets_sync"
 
 PURE = {
-    "edits",
-    "exchange",
-    "lines",
-    "stock",
-    "stocktake",
-    "offers",
-    "guard",
-    "names",
-    "pages",
-    "seeding",
-    "statement",
-    "views",
-}
+    "edits", "exchange", "lines", "stock", "stocktake", "offers", "guard", "names", "pages", "seeding", "mapping",
+    "statement", "views",
+}  # fmt: skip
 OUTERMOST = {"assembly", "cli", "demo", "sandbox", "webhook"}
 """They build the parts and hand them over; nothing inside asks for them."""
 
@@ -47,7 +37,8 @@ ASKS_THE_WORLD = {"datetime.now", "datetime.utcnow", "datetime.today", "date.tod
 COMES_WITH = {"numpy": "pandas", "urllib3": "requests", "werkzeug": "flask", "jinja2": "flask", "click": "typer"}
 NAMED_OTHERWISE = {"google": "google-auth", "requests_aws4auth": "requests-aws4auth",
                    "prometheus_client": "prometheus-client", "graphql": "graphql-core",
-                   "google_auth_oauthlib": "google-auth-oauthlib", "charset_normalizer": "charset-normalizer"}  # fmt: skip
+                   "google_auth_oauthlib": "google-auth-oauthlib",
+                   "charset_normalizer": "charset-normalizer"}  # fmt: skip
 
 NOT_USED = {"qty", "product_code", "item_code", "integration", "cycle", "buffer"}
 """Words that DESIGN.md section 2 does not use. (`job` and `reserved` are the channels' own.)"""

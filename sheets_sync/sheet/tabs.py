@@ -20,6 +20,7 @@ REVIEW = "Review"
 ADJUSTMENTS = "Adjustments"
 STOCK_TAKE = "Stock take"
 SEED_DAY = "Seed day"
+LISTINGS_TAB = "Listings"
 EXCHANGE = "_exchange"
 
 SKU = "SKU"
@@ -59,6 +60,15 @@ LAST_PUSH = "Last push"
 LAST_ORDER = "Last order"
 LAST_ERROR = "Last error"
 PROGRESS = "Progress"
+
+THEIR_SKU = "Their SKU"
+COUNTS_AS = "Counts as"
+PACK_SIZE = "Pack size"
+HOLD_BACK = "Hold back"
+MAX = "Max"
+PAUSED = "Paused"
+OFFERS = "Offers"
+SHOWS = "Shows"
 
 KEY = "Key"
 OPEN_WITH = "Open with"
@@ -427,6 +437,53 @@ def seed_columns(channel_titles: Sequence[str] = ()) -> tuple[Column, ...]:
     return (*_SEED_FRONT, *shown, *_SEED_BACK)
 
 
+LISTING_COLUMNS = (
+    _service(KEY, "key", Format.TEXT, 120, _KEY_HELP, hidden=True),
+    _service(CHANNEL, "channel", Format.TEXT, 120),
+    _service(THEIR_SKU, "their_sku", Format.TEXT, 130, "The SKU that the listing carries on its channel."),
+    _service(TITLE, "title", Format.TEXT, 260),
+    _service(COUNTS_AS, "counts_as", Format.TEXT, 130, "The SKU of yours that it is matched to."),
+    _person(
+        SKU,
+        "sku",
+        Format.TEXT,
+        130,
+        "Where it is not matched by its own: the SKU of yours that it counts as. Several may count as one.",
+        accent=True,
+    ),
+    _person(
+        PACK_SIZE,
+        "pack_size",
+        Format.NUMBER,
+        85,
+        "Units in one of these. Blank: 1. Holds for orders from then on.",
+        accent=True,
+    ),
+    _person(
+        HOLD_BACK,
+        "hold_back",
+        Format.NUMBER,
+        85,
+        "Units never offered here. Blank: as its channel has it.",
+        accent=True,
+    ),
+    _person(MAX, "max", Format.NUMBER, 70, "The most it ever offers; 0 stops selling. Blank: no limit.", accent=True),
+    Column(
+        PAUSED,
+        Writer.PERSON,
+        "paused",
+        Format.TEXT,
+        80,
+        "yes: it is lowered when it has to be, and never raised.",
+        choices=("yes",),
+        accent=True,
+    ),
+    _service(OFFERS, "offers", Format.NUMBER, 75, "What it should show."),
+    _service(SHOWS, "shows", Format.NUMBER, 75, "What it shows, as far as we know."),
+    _service(STATE, "state", Format.TEXT, 420, "How it stands; a suggestion where it is not matched."),
+)
+
+
 def stock_columns(channel_titles: Sequence[str] = ()) -> tuple[Column, ...]:
     """The columns of Stock, one for each channel's figure among them.
 
@@ -454,5 +511,6 @@ def wanted(channel_titles: Sequence[str] = ()) -> tuple[Tab, ...]:
         Tab(REVIEW, REVIEW_COLUMNS, rows=50, frozen_columns=1),
         Tab(LEDGER, LEDGER_COLUMNS, rows=200),
         Tab(SEED_DAY, seed_columns(channel_titles), rows=200, frozen_columns=3),
+        Tab(LISTINGS_TAB, LISTING_COLUMNS, rows=200, frozen_columns=4),
         Tab(CHANNELS, CHANNEL_COLUMNS, rows=50, frozen_columns=1, ticked=max(1, len(channel_titles))),
     )
