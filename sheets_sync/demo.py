@@ -1,4 +1,4 @@
-"""The rehearsal: a local sheet, two local shops and the service in one process, all kept in one folder.
+"""The rehearsal: a local sheet, three local shops and the service in one process, all kept in one folder.
 
 `claim` makes the folder ours or refuses it, `running` starts everything on it. The product runs here as it runs
 anywhere: it is given a config.toml and finds its sheet and its shops at the addresses in there. Started again, also
@@ -25,11 +25,13 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from sheets_sync import assembly, config, onboarding
 from sheets_sync.assembly import Serving
+from sheets_sync.channels.amazon.hooks import KEY_HEADER
 from sheets_sync.desk import PROVEN, Desk
 from sheets_sync.errors import ConfigError, SheetNotReady
 from sheets_sync.sandbox import shops
 from sheets_sync.sandbox.sheet import server as local_sheet
 from sheets_sync.sandbox.shops import Seed
+from sheets_sync.sandbox.shops.amazon.notices import AWS_ACCOUNT, REGION
 from sheets_sync.sheet import tabs
 
 try:
@@ -39,13 +41,16 @@ except ImportError:  # Windows has none; there two demos at one moment may meet
 
 LOG = "demo.log"
 MARKER = "demo.json"
-FORMAT = 1
+FORMAT = 2
 SPREADSHEET = "demo-stock"
 TITLE = "Stock of a small shop"
 HOLDER = "demo"  # the sheet's file is locked, so one process has the folder, and need not wait for its own old leases
-TITLES = {"shopify": "Shopify", "woocommerce": "WooCommerce"}
-PORTS = {"sheet": 8790, "shopify": 8791, "woocommerce": 8792, "web": 8793}
+TITLES = {"shopify": "Shopify", "woocommerce": "WooCommerce", "amazon": "Amazon"}
+PORTS = {"sheet": 8790, "shopify": 8791, "woocommerce": 8792, "amazon": 8794, "web": 8793}
 """What is taken where it is free, so that bookmarks go on working; after the first start, the ports of the last one."""
+
+OPENLY = frozenset({"shop", "seller_id", "marketplaces", "queue_url"})
+"""What of a shop's credentials is no secret."""
 
 Said = Callable[[str], object]
 
@@ -98,9 +103,11 @@ class Parts:
         first = catalogue(next(iter(self.shops)))[0]
         return (
             f"In the sheet, type another number over On hand of {first.sku} ({first.title}). "
-            "Within seconds the Ledger tab has the event, and both shops the figure.",
-            "Buy something in one shop. Committed rises in the sheet, and the other shop offers less. "
+            "Within seconds the Ledger tab has the event, and the shops the figure. (Amazon gets a higher one some "
+            "minutes later: its list of orders, which must be read first, may be read every three minutes.)",
+            "Buy something in one shop. Committed rises in the sheet, and the other shops offer less. "
             "Then ship or cancel it on that shop's Orders page.",
+            "On Amazon, cancel an order as the seller: Amazon gives nothing back, and the Review tab asks you.",
             "In another terminal: "
             + shlex.join([command, "--config", str(self.folder / "config.toml"), "ledger", "show", first.sku]),
         )
@@ -201,14 +208,17 @@ def _settings(
 ) -> config.Settings:
     """config.toml with the addresses of this start, its secrets beside it, read as anyone's config is read."""
     keys = folder / "secrets"
-    _kept(keys / "woocommerce-webhook_secret")
+    for name in ("woocommerce", "amazon"):
+        _kept(keys / f"{name}-webhook_secret")
     for name, shop in running.items():
-        for key, value in shop.credentials.items():
-            _write(keys / f"{name}-{key}", value)
-    shopify, woocommerce = running["shopify"], running["woocommerce"]
+        for key in sorted(shop.credentials.keys() - OPENLY):
+            _write(keys / f"{name}-{key}", shop.credentials[key])
+    shopify, woocommerce, amazon = running["shopify"], running["woocommerce"], running["amazon"]
     text = _CONFIG.format(
         sheet=sheet, web=ports["web"], shop=shopify.credentials["shop"], shopify=shopify.base_url,
-        woocommerce=woocommerce.base_url, spreadsheet=SPREADSHEET, titles=TITLES,
+        woocommerce=woocommerce.base_url, amazon=amazon.base_url, seller=amazon.credentials["seller_id"],
+        marketplace=amazon.credentials["marketplaces"], aws=AWS_ACCOUNT, region=REGION, spreadsheet=SPREADSHEET,
+        titles=TITLES,
     )  # fmt: skip
     _write(folder / "config.toml", text)
     return config.load(folder / "config.toml")
@@ -249,6 +259,20 @@ consumer_key_file = "secrets/woocommerce-consumer_key"
 consumer_secret_file = "secrets/woocommerce-consumer_secret"
 webhook_secret_file = "secrets/woocommerce-webhook_secret"
 look_every = 5
+
+[channels.amazon]
+kind = "amazon"
+title = "{titles[amazon]}"
+base_url = "{amazon}"
+seller_id = "{seller}"
+marketplaces = ["{marketplace}"]
+client_id_file = "secrets/amazon-client_id"
+client_secret_file = "secrets/amazon-client_secret"
+refresh_token_file = "secrets/amazon-refresh_token"
+aws_account_id = "{aws}"
+aws_region = "{region}"
+webhook_secret_file = "secrets/amazon-webhook_secret"
+look_every = 5
 """
 
 
@@ -277,8 +301,16 @@ def running(folder: Path, said: Said = lambda _: None) -> Iterator[Parts]:
         desk = stack.enter_context(assembly.desk_of(settings))
         _begin(desk, said)
         said("Starting the service…")
+        _rule_in_aws(stores["amazon"], settings)
         serving = stack.enter_context(assembly.serving(desk, holder=HOLDER))
         yield Parts(folder, sheet, stores, serving)
+
+
+def _rule_in_aws(amazon: shops.Running, settings: config.Settings) -> None:
+    """What a seller sets up in AWS by hand: Amazon's events are posted to us, with a key of the seller's own."""
+    key = settings.channels["amazon"].signed_with
+    if key is not None:
+        amazon.shop.notices.forward(f"{settings.web.public_url}/webhooks/amazon", key.get_secret_value(), KEY_HEADER)
 
 
 def _shop(folder: Path, name: str, port: int) -> shops.Running:
@@ -302,7 +334,7 @@ def _begin(desk: Desk, said: Said) -> None:
         if failed:
             raise SheetNotReady(f"The local sheet does not behave: {failed[0].name}: {failed[0].saw}")
     if started is None:
-        said("Importing both catalogues…")
+        said("Importing the catalogues…")
         onboarding.import_catalogues(desk)
         said("Writing the opening counts…")
         assembly.start(desk, holder=HOLDER)

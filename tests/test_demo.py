@@ -27,8 +27,11 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
         yield started
 
 
-def both(running: Demo, sku: str, figure: int) -> None:
-    for shop in ("shopify", "woocommerce"):
+SHOPS = ("shopify", "woocommerce", "amazon")
+
+
+def everywhere(running: Demo, sku: str, figure: int) -> None:
+    for shop in SHOPS:
         soon(lambda name=shop: running.figure(name, sku), lambda shown: shown == figure)
 
 
@@ -39,9 +42,9 @@ def test_one_line_of_json_says_where_everything_is(running: Demo) -> None:
     about = running.about
     assert set(about) == {"sheet", "shops", "shop_columns", "webhook"}
     assert about["sheet"]["page"].startswith(about["sheet"]["base_url"])
-    assert set(about["shops"]) == {"shopify", "woocommerce"}
+    assert set(about["shops"]) == set(SHOPS)
     assert set(about["shop_columns"]) <= running.row("00123").keys()
-    assert [set(shop) for shop in about["shops"].values()] == [{"base_url", "storefront", "credentials"}] * 2
+    assert [set(shop) for shop in about["shops"].values()] == [{"base_url", "storefront", "credentials"}] * 3
     assert len(running.out) == 1
 
 
@@ -50,25 +53,26 @@ def test_the_catalogue_is_in_sheet_and_shops_as_it_is_written(running: Demo) -> 
     assert rows.keys() == {seed.sku for seed in demo.catalogue("shopify")}
     assert {"00123", "1E5", "MAR1", "1-2", "8e3"} <= rows.keys()
     assert rows["1-2"]["Title"] == "Käthe, große Vase, mundgeblasen"
-    assert running.storefront("woocommerce").keys() == {seed.sku for seed in demo.catalogue("woocommerce")}
+    for shop in ("woocommerce", "amazon"):
+        assert running.storefront(shop).keys() == {seed.sku for seed in demo.catalogue(shop)}
     assert {sku: row["On hand"] for sku, row in rows.items()} == {s.sku: s.stock for s in demo.catalogue("shopify")}
 
 
 # what it does ---------------------------------------------------------------------------------------------------
 
 
-def test_a_typed_count_is_an_event_and_a_figure_in_both_shops(running: Demo) -> None:
+def test_a_typed_count_is_an_event_and_a_figure_in_every_shop(running: Demo) -> None:
     before = running.row("MAR1")["On hand"]
     running.type("MAR1", str(before - 4))
-    both(running, "MAR1", before - 4)
+    everywhere(running, "MAR1", before - 4)
     soon(lambda: running.row("MAR1")["Status"], lambda said: said.startswith("-4 recorded"))
     newest = soon(lambda: running.rows("Ledger")[0], lambda row: row["SKU"] == "MAR1")
     assert (newest["What"], newest["On hand change"], newest["On hand"]) == ("adjustment", -4, before - 4)
 
 
-@pytest.mark.parametrize(("shop", "other"), [("woocommerce", "shopify"), ("shopify", "woocommerce")])
+@pytest.mark.parametrize(("shop", "other"), [("woocommerce", "shopify"), ("shopify", "amazon"), ("amazon", "shopify")])
 def test_a_sale_in_one_shop_is_in_the_sheet_and_the_other_shop(running: Demo, shop: str, other: str) -> None:
-    sku = {"woocommerce": "00123", "shopify": "1E5"}[shop]
+    sku = {"woocommerce": "00123", "shopify": "1E5", "amazon": "0043"}[shop]
     before = running.row(sku)
     running.buy(shop, sku, 2)
     soon(lambda: running.figure(other, sku), lambda shown: shown == before["Available"] - 2)
@@ -110,7 +114,7 @@ def test_nonsense_in_a_count_changes_nothing_and_is_asked(running: Demo) -> None
 def test_its_config_works_for_every_other_command(running: Demo) -> None:
     config = running.folder / "config.toml"
     shown = json.loads(sheets_sync("stock", "--json", "CAL-27", config=config).stdout)
-    assert (shown["on_hand"], shown["channels"]) == (40, {"shopify": 40, "woocommerce": 40})
+    assert (shown["on_hand"], shown["channels"]) == (40, dict.fromkeys(SHOPS, 40))
     verified = sheets_sync("ledger", "verify", config=config)
     assert verified.returncode == 0, verified.stdout
     refused = sheets_sync("sync", "--once", config=config)
@@ -137,7 +141,7 @@ def test_started_again_it_goes_on_where_it_was(tmp_path: Path, how: signal.Signa
     folder = tmp_path / "data"
     with Demo(folder) as first:
         first.type("INK-GRN", "15")
-        both(first, "INK-GRN", 15)
+        everywhere(first, "INK-GRN", 15)
         if how == signal.SIGINT:
             first.process.send_signal(how)  # twice at once, as `timeout` and some terminals do
         code = first.end(how)
@@ -209,7 +213,7 @@ def test_a_folder_of_another_version_is_left_alone(tmp_path: Path, content: str,
     refused(tmp_path, words, "Move the folder away")
 
 
-@pytest.mark.parametrize("file", ["sheet.jsonl", "shopify.db", "woocommerce.db", "ledger.db"])
+@pytest.mark.parametrize("file", ["sheet.jsonl", "shopify.db", "woocommerce.db", "amazon.db", "ledger.db"])
 def test_a_file_that_it_cannot_read_is_named(tmp_path: Path, file: str) -> None:
     demo.claim(tmp_path)
     (tmp_path / file).write_text("something else entirely, and long enough to be a header\n" * 4)

@@ -81,9 +81,11 @@ class Notices:
         shop.told = self.tell
 
     def forward(self, url: str, key: str, header: str = "x-api-key", *, bare: bool = False) -> None:
-        """A rule in AWS: post each event to `url`, with the seller's own header. `bare`: without its envelope."""
+        """The rule in AWS: post each event to `url`, with the seller's own header. `bare`: without its envelope."""
         with self.shop.store.transaction() as db:
-            db.execute("INSERT OR REPLACE INTO target VALUES (?, ?, ?, ?)", (url, header, key, int(bare)))
+            db.execute("DELETE FROM target")
+            db.execute("INSERT INTO target VALUES (?, ?, ?, ?)", (url, header, key, int(bare)))
+            db.execute("UPDATE message SET target = ? WHERE target <> 'sqs'", (url,))
 
     # what is told -----------------------------------------------------------------------------------------------
 
