@@ -28,7 +28,8 @@ class Reads:
     born: datetime | None = None
     read_at: datetime | None = None  # when the last complete read began
     not_before: datetime | None = None  # the channel said so
-    missing: dict[Ref, tuple[int, datetime]] = field(default_factory=dict)  # packs sold unseen, and by which look
+    missing: dict[Ref, tuple[tuple[int, datetime], ...]] = field(default_factory=dict)
+    """Packs sold unseen, and by which look: each look's own are let go once a read must have shown them."""
 
     @property
     def late(self) -> bool:
@@ -50,19 +51,19 @@ class Reads:
     def was_read(self, begun: datetime) -> None:
         """A read that began then has ended and is booked: sales that it must have shown are missing no more."""
         self.read_at, self.not_before = begun, None
-        self.missing = {ref: found for ref, found in self.missing.items() if found[1] >= begun - self.lag}
+        left = {ref: tuple(f for f in found if f[1] >= begun - self.lag) for ref, found in self.missing.items()}
+        self.missing = {ref: found for ref, found in left.items() if found}
 
     def saw(self, before: Iterable[Listing], sees: Mapping[Ref, Figure], at: datetime) -> None:
         """A look: what it shows less than we expected was sold."""
         for item in before:
             expect, shows = offers.expected(item), sees[item.ref].shows
             if expect is not None and shows is not None and shows < expect:
-                packs, _ = self.missing.get(item.ref, (0, at))
-                self.missing[item.ref] = (packs + expect - shows, at)
+                self.missing[item.ref] = (*self.missing.get(item.ref, ()), (expect - shows, at))
 
     def promised(self, ref: Ref) -> int:
         """Packs that were sold there and that no order explains yet."""
-        return self.missing[ref][0] if ref in self.missing else 0
+        return sum(packs for packs, _ in self.missing.get(ref, ()))
 
     def opens_at(self, raised_at: datetime | None) -> datetime:
         """A read that begins after this lets a listing be raised whose reason was recorded at `raised_at`."""
