@@ -358,7 +358,9 @@ class AmazonSettings(ChannelSettings):
     sqs_queue: Address | None = Field(
         default=None, description="the address of an SQS queue that is read instead, https://sqs...."
     )
-    aws_access_key_id: Secret = Field(default=None, description="for the queue: the key of a user who may read it")
+    aws_access_key_id: Secret = Field(
+        default=None, description="for the queue: the key of a user who may read it; left out where a pipe reads it"
+    )
     aws_secret_access_key: Secret = Field(default=None, description="and that key's secret")
 
     def ways_out(self) -> Iterable[str]:
@@ -366,12 +368,12 @@ class AmazonSettings(ChannelSettings):
         yield from super().ways_out()
         if self.sqs_queue is None and bool(self.aws_account_id) != bool(self.aws_region):
             yield "aws_account_id and aws_region go together: give both, or leave both out"
-        if self.sqs_queue is not None and not (
-            self.aws_region and self.aws_access_key_id and self.aws_secret_access_key
-        ):
+        if self.sqs_queue is not None and not self.aws_region:
+            yield "sqs_queue needs aws_region: give the region in its address, like eu-west-1"
+        if (self.aws_access_key_id is None) != (self.aws_secret_access_key is None):
             yield (
-                "sqs_queue needs aws_region, aws_access_key_id_env and aws_secret_access_key_env (or the same with "
-                "_file): give these too, or leave sqs_queue out"
+                "aws_access_key_id and aws_secret_access_key go together: give both (as _env or _file), or leave both "
+                "out where a pipe hands the queue's messages on"
             )
         if len(set(self.marketplaces)) != len(self.marketplaces):
             yield "marketplaces names one twice: leave it once"

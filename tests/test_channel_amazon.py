@@ -314,7 +314,8 @@ def test_the_published_notifications_say_where_to_look(shared: Path) -> None:
     said = {}
     for path in sorted((published(shared) / "notifications").glob("*.json")):
         body = json.loads(path.read_text())
-        for sent in (body, {"detail-type": "ORDER_CHANGE", "source": "aws.partner", "detail": body}):
+        of_a_pipe = {"messageId": "1", "receiptHandle": "2", "body": json.dumps(body), "eventSource": "aws:sqs"}
+        for sent in (body, {"detail-type": "ORDER_CHANGE", "source": "aws.partner", "detail": body}, of_a_pipe):
             request = RawRequest("POST", "", {}, orjson.dumps(sent))
             understood = hooks.body_of(request)
             assert understood is not None and hooks.sent_at(understood) is not None
@@ -666,9 +667,36 @@ def test_a_subscription_that_amazon_dropped_is_found_and_made_again(counter: Ama
     counter.channel.ensure_hooks("https://here.example")
     assert counter.channel.check().facts["notifications"] == "3 of 3 subscribed"
     counter.shop.store._db.execute("DELETE FROM subscription WHERE type = 'ORDER_CHANGE'")
-    (problem,) = counter.channel.check().problems
-    assert "ORDER_CHANGE" in problem
+    assert counter.channel.check().facts["notifications"] == "2 of 3 subscribed"
     assert sorted(h.state for h in counter.channel.ensure_hooks("https://here.example")) == ["kept", "kept", "made"]
+
+
+def test_each_type_goes_where_amazon_sends_it(counter: AmazonCounter) -> None:
+    """Amazon refuses orders and feeds for EventBridge, and figures for a queue."""
+    queue = SqsQueue("amazon", "https://sqs.eu-west-1.amazonaws.com/123456789012/orders", "eu-west-1", "id", "secret")
+    assert queue.arn == "arn:aws:sqs:eu-west-1:123456789012:orders"
+    queue.arn = counter.shop.queue.arn
+    both = adapter(counter.running, queue=queue)
+    assert {hook.state for hook in both.ensure_hooks("https://here.example")} == {"made"}
+    rows = counter.shop.store._db.execute(
+        "SELECT s.type, d.resource FROM subscription s JOIN destination d ON d.id = s.destination"
+    ).fetchall()
+    assert {row["type"]: "sqs" if "arn:aws:sqs" in row["resource"] else "eventBridge" for row in rows} == {
+        "ORDER_CHANGE": "sqs", "FEED_PROCESSING_FINISHED": "sqs", "LISTINGS_ITEM_MFN_QUANTITY_CHANGE": "eventBridge",
+    }  # fmt: skip
+    assert {hook.state for hook in both.ensure_hooks("https://here.example")} == {"kept"}
+    refusal = {"code": "InvalidInput", "message": "Request has invalid parameters.", "details": "does not support it"}
+    counter.shop.store._db.execute("DELETE FROM subscription")
+    refused = Answer(400, body=json.dumps({"errors": [refusal]}).encode())
+
+    def no_feeds(seen: Seen) -> Answer | None:
+        return refused if seen.method == "POST" and seen.path.endswith("/FEED_PROCESSING_FINISHED") else None
+
+    with counter.faults(no_feeds):
+        states = {hook.topic: hook.state for hook in both.ensure_hooks("https://here.example")}
+    assert states.pop("FEED_PROCESSING_FINISHED").endswith("Request has invalid parameters. does not support it")
+    assert set(states.values()) == {"made"}
+    both.close()
 
 
 def test_another_sellers_notification_says_nothing(counter: AmazonCounter) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from sheets_sync import config
 from sheets_sync.channels.registry import BUILDERS, build_all
-from sheets_sync.config import KINDS, ShopifySettings, WooCommerceSettings, load
+from sheets_sync.config import KINDS, AmazonSettings, ShopifySettings, WooCommerceSettings, load
 from sheets_sync.errors import ConfigError
 
 EXAMPLE = Path(__file__).resolve().parents[1] / "config.example.toml"
@@ -321,3 +321,32 @@ def test_whatever_stands_there_is_read_or_explained(tmp_path_factory: pytest.Tem
         load(path, {})
     except ConfigError as error:
         assert error.problems
+
+
+AMAZON = (
+    '[channels.a]\nkind = "amazon"\nseller_id = "A1B2C3D4E5"\nmarketplaces = ["A1PA6795UKMFR9"]\nhooks = false\n'
+    'client_id_env = "K"\nclient_secret_env = "S"\nrefresh_token_env = "S"\n'
+)
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ('aws_account_id = "123456789012"', "aws_account_id and aws_region go together"),
+        ('sqs_queue = "https://sqs.eu-west-1.amazonaws.com/1/q"', "sqs_queue needs aws_region"),
+        ('aws_access_key_id_env = "K"', "aws_access_key_id and aws_secret_access_key go together"),
+        ('region = "de"', "region must be"),
+        ("marketplaces = []", "marketplaces"),
+    ],
+)
+def test_an_amazon_section_says_what_is_missing(tmp_path: Path, more: str, said: str) -> None:
+    key = more.partition(" ")[0]
+    text = "".join(line for line in AMAZON.splitlines(True) if not line.startswith(f"{key} "))
+    (problem,) = problems(write(tmp_path, f"{LOCAL}{text}{more}\n"))
+    assert said in problem
+
+
+def test_an_amazon_section_as_small_as_it_may_be(tmp_path: Path) -> None:
+    amazon = load(write(tmp_path, LOCAL + AMAZON), KEYS).channels["a"]
+    assert isinstance(amazon, AmazonSettings)
+    assert (amazon.region, amazon.address, amazon.marketplaces) == ("eu", None, ("A1PA6795UKMFR9",))

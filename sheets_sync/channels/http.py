@@ -505,7 +505,7 @@ class Session:
             return "", ""
         errors = body.get("errors")
         if isinstance(errors, list) and errors and isinstance(errors[0], dict) and "message" in errors[0]:
-            body = errors[0]
+            body = {**errors[0], "message": " ".join(filter(None, (errors[0]["message"], errors[0].get("details"))))}
         code = body.get("code") or body.get("error") or ""
         message = body.get("message") or body.get("error_description") or body.get("errors") or code
         return str(code)[:100], f": {self.redact(str(message)[:300])}" if message else ""

@@ -56,7 +56,7 @@ from sheets_sync.channels.amazon.listings import (
 )
 from sheets_sync.channels.amazon.orders import INCLUDED, read_order, when
 from sheets_sync.channels.amazon.queue import SqsQueue
-from sheets_sync.channels.amazon.subscriptions import Resource, Subscriptions
+from sheets_sync.channels.amazon.subscriptions import Resources, Subscriptions
 from sheets_sync.channels.http import TIMEOUT, HttpRefused, Shelf
 from sheets_sync.errors import (
     ChannelRefused,
@@ -121,7 +121,7 @@ class Amazon:
 
     `address` and `login` replace Amazon's own for a local shop. `webhook_secret` is the key that the seller gives the
     API destination of EventBridge; the old one is accepted while it changes. Notifications go to EventBridge of the
-    AWS account `aws_account` in `aws_region`, or to the queue `sqs_queue`, or, without both, nowhere.
+    AWS account `aws_account` in `aws_region` and to `queue`, each type where Amazon sends it; without both, nowhere.
     """
 
     kind = "amazon"
@@ -174,8 +174,8 @@ class Amazon:
             timeout=timeout,
         )
         self.queue = queue
-        resource = Resource(aws_account, aws_region, queue.arn if queue else "")
-        self._subscriptions = Subscriptions(self.api, name, resource)
+        resources = Resources(aws_account, aws_region, queue.arn if queue else "")
+        self._subscriptions = Subscriptions(self.api, name, resources)
         self._types: dict[str, str] = {}  # product types by SKU, as last seen
         self._reports: dict[str, tuple[datetime, list[str]]] = {}  # SKUs by marketplace, as of a report
         self._ordered: dict[str, str] = {}  # reports that Amazon is making, by marketplace
@@ -202,8 +202,8 @@ class Amazon:
             problems += self._subscriptions.problems(facts)
         except (OtherSide, CredentialsRefused) as error:
             problems.append(f"cannot read the subscriptions: {error}")
-        if self.queue is not None:
-            problems += self._check_queue(facts)
+        if self.queue is not None and self.queue.is_read:
+            problems += self._check_queue(self.queue, facts)
         if not self._accepted and self.queue is None:
             facts["notifications"] = "none can be verified: no webhook_secret is given; orders are read by themselves"
         account = f"{self.seller} in {', '.join(self.marketplaces)}"
@@ -244,10 +244,10 @@ class Amazon:
         rate = answer.headers.get("x-amzn-RateLimit-Limit")
         facts["calls a second for the list of orders"] = rate or f"not said; taken as {wire.SEARCH_ORDERS.rate}"
 
-    def _check_queue(self, facts: dict[str, str]) -> list[str]:
-        assert self.queue is not None
+    @staticmethod
+    def _check_queue(queue: SqsQueue, facts: dict[str, str]) -> list[str]:
         try:
-            facts["messages waiting in the queue"] = str(self.queue.waiting())
+            facts["messages waiting in the queue"] = str(queue.waiting())
         except (OtherSide, CredentialsRefused) as error:
             return [str(error)]
         return []

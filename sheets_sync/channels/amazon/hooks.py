@@ -30,19 +30,33 @@ VERSIONS: Mapping[str, str] = {
 }
 """What we subscribe to, and the version of each payload."""
 
+BY_EVENT_BRIDGE = frozenset({"LISTINGS_ITEM_MFN_QUANTITY_CHANGE"})
+"""What Amazon's pages send by EventBridge; the others go to queues. It refuses the wrong one, and then says so."""
+
 _BUYERS = frozenset({"destinationpostalcode", "recipient", "buyer", "buyerinfo", "shippingaddress"})
 
 
 def body_of(request: RawRequest) -> dict[str, Any] | None:
-    """The notification itself, also where it came in EventBridge's or SNS's envelope; None: no JSON object."""
+    """The notification itself, also where EventBridge or a pipe from a queue put it into an envelope.
+
+    None: no JSON object.
+    """
+    body = _loaded(request.body)
+    if body is None:
+        return None
+    if "detail-type" in body and isinstance(body.get("detail"), dict):
+        return dict(body["detail"])
+    if "messageId" in body and isinstance(body.get("body"), str):
+        return _loaded(body["body"].encode())
+    return body
+
+
+def _loaded(text: bytes) -> dict[str, Any] | None:
     try:
-        body = orjson.loads(request.body)
+        found = orjson.loads(text)
     except orjson.JSONDecodeError:
         return None
-    if not isinstance(body, dict):
-        return None
-    inner = body.get("detail")
-    return inner if isinstance(inner, dict) and "detail-type" in body else body
+    return found if isinstance(found, dict) else None
 
 
 def get(body: object, *names: str) -> Any:

@@ -29,7 +29,10 @@ _NOT_LET_IN = ("UnrecognizedClient", "InvalidSignature", "MissingAuthentication"
 
 
 class SqsQueue:
-    """One queue by its address, `https://sqs.REGION.amazonaws.com/ACCOUNT/NAME`."""
+    """One queue by its address, `https://sqs.REGION.amazonaws.com/ACCOUNT/NAME`.
+
+    Without a key it is only named to Amazon and not read: a pipe in AWS hands its messages on.
+    """
 
     def __init__(
         self, who: str, url: str, region: str, key_id: str, secret: str, *, timeout: tuple[float, float] = TIMEOUT
@@ -37,6 +40,7 @@ class SqsQueue:
         self.url = url
         account, _, name = urlsplit(url).path.strip("/").partition("/")
         self.arn = f"arn:aws:sqs:{region}:{account}:{name}"
+        self.is_read = bool(key_id and secret)
         self._who, self._timeout = who, timeout
         self._http = requests.Session()
         self._http.auth = AWS4Auth(key_id, secret, region, "sqs")
@@ -44,6 +48,8 @@ class SqsQueue:
 
     def receive(self) -> Sequence[tuple[str, bytes]]:
         """The next messages, each with the receipt that takes it off; none: the queue is empty just now."""
+        if not self.is_read:
+            return []
         asked = {"QueueUrl": self.url, "MaxNumberOfMessages": AT_ONCE, "VisibilityTimeout": HIDDEN}
         found = self._call("ReceiveMessage", asked).get("Messages") or ()
         return [(str(one["ReceiptHandle"]), str(one["Body"]).encode()) for one in found]

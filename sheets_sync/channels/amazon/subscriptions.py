@@ -1,4 +1,7 @@
-"""Where Amazon's notifications go: one destination (the seller's EventBridge or SQS), one subscription a type.
+"""Where Amazon's notifications go: the seller's EventBridge, or a queue of his; one subscription a type.
+
+Amazon sends some types only to the one and some only to the other, and refuses the wrong one. Where both are configured
+each type goes where it belongs, and to the other where that was refused.
 
 Destinations belong to the app and are made and read with its own token; subscriptions belong to the seller. Amazon
 keeps one destination for each queue or AWS account, so one that is there is used, whatever it is called.
@@ -24,73 +27,68 @@ NOWHERE = (
 
 
 @dataclass(frozen=True)
-class Resource:
-    """What receives notifications: an AWS account's EventBridge in one region, or a queue."""
+class Resources:
+    """What receives notifications: an AWS account's EventBridge in one region, a queue, or both."""
 
     account: str = ""
     region: str = ""
     queue_arn: str = ""
 
-    @property
-    def wanted(self) -> dict[str, dict[str, str]] | None:
-        """As Amazon wants to be told; None: nothing is configured."""
-        if self.queue_arn:
-            return {"sqs": {"arn": self.queue_arn}}
-        if self.account and self.region:
-            return {"eventBridge": {"accountId": self.account, "region": self.region}}
-        return None
+    def wanted(self, topic: str) -> list[dict[str, dict[str, str]]]:
+        """As Amazon wants to be told, the one that a topic should go to first; none: nothing is configured."""
+        bridge = [{"eventBridge": {"accountId": self.account, "region": self.region}}] if self.account else []
+        queue = [{"sqs": {"arn": self.queue_arn}}] if self.queue_arn else []
+        return [*bridge, *queue] if topic in hooks.BY_EVENT_BRIDGE else [*queue, *bridge]
 
-    def is_that(self, resource: Mapping[str, Any]) -> bool:
-        """Whether a destination's resource is this one."""
-        queue, bridge = resource.get("sqs") or {}, resource.get("eventBridge") or {}
-        if self.queue_arn:
-            return bool(queue.get("arn") == self.queue_arn)
-        return bool(bridge.get("accountId") == self.account and bridge.get("region") == self.region)
+
+def _is_that(resource: Mapping[str, Any], wanted: Mapping[str, Mapping[str, str]]) -> bool:
+    """Whether a destination's resource is the wanted one; its partner event source has a name besides."""
+    return all(
+        (resource.get(kind) or {}).get(name) == value for kind, names in wanted.items() for name, value in names.items()
+    )
 
 
 class Subscriptions:
     """The subscriptions of one seller's channel."""
 
-    def __init__(self, api: wire.Api, name: str, resource: Resource) -> None:
-        self._api, self._name, self._resource = api, name, resource
+    def __init__(self, api: wire.Api, name: str, resources: Resources) -> None:
+        self._api, self._name, self._resources = api, name, resources
 
     def ensure(self, address: str) -> list[Hook]:
         """Make what is missing. `address` is where the seller's API destination points, or should."""
-        wanted = self._resource.wanted
-        if wanted is None:
+        if not self._resources.wanted(""):
             return [Hook(topic, address, NOWHERE) for topic in hooks.VERSIONS]
         try:
-            destination = self._destination() or self._make_destination(wanted, address)
+            there = self._destinations()
+            return [Hook(topic, address, self._ensure(topic, address, there)) for topic in hooks.VERSIONS]
         except (ChannelRefused, CredentialsRefused) as error:
             return [Hook(topic, address, f"refused: {error}") for topic in hooks.VERSIONS]
-        return [Hook(topic, address, self._subscribe(topic, destination)) for topic in hooks.VERSIONS]
 
     def problems(self, facts: dict[str, str]) -> list[str]:
         """What keeps notifications from coming, where some were asked for."""
-        if self._resource.wanted is None:
+        if not self._resources.wanted(""):
             facts["notifications"] = "none: neither aws_account_id nor sqs_queue is given"
             return []
-        destination = self._destination()
-        if destination is None:
-            facts["notifications"] = "not subscribed yet"
-            return []
+        there = self._destinations()
         found = {topic: self._subscription(topic) for topic in hooks.VERSIONS}
-        alive = [t for t, subscription in found.items() if subscription.get("destinationId") == destination]
+        alive = [topic for topic, one in found.items() if self._arrives(topic, one, there)]
         facts["notifications"] = f"{len(alive)} of {len(found)} subscribed"
-        if not alive or len(alive) == len(found):
+        lost = [topic for topic, one in found.items() if topic not in alive and one]
+        if not lost:
             return []
-        lost = ", ".join(topic for topic in found if topic not in alive)
-        return [f"Amazon sends no {lost} any more: start sheets-sync again, which subscribes anew."]
+        return [f"Amazon sends {', '.join(lost)} to somewhere else: start sheets-sync again, which subscribes anew."]
 
-    def _destination(self) -> str | None:
+    def _destinations(self) -> list[Mapping[str, Any]]:
         found = self._api.read(wire.DESTINATIONS, DESTINATIONS, app=True).data or {}
-        of_ours = (one for one in found.get("payload") or () if self._resource.is_that(one.get("resource") or {}))
-        return next((str(one["destinationId"]) for one in of_ours), None)
+        return list(found.get("payload") or ())
 
-    def _make_destination(self, wanted: Mapping[str, Any], address: str) -> str:
-        body = {"name": f"sheets-sync {self._name} {address}", "resourceSpecification": wanted}
-        answer = self._api.write(wire.DESTINATIONS, "POST", DESTINATIONS, json=body, app=True)
-        return str(answer.data["payload"]["destinationId"])
+    def _arrives(self, topic: str, subscription: Mapping[str, Any], there: list[Mapping[str, Any]]) -> bool:
+        ours = [
+            one["destinationId"]
+            for one in there
+            if any(_is_that(one.get("resource") or {}, wanted) for wanted in self._resources.wanted(topic))
+        ]
+        return subscription.get("destinationId") in ours
 
     def _subscription(self, topic: str) -> Mapping[str, Any]:
         """The seller's subscription to a type; empty where there is none."""
@@ -103,16 +101,34 @@ class Subscriptions:
             raise
         return (answer.data or {}).get("payload") or {}
 
-    def _subscribe(self, topic: str, destination: str) -> str:
-        try:
-            before = self._subscription(topic)
-            if before.get("destinationId") == destination:
-                return "kept"
-            if before:
-                path = f"{SUBSCRIPTIONS}/{topic}/{before['subscriptionId']}"
-                self._api.write(wire.SUBSCRIPTIONS, "DELETE", path, app=True)
-            body = {"payloadVersion": hooks.VERSIONS[topic], "destinationId": destination}
-            self._api.write(wire.SUBSCRIPTIONS, "POST", f"{SUBSCRIPTIONS}/{topic}", json=body)
-        except (ChannelRefused, CredentialsRefused) as error:
-            return f"refused: {error}"
-        return "made again" if before else "made"
+    def _ensure(self, topic: str, address: str, there: list[Mapping[str, Any]]) -> str:
+        before = self._subscription(topic)
+        if self._arrives(topic, before, there):
+            return "kept"
+        said = ""
+        for wanted in self._resources.wanted(topic):
+            try:
+                self._subscribe(topic, before, self._destination(wanted, address, there))
+            except HttpRefused as error:
+                said = said or f"refused: {error}"
+            else:
+                return "made again" if before else "made"
+        return said
+
+    def _destination(
+        self, wanted: Mapping[str, Mapping[str, str]], address: str, there: list[Mapping[str, Any]]
+    ) -> str:  # fmt: skip
+        of_ours = (one for one in there if _is_that(one.get("resource") or {}, wanted))
+        found = next(of_ours, None)
+        if found is None:
+            body = {"name": f"sheets-sync {self._name} {address}", "resourceSpecification": wanted}
+            found = self._api.write(wire.DESTINATIONS, "POST", DESTINATIONS, json=body, app=True).data["payload"]
+            there.append(found)
+        return str(found["destinationId"])
+
+    def _subscribe(self, topic: str, before: Mapping[str, Any], destination: str) -> None:
+        if before:
+            path = f"{SUBSCRIPTIONS}/{topic}/{before['subscriptionId']}"
+            self._api.write(wire.SUBSCRIPTIONS, "DELETE", path, app=True)
+        body = {"payloadVersion": hooks.VERSIONS[topic], "destinationId": destination}
+        self._api.write(wire.SUBSCRIPTIONS, "POST", f"{SUBSCRIPTIONS}/{topic}", json=body)
