@@ -505,7 +505,7 @@ def test_a_bulk_operation_that_is_not_to_be_had(counter: ShopifyCounter, monkeyp
     bulk.busy = True
     assert [x.sku for x in all_pages(counter.channel.listings)] == ["A"], "in pages then"
     bulk.busy, bulk.fails = False, "TIMEOUT"
-    with pytest.raises(Unavailable, match="TIMEOUT"):
+    with pytest.raises(ChannelRefused, match="TIMEOUT"):
         list(all_pages(counter.channel.listings))
     bulk.fails = ""
     for fault in (

@@ -291,7 +291,7 @@ class Shopify:
     def _bulk_listings(self, found: Mapping[str, Any] | None) -> list[RemoteListing]:
         if found is None or found["status"] != _DONE:
             said = "is gone" if found is None else f"ended as {found['status']} ({found['errorCode']})"
-            raise Unavailable(f"{self.name}: the bulk operation that reads the listings {said}; it is begun again")
+            raise ChannelRefused(f"{self.name}: the bulk operation that reads the listings {said}; it is begun again")
         if found["url"] is None:  # nothing was found
             return []
         try:
