@@ -2,6 +2,7 @@
 
 Each page is one transaction, and with it goes the cursor of the next one: an import that was killed, or that a shop's
 limit stopped, goes on where it was. No more than a page is held in memory, and a number for each listing seen.
+`read_catalogue` is the import; a pass reads on a few pages at a time (`begin`, `read_page`), so that orders never wait.
 """
 
 from __future__ import annotations
@@ -42,67 +43,66 @@ def known_skus(view: View, skus: Iterable[str]) -> set[str]:
 
 
 @dataclass
-class _Reading:
+class Reading:
     """How far one reading of a catalogue is. `seen` is None where an earlier process read the first pages."""
 
     begun: datetime
     cursor: str | None = None
     count: int = 0
     seen: set[int] | None = field(default_factory=set)
+    imports: bool = False  # it goes on after a crash, and tells the Channels tab how far it is
+    waits: bool = False  # the shop is still preparing the next page
 
 
-def read_catalogue(
-    desk: Desk,
-    name: str,
-    *,
-    lease: Lease | None = None,
-    progress: Callable[[int], None] | None = None,
-    resume: bool = False,
-) -> int:
-    """Every listing of a channel, with its figure, into the ledger. How many.
-
-    `resume`: an import, which goes on with what an earlier one left, and tells the Channels tab how far it is.
-    """
-    reading = _begin(desk, name, resume)
-    while True:
-        try:
-            page = desk.channels[name].listings(reading.cursor)
-        except (ChannelRefused, BadInput):
-            if reading.seen is not None or reading.cursor is None:
-                raise
-            log.info("import.anew", channel=name, why="the shop does not know the cursor any more")
-            reading = _Reading(desk.clock())
-            continue
-        reading.count += len(page.items)
-        reading.cursor = page.cursor
-        if reading.seen is not None:
-            reading.seen |= {hash(item.ref) for item in page.items}
-        _store(desk, name, page.items, reading, lease, resume=resume)
+def read_catalogue(desk: Desk, name: str, *, progress: Callable[[int], None] | None = None) -> int:
+    """Import every listing of a channel, with its figure, into the ledger. How many. Goes on with what was left."""
+    reading = begin(desk, name, imports=True)
+    while read_page(desk, name, reading):
         if progress:
             progress(reading.count)
-        if page.cursor is None:
-            break
-    _finish(desk, name, reading, lease)
+    if progress:
+        progress(reading.count)
     return reading.count
 
 
-def _begin(desk: Desk, name: str, resume: bool) -> _Reading:
-    with desk.ledger.read() as view:
-        left: dict[str, Any] | None = view.get(_cursor(name)) if resume else None
+def begin(desk: Desk, name: str, *, imports: bool = False) -> Reading:
+    """A new reading, or for an import the one that was left within the last hours."""
     now = desk.clock()
+    with desk.ledger.read() as view:
+        left: dict[str, Any] | None = view.get(_cursor(name)) if imports else None
     if left is None or now - datetime.fromisoformat(left["begun"]) > CURSOR_LIVES:
-        return _Reading(now)
+        return Reading(now, imports=imports)
     log.info("import.resumed", channel=name, after=left["count"])
-    return _Reading(datetime.fromisoformat(left["begun"]), left["cursor"], left["count"], None)
+    return Reading(datetime.fromisoformat(left["begun"]), left["cursor"], left["count"], None, imports)
 
 
-def _store(
-    desk: Desk, name: str, items: Sequence[RemoteListing], reading: _Reading, lease: Lease | None, *, resume: bool
-) -> None:
+def read_page(desk: Desk, name: str, reading: Reading, lease: Lease | None = None) -> bool:
+    """One page into the ledger; False once the catalogue has been read to its end."""
+    try:
+        page = desk.channels[name].listings(reading.cursor)
+    except (ChannelRefused, BadInput):
+        if reading.seen is not None or reading.cursor is None:
+            raise
+        log.info("import.anew", channel=name, why="the shop does not know the cursor any more")
+        reading.begun, reading.cursor, reading.count, reading.seen = desk.clock(), None, 0, set()
+        return True
+    reading.count += len(page.items)
+    reading.cursor = page.cursor
+    reading.waits = not page.items and page.cursor is not None
+    if reading.seen is not None:
+        reading.seen |= {hash(item.ref) for item in page.items}
+    _store(desk, name, page.items, reading, lease)
+    if page.cursor is None:
+        _finish(desk, name, reading, lease)
+    return page.cursor is not None
+
+
+def _store(desk: Desk, name: str, items: Sequence[RemoteListing], reading: Reading, lease: Lease | None) -> None:
+    """The listings and the cursor behind them, in one transaction."""
     with desk.ledger.begin(lease) as tx:
         tx.lock_listings(name)
         _store_page(tx, desk, name, items, reading.begun)
-        if resume:
+        if reading.imports:
             left = {"cursor": reading.cursor, "count": reading.count, "begun": reading.begun.isoformat()}
             tx.put(_cursor(name), left if reading.cursor is not None else None)
             remember(tx, name, progress=f"importing: {reading.count:,} listings" if reading.cursor else "")
@@ -142,7 +142,7 @@ def _now(desk: Desk, name: str, item: RemoteListing, old: Listing | None, known:
     )
 
 
-def _finish(desk: Desk, name: str, reading: _Reading, lease: Lease | None) -> None:
+def _finish(desk: Desk, name: str, reading: Reading, lease: Lease | None) -> None:
     """Listings that are gone, or share a SKU by chance, are not pushed, and say why."""
     with desk.ledger.read() as view:
         barred = {**_gone(desk, view, name, reading.seen), **_shared(desk, view, name, reading.seen)}

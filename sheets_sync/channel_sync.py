@@ -16,8 +16,8 @@ from types import MappingProxyType
 
 import structlog
 
-from sheets_sync import accepted, booking, echoes, first_sync, lines, newcomers, offers, pulling, startover
-from sheets_sync.catalogue import known_skus, read_catalogue
+from sheets_sync import accepted, booking, catalogue, echoes, first_sync, lines, newcomers, offers, pulling, startover
+from sheets_sync.catalogue import Reading, known_skus
 from sheets_sync.channels import Channel, Outcome, PushResult, RawRequest, SignalKind, Target, all_pages
 from sheets_sync.desk import FROZEN, Books, Desk, Shelf, joined, orders_cursor, remember
 from sheets_sync.errors import ChannelRefused, OutcomeUnknown, RateLimited
@@ -29,6 +29,7 @@ log = structlog.get_logger()
 
 CATALOGUE_EVERY = timedelta(minutes=10)
 REFUSED_FOR = timedelta(minutes=10)
+PAGES_AT_ONCE = 20
 LOOKS = 3
 RETRY_AFTER = timedelta(seconds=30)
 TIDY_EVERY = timedelta(hours=1)
@@ -45,6 +46,7 @@ class ChannelMemory:
     frozen: frozenset[str] = frozenset()  # C7: SKUs that are being counted
     open: set[Ref] = field(default_factory=set)  # listings that were out of step, or have changed since
     catalogue_at: datetime | None = None
+    reading: Reading | None = None  # a catalogue that is being read over several passes
     tidied_at: datetime | None = None
     refused_against: dict[Ref, int] = field(default_factory=dict)  # P6: never again on the same figure
     reads: Reads = field(default_factory=Reads)  # where the list of orders is late or scarce
@@ -465,17 +467,27 @@ class _ChannelPass:
         memory.known = len(ours)
 
     def _catalogue(self) -> None:
-        now, last = self.desk.clock(), self.memory.catalogue_at
-        if last is None or now - last > CATALOGUE_EVERY:
-            try:
-                read_catalogue(self.desk, self.name, lease=self.lease)
-            except RateLimited as error:  # the rest of the pass does not need it
-                self.memory.catalogue_at = now - CATALOGUE_EVERY + timedelta(seconds=error.retry_after or 0)
-                self._come_back(self.memory.catalogue_at + CATALOGUE_EVERY)
+        """Some pages of the catalogue, when it is due: a long one is read over several passes, so that orders go on."""
+        now, memory = self.desk.clock(), self.memory
+        if memory.reading is None and (memory.catalogue_at is None or now - memory.catalogue_at > CATALOGUE_EVERY):
+            memory.reading, memory.catalogue_at = catalogue.begin(self.desk, self.name), now
+        if memory.reading is None:
+            return
+        try:
+            self._read_on(memory.reading)
+        except RateLimited as error:  # the rest of the pass does not need it
+            self._come_back(now + timedelta(seconds=error.retry_after or 0))
+
+    def _read_on(self, reading: Reading) -> None:
+        for _ in range(PAGES_AT_ONCE):
+            if not catalogue.read_page(self.desk, self.name, reading, self.lease):
+                self.memory.reading = None
+                with self.desk.ledger.begin(self.lease) as tx:
+                    self.events += count_waiting(tx, self.desk, self.name)
                 return
-            with self.desk.ledger.begin(self.lease) as tx:
-                self.events += count_waiting(tx, self.desk, self.name)
-            self.memory.catalogue_at = now
+            if reading.waits:
+                break
+        self.again = True
 
     def _tidy(self) -> None:
         """Now and then: ask about units that have waited for long (O3), and let go of old deliveries."""

@@ -168,7 +168,7 @@ def import_catalogues(desk: Desk, progress: Progress | None = None, *, primary: 
     name = _settle_primary(desk, primary)
     counts = {}
     for one in (name, *(n for n in desk.channels if n != name)):
-        counts[one] = read_catalogue(desk, one, progress=_about(progress, one), resume=True)
+        counts[one] = read_catalogue(desk, one, progress=_about(progress, one))
     with desk.ledger.read() as view:
         started = desk.started_at(view) is not None
     if not started:
