@@ -40,6 +40,8 @@ from sheets_sync import (
     __version__,
     adjusting,
     adjustments,
+    alarm,
+    alerts,
     answering,
     assembly,
     channel_sync,
@@ -727,6 +729,27 @@ def _say_lacking(desk: Desk, ours: Sequence[str], found: Sequence[Listing]) -> N
             table.add_row(title, _cell(", ".join(lacking[:20]) + more))
     if table.row_count:
         _say(table)
+
+
+@app.command("alerts")
+def alerts_command(
+    ctx: typer.Context,
+    trial: Annotated[bool, typer.Option("--trial", help="Send a trial message to everyone who is told.")] = False,
+) -> None:
+    """List what needs a person now, as alerts tell it; `run` sends each once."""
+    with _at_desk(ctx) as desk:
+        if trial:
+            ways = alarm.trial(desk)
+            _say(f"Sent by {' and '.join(ways)}." if ways else "Nobody is told: fill in [alerts] of config.toml.")
+            return
+        stand = alarm.standing(desk)
+        wanted = desk.settings.alerts.wanted
+    table = _table("What", "", kept=("What",))
+    for alert in stand:
+        table.add_row(alerts.TITLES[alert.kind], _cell(alert.text))
+    _say(table if stand else "Nothing needs you.")
+    if not wanted:
+        _aside("Nobody is told of these: fill in [alerts] of config.toml.")
 
 
 @review_app.callback(invoke_without_command=True)

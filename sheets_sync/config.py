@@ -202,6 +202,54 @@ class LimitSettings(Section):
         return timedelta(days=self.ask_after_days)
 
 
+class AlertSettings(Section):
+    """`[alerts]`: who is told at once of what needs a person, and how."""
+
+    webhook_url: Secret = Field(default=None, description="an address that takes a POST of JSON, as chat programs give")
+    email_to: Texts = Field(default=(), description="who gets an e-mail")
+    email_from: str = Field(default="", description="its sender; without one the first of email_to")
+    smtp_host: str = Field(default="", description="the mail server")
+    smtp_port: int = Field(default=587, ge=1, le=65535, description="its port")
+    smtp_security: Literal["starttls", "tls", "none"] = Field(
+        default="starttls", description="how the way there is encrypted; none only on this machine"
+    )
+    smtp_user: str = Field(default="", description="who signs in there, where one has to")
+    smtp_password: Secret = Field(default=None, description="and with what")
+    digest_hour: int | None = Field(
+        default=None, ge=0, le=23, description="the hour, in UTC, of a daily digest; left out for none"
+    )
+    failing_after: Annotated[timedelta, _at_least(60), BeforeValidator(_seconds)] = Field(
+        default=timedelta(minutes=10), description="seconds that a channel or the sheet may fail before it is told"
+    )
+    silent_after: Annotated[timedelta, _at_least(600), BeforeValidator(_seconds)] = Field(
+        default=timedelta(hours=6), description="seconds without a webhook, while orders come, before it is told"
+    )
+
+    @property
+    def wanted(self) -> bool:
+        """Whether anybody is to be told."""
+        return self.webhook_url is not None or bool(self.email_to)
+
+    @property
+    def sender(self) -> str:
+        """Whom an e-mail comes from."""
+        return self.email_from or self.email_to[0]
+
+    def ways_out(self) -> Iterable[str]:
+        """A mail server for e-mail, and an encrypted way for a password."""
+        if self.email_to and not self.smtp_host:
+            yield "email_to needs a mail server: give smtp_host, or leave email_to out"
+        if any("@" not in one or one.count("@") > 1 or any(c.isspace() for c in one) for one in self.email_to):
+            yield 'email_to must be a list of e-mail addresses, like ["stock@example.com"]'
+        if self.smtp_user and self.smtp_password is None:
+            yield "smtp_user needs smtp_password_env (or smtp_password_file)"
+        if self.smtp_security == "none" and self.smtp_host not in ("", *LOOPBACK):
+            yield 'smtp_security = "none" sends mail and password in the clear: write "starttls" or "tls"'
+        url = self.webhook_url.get_secret_value() if self.webhook_url else ""
+        if url and not url.startswith("https://") and urlsplit(url).hostname not in LOOPBACK:
+            yield "webhook_url must begin with https://: over http anyone on the way reads along"
+
+
 class ChannelSettings(Section):
     """`[channels.NAME]`: what every channel has. A kind adds how it is reached."""
 
@@ -404,6 +452,7 @@ class Settings:
     ledger: LedgerSettings = field(default_factory=LedgerSettings)
     web: WebSettings = field(default_factory=WebSettings)
     limits: LimitSettings = field(default_factory=LimitSettings)
+    alerts: AlertSettings = field(default_factory=AlertSettings)
     channels: Mapping[str, ChannelSettings] = field(default_factory=dict)
 
     @property
@@ -414,7 +463,13 @@ class Settings:
 
 # reading --------------------------------------------------------------------------------------------------------
 
-SECTIONS = {"sheet": SheetSettings, "ledger": LedgerSettings, "web": WebSettings, "limits": LimitSettings}
+SECTIONS = {
+    "sheet": SheetSettings,
+    "ledger": LedgerSettings,
+    "web": WebSettings,
+    "limits": LimitSettings,
+    "alerts": AlertSettings,
+}
 S = TypeVar("S", bound=Section)
 
 
@@ -429,14 +484,16 @@ def load(path: Path, environ: Mapping[str, str] | None = None) -> Settings:
     ledger = reader.section(LedgerSettings, "ledger", raw.pop("ledger", {}))
     web = reader.section(WebSettings, "web", raw.pop("web", {}))
     limits = reader.section(LimitSettings, "limits", raw.pop("limits", {}))
+    alerts = reader.section(AlertSettings, "alerts", raw.pop("alerts", {}))
     channels = reader.channels(raw.pop("channels", {}))
     if web is not None and web.public_url is not None:
         reader.can_be_verified(channels)
     for unknown in raw:
         reader.say(f"[{unknown}] is unknown{_did_you_mean(unknown, (*SECTIONS, 'channels'), '[{}]')}")
-    if reader.problems or sheet is None or ledger is None or web is None or limits is None:
+    if reader.problems or None in (sheet, ledger, web, limits, alerts):
         raise ConfigError(reader.problems)
-    return Settings(reader.path, sheet, reader.beside(ledger), web, limits, MappingProxyType(channels))
+    assert sheet and ledger and web and limits and alerts
+    return Settings(reader.path, sheet, reader.beside(ledger), web, limits, alerts, MappingProxyType(channels))
 
 
 class _Reader:

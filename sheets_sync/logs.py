@@ -55,6 +55,7 @@ class Blot:
 
 def secrets_in(settings: Settings) -> list[str]:
     """Every secret that the config knows."""
-    sections: list[Section] = [settings.sheet, settings.ledger, settings.web, *settings.channels.values()]
+    sections: list[Section] = [settings.sheet, settings.ledger, settings.web, settings.alerts]
+    sections += settings.channels.values()
     values = [getattr(section, name) for section in sections for name in type(section).model_fields]
     return [value.get_secret_value() for value in values if isinstance(value, SecretStr)]

@@ -20,7 +20,7 @@ from typing import Any
 
 import structlog
 
-from sheets_sync import onboarding
+from sheets_sync import alarm, onboarding
 from sheets_sync.channel_sync import ChannelMemory, channel_pass
 from sheets_sync.desk import START_WANTED, Desk, remember
 from sheets_sync.errors import LeaseLost, NextPass, OtherSide, RateLimited, SellerMustAct, Unavailable
@@ -36,6 +36,7 @@ HOOKS_EVERY = timedelta(hours=24)
 BACK_OFF = (2.0, 5.0, 15.0, 30.0)  # seconds between tries while the other side is away
 PERSON = 30.0  # seconds until it is tried again whether a person has put something right
 START_AGAIN = 5.0
+ALERTS_EVERY = 30.0
 
 
 def a_holder() -> str:
@@ -57,6 +58,7 @@ class Loop:
     woken: threading.Event = field(default_factory=threading.Event)
     failures: int = 0
     trouble: str = ""
+    kept: bool = False  # the ledger knows of its trouble, or that there is none
     waits: bool = False  # another service has the lease
 
 
@@ -82,6 +84,8 @@ class Service:
         self._add("start", timedelta(seconds=START_AGAIN), self._start_work, "start")
         for name in self.desk.channels:
             self._add(name, settings.channels[name].look_every, self._channel_work(name), f"channel:{name}")
+        if settings.alerts.wanted:
+            self._add("alerts", timedelta(seconds=ALERTS_EVERY), self._alerts_work, "alerts")
 
     def _add(self, name: str, every: timedelta, work: Callable[[Lease], bool | float], leased: str) -> None:
         self.loops[name] = Loop(name, every.total_seconds(), work, leased)
@@ -184,6 +188,18 @@ class Service:
         log.warning("pass.trouble", loop=loop.name, kind=type(error).__name__, detail=text[:500])
         if loop.name in self.desk.channels:
             self._note([loop.name], last_error=text[:300])
+        self._keep_trouble(loop)
+
+    def _keep_trouble(self, loop: Loop) -> None:
+        """For alerts, whichever process sends them."""
+        loop.kept = True
+        if not self.desk.settings.alerts.wanted or not (loop.name == "sheet" or loop.name in self.desk.channels):
+            return
+        try:
+            alarm.note_trouble(self.desk, loop.name, loop.trouble)
+        except Unavailable as error:
+            loop.kept = False
+            log.info("pass.untold", loop=loop.name, why=str(error)[:200])
 
     def _note(self, channels: Iterable[str], **changes: Any) -> None:
         """For the Channels tab. Where it is the ledger that is away, the log has to do."""
@@ -198,7 +214,9 @@ class Service:
     def _well(self, loop: Loop) -> None:
         if loop.trouble:
             log.info("pass.well", loop=loop.name)
-        loop.failures, loop.trouble = 0, ""
+        was, loop.failures, loop.trouble = loop.trouble, 0, ""
+        if was or not loop.kept:
+            self._keep_trouble(loop)
 
     def _sheet_work(self) -> Callable[[Lease], bool]:
         memory = Memory()
@@ -250,6 +268,10 @@ class Service:
             return report.again if report.again or report.after is None else report.after
 
         return work
+
+    def _alerts_work(self, lease: Lease) -> bool:
+        alarm.tell(self.desk)
+        return False
 
     def _hooks(self, name: str) -> None:
         """Vendors drop hooks that failed or lay idle: they are asked for again every day."""

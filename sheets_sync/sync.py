@@ -17,6 +17,7 @@ import structlog
 
 from sheets_sync import (
     adjusting,
+    alarm,
     answering,
     counting,
     edits,
@@ -97,6 +98,8 @@ class Memory:
     adjustments: adjusting.Seen = field(default_factory=adjusting.Seen)
     pages: keeping.Seen = field(default_factory=keeping.Seen)  # the tabs beside Stock
     counting: counting.Seen = field(default_factory=counting.Seen)  # the Stock take tab
+    has_levels: bool = False  # the last look saw a column of Low-stock levels
+    levels: Mapping[str, int] | None = None  # as they were noted last
     untaken: dict[str, str] = field(default_factory=dict)  # why an answer was not taken, by question
 
 
@@ -159,6 +162,8 @@ class _Pass:
             return Report(problems=look.problems)
         if not self._follow(look.mark):
             return Report(again=bool(self.memory.stale_since is None), events=tuple(self.events))
+        if tabs.LOW_STOCK in look.columns:
+            self.memory.levels = alarm.note_levels(self.desk, look, self.memory.levels)
         self._answers(look)
         self.adjusted = adjusting.take(self.desk, look.adjustments, self.memory.adjustments, self.lease)
         self.events += self.adjusted.events
@@ -235,8 +240,10 @@ class _Pass:
         with self.desk.ledger.read() as view:
             restore = {str(item["column"]) for _, item in view.put_backs()}
         service = ("Committed", "Damaged", "Available", *self.desk.titles.values(), edits.STATUS, edits.UPDATED)
-        needed = dict.fromkeys((*edits.NEEDED, *service))
+        low = (tabs.LOW_STOCK,) if self.desk.settings.alerts.wanted and self.memory.has_levels else ()
+        needed = dict.fromkeys((*edits.NEEDED, *service, *low))
         look = self.workbook.look(tuple(needed))
+        self.memory.has_levels = tabs.LOW_STOCK in look.header
         extra = [column for column in restore if column not in needed and column in look.header]
         return self.workbook.look((*needed, *extra)) if extra else look
 
