@@ -8,7 +8,7 @@ about to be sent before it is sent.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import ChainMap, Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -19,9 +19,9 @@ import structlog
 from sheets_sync import accepted, booking, catalogue, echoes, first_sync, lines, newcomers, offers, pulling, startover
 from sheets_sync.catalogue import Reading, known_skus
 from sheets_sync.channels import Channel, Outcome, PushResult, RawRequest, SignalKind, Target, all_pages
-from sheets_sync.desk import FROZEN, Books, Desk, Shelf, joined, orders_cursor, remember
+from sheets_sync.desk import FROZEN, Books, Desk, Shelf, joined, orders_cursor, remember, unseen_sales
 from sheets_sync.errors import ChannelRefused, OutcomeUnknown, RateLimited
-from sheets_sync.late_orders import Reads
+from sheets_sync.late_orders import Reads, units_told
 from sheets_sync.ledger import Tx, View
 from sheets_sync.model import Event, Figure, Lease, Listing, Order, OrderLine, Ref, StoredDelivery
 
@@ -50,6 +50,7 @@ class ChannelMemory:
     tidied_at: datetime | None = None
     refused_against: dict[Ref, int] = field(default_factory=dict)  # P6: never again on the same figure
     reads: Reads = field(default_factory=Reads)  # where the list of orders is late or scarce
+    elsewhere: dict[str, int] = field(default_factory=dict)  # units sold on other channels that no order shows yet (P5)
 
 
 @dataclass(frozen=True)
@@ -357,7 +358,7 @@ class _ChannelPass:
             upto = view.last_event_id()
         known, now = self.memory.shelf.listings, self.desk.clock()
         of = [known[ref] for ref in self.memory.open]
-        plan = offers.plan(of, self.memory.books.available, self.means, now=now, frozen=self.memory.frozen)
+        plan = offers.plan(of, self._available(), self.means, now=now, frozen=self.memory.frozen)
         self.memory.open = {s.listing.ref for s in (*plan.lower, *plan.look, *plan.raise_, *plan.left)}
         return plan, upto
 
@@ -367,7 +368,34 @@ class _ChannelPass:
         memory.frozen = frozenset(view.get(FROZEN) or ())
         skus = memory.books.refresh(view)
         memory.open |= memory.shelf.refresh(view, self.name)
+        skus |= self._hear(view)
         memory.open |= {ref for sku in skus for ref in memory.shelf.by_sku.get(sku, ())}
+
+    def _hear(self, view: View) -> set[str]:
+        """What other channels sold that no order shows yet; gives the SKUs of which that has changed."""
+        now: Counter[str] = Counter()
+        for other in self.desk.channels:
+            if other != self.name:
+                now.update(units_told(view.get(unseen_sales(other))))
+        before, self.memory.elsewhere = self.memory.elsewhere, dict(now)
+        return {sku for sku in before.keys() | now.keys() if before.get(sku, 0) != now[sku]}
+
+    def _tell(self, tx: Tx, begun: datetime | None = None) -> bool:
+        """Tell the other channels what was sold here unseen; whether that is news."""
+        told, key = self.reads.to_tell(self.memory.shelf.listings, begun), unseen_sales(self.name)
+        if (tx.get(key) or {}) == told:
+            return False
+        tx.put(key, told or None)
+        return True
+
+    def _available(self) -> Mapping[str, int | None]:
+        """Units that may be sold here, by SKU."""
+        ours, less = self.memory.books.available, dict[str, int | None]()
+        for sku, units in self.memory.elsewhere.items():
+            there = ours.get(sku)
+            if there is not None:
+                less[sku] = there - units
+        return ChainMap(less, ours) if less else ours
 
     # reading --------------------------------------------------------------------------------------------------
 
@@ -394,6 +422,9 @@ class _ChannelPass:
 
     def _keep_up(self) -> None:
         """The look at the orders that every pass takes; where that list is scarce, only when one is due."""
+        if self.reads.late and self.reads.born is None:
+            with self.desk.ledger.read() as view:
+                self.reads.take_over(view.get(unseen_sales(self.name)))
         if self.reads.is_due(self.desk.clock()):
             self._read_if_allowed()
 
@@ -427,6 +458,7 @@ class _ChannelPass:
                 events = book_orders(tx, self.desk, self.name, page.items)
                 if page.cursor is None:
                     tx.put(orders_cursor(self.name), begun.isoformat())
+                    self._tell(tx, begun)
             self.events += events
             made |= {e.id for e in events}
             if page.cursor is None:
@@ -542,6 +574,10 @@ class _ChannelPass:
         again: list[Listing] = []
         if self.reads.late:
             self.reads.saw(looked, sees, look_at)
+            with self.desk.ledger.begin(self.lease) as tx:
+                news = self._tell(tx)
+            if news:
+                self.desk.wake_others(self.name)
             wanted, now = self._decide_late(rest, sees)
         else:
             begun, made = self._read_orders()
@@ -595,7 +631,7 @@ class _ChannelPass:
             mine = [e for e in raised if e.fact.sku == listing.sku]
             others = max((e.recorded_at for e in mine if e.id not in made), default=None)
             fresh = offers.gate_open(begun, others, self.channel.capabilities.orders_lag)
-            units = self.memory.books.available.get(listing.sku or "")
+            units = self._available().get(listing.sku or "")
             is_frozen = listing.sku in self.memory.frozen
             view_ = offers.View(listing, units, figure.shows, figure.reserved, True, fresh, self.means.gross, is_frozen)
             write = offers.decide_again(view_, self.memory.refused_against.pop(ref, None))
@@ -647,8 +683,8 @@ class _ChannelPass:
 
     def _unpromised(self, item: Listing) -> int | None:
         """Units that may be sold, less those that are sold there already as far as a look showed (P5)."""
-        units = self.memory.books.available.get(item.sku or "")
-        return None if units is None else units - self.reads.promised(item.ref) * item.pack_size
+        units = self._available().get(item.sku or "")
+        return None if units is None else units - self.reads.promised_units(item)
 
     def _decided(self, item: Listing, figure: Figure) -> int | None:
         units = self._unpromised(item)

@@ -53,6 +53,11 @@ def joined(channel: str) -> str:
     return f"joined:{channel}"
 
 
+def unseen_sales(channel: str) -> str:
+    """What looks at a channel found sold that its orders do not show yet; promised on every channel (P5)."""
+    return f"unseen:{channel}"
+
+
 def channel_state(channel: str) -> str:
     """What the Channels tab tells of a channel: last push, last order, last error, progress."""
     return f"channel:{channel}"

@@ -94,6 +94,19 @@ def test_O2_cancelled_late_on_amazon_is_asked_and_decided_in_review(day: AmazonD
     assert [e.fact.kind for e in day.events("LATE")] == [Kind.OPENING, Kind.ORDER, Kind.CANCELLATION]
 
 
+def test_P5_a_sale_that_no_order_shows_yet_is_promised_everywhere(day: AmazonDay) -> None:
+    """Two are sold on Amazon and no notification comes: a look finds them missing, the list has them minutes later."""
+    day.amazon.notices.paused = True
+    day.amazon.buy("UNSEEN", 2)
+    day.type("UNSEEN", "11")  # a reason to look
+    day.passes()
+    assert (day.figures("UNSEEN"), day.figure("amazon", "UNSEEN")) == ("11/0/11", 8)
+    assert day.figure("woocommerce", "UNSEEN") == 9, "the web shop knows of them before any order does"
+    day.settle()
+    assert (day.figures("UNSEEN"), day.figures_everywhere("UNSEEN")) == ("11/2/9", (9, 9))
+    day.amazon.notices.paused = False
+
+
 def test_O5_a_return_is_counted_once_and_offered_everywhere(day: AmazonDay) -> None:
     order = day.amazon.buy("RETURN", 2)
     day.settle()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 
 from sheets_sync import accepted, offers
 from sheets_sync.channels import Outcome, PushResult
-from sheets_sync.late_orders import Reads
+from sheets_sync.late_orders import Reads, units_told
 from sheets_sync.model import Figure, Listing, Ref
 
 NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
@@ -64,6 +65,20 @@ def test_a_figure_that_nobody_expected_says_nothing_of_sales() -> None:
     reads.saw([a_listing(10)], {REF: Figure(REF, 12)}, after(1))
     reads.saw([a_listing(10)], {REF: Figure(REF, None)}, after(1))
     assert reads.promised(REF) == 0
+
+
+def test_P5_what_one_channel_sold_unseen_is_told_to_the_others_and_to_the_next_process() -> None:
+    reads, item = amazons(), a_listing(10, pack_size=6)
+    reads.saw([item], {REF: Figure(REF, 8)}, after(1))
+    told = json.loads(json.dumps(reads.to_tell({REF: item})))
+    assert units_told(told) == {"MUG": 12} and reads.promised_units(item) == 12
+    assert units_told(reads.to_tell({REF: item}, begun=after(2))) == {"MUG": 12}
+    assert reads.to_tell({REF: item}, begun=after(3.5)) == {} and units_told(None) == {}
+    later = amazons()
+    later.take_over(told)
+    assert later.promised_units(item) == 12 and later.to_tell({}) == told
+    later.was_read(after(3.5))
+    assert later.promised_units(item) == 0 and later.to_tell({}) == {}
 
 
 # accepted -------------------------------------------------------------------------------------------------------
