@@ -45,6 +45,7 @@ from sheets_sync import (
     answering,
     assembly,
     channel_sync,
+    checkup,
     config,
     counting,
     demo,
@@ -74,6 +75,7 @@ from sheets_sync.sandbox.sheet.journal import DataFileError
 from sheets_sync.sandbox.sheet.quotas import Quotas
 from sheets_sync.sheet import workbook as workbooks
 from sheets_sync.sync import Memory
+from webhook.server import serve
 
 # printing -------------------------------------------------------------------------------------------------------
 
@@ -301,19 +303,17 @@ def _never_two(settings: Settings) -> None:
 
 @app.command()
 def doctor(ctx: typer.Context) -> None:
-    """Prove on scratch tabs that the spreadsheet behaves as your counts need it to, and try each channel."""
+    """Try the whole set-up end to end, and say of each part that it is well, or what to do. No stock changes."""
     with _at_desk(ctx) as desk:
-        table = _table("", "Checked", "Saw", kept=("",))
-        with _console(stderr=True).status("Trying the spreadsheet on scratch tabs…"):
-            report = onboarding.prove(desk, assembly.workbook_of(desk.settings))
-        for check in report.checks:
-            table.add_row(_mark(check.ok), check.name, _cell(check.saw))
-        well = report.proven
-        for name, channel in desk.channels.items():
-            ok, saw = _health(desk, name, channel)
-            well &= ok
-            table.add_row(_mark(ok), desk.titles[name], _cell(saw))
+        table, well = _table("", "Checked", "Saw", kept=("",)), True
+        with _console(stderr=True).status("Trying the spreadsheet on scratch tabs…") as status:
+            for line in checkup.examine(desk, assembly.workbook_of(desk.settings), serve):
+                table.add_row(_mark(line.ok), _cell(line.name), _cell(line.saw))
+                well &= line.ok
+                status.update(f"Tried {line.name}…")
         _say(table)
+        if well:
+            _show_in_sheet(desk)
     if not well:
         raise SellerMustAct(
             "Not everything is well yet. Put right what is marked with ✗ and run `sheets-sync doctor` again."
@@ -323,17 +323,6 @@ def doctor(ctx: typer.Context) -> None:
 
 def _mark(ok: bool) -> Text:
     return Text("✓", style="green") if ok else Text("✗", style="bold red")
-
-
-def _health(desk: Desk, name: str, channel: Any) -> tuple[bool, str]:
-    try:
-        health = channel.check()
-    except SheetsSyncError as error:
-        return False, str(error)
-    skew, problems = health.clock_skew, list(health.problems)
-    if skew is not None and abs(skew) > desk.settings.limits.clock_allowance:
-        problems.append(f"its clock differs from ours by {skew.total_seconds():.0f} s: set this machine's clock")
-    return health.ok and not problems, "; ".join(problems) or f"reached {health.account or name}"
 
 
 @app.command("import")
@@ -363,7 +352,7 @@ def import_(
         table = _table("Channel", "Listings", "Without a SKU of ours", numbers=("Listings", "Without a SKU of ours"))
         with desk.ledger.read() as view:
             for name, count in counts.items():
-                unmatched = sum(item.sku is None for item in view.listings(name))
+                unmatched = sum(item.sku is None for item in view.iter_listings(name))
                 table.add_row(desk.titles[name], str(count), str(unmatched))
             begun = desk.started_at(view) is not None
         _say(table, "No count was changed and nothing was pushed.")

@@ -67,6 +67,14 @@ def stays_primary(desk: Desk, view: View) -> str:
     )
 
 
+def knows_zone(layout: Layout) -> bool:
+    """Whether the spreadsheet's time zone is known on this machine."""
+    try:
+        return bool(ZoneInfo(layout.time_zone).key)
+    except (ZoneInfoNotFoundError, ValueError):
+        return False
+
+
 def zone_of(layout: Layout) -> ZoneInfo:
     """The spreadsheet's own time zone; UTC where its name is unknown here."""
     try:

@@ -8,6 +8,7 @@ import json
 import logging
 import re
 import signal
+import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -128,6 +129,33 @@ def test_init_leaves_another_spreadsheet_alone(seller: Seller) -> None:
     seller.write(sheet=f'base_url = "{seller.world.sheet.base_url}"\nspreadsheet_id = "{other.spreadsheet_id}"')
     assert "drives a spreadsheet already" in seller.does("init", code=Exit.SELLER)
     assert [tab.title for tab in seller.world.store.book(other.spreadsheet_id).tabs] == ["Sheet1"]
+
+
+def test_doctor_tries_every_part_and_says_what_to_do(seller: Seller) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    text = re.sub(r"\[web\]\n(\w.*\n)*", "", seller.config.read_text())
+    seller.config.write_text(f'{text}\n[web]\nport = {port}\npublic_url = "http://127.0.0.1:{port}"\n')
+    said = seller.does("doctor", code=Exit.SELLER)
+    assert re.search(r"✗ +tabs +run sheets-sync init", said)
+    seller.does("init")
+    said = seller.does("doctor")
+    for part in (
+        "a filter",
+        "tabs",
+        "time zone",
+        "clock",
+        "quota",
+        "webhooks",
+        "the primary marketplace",
+        "the ledger",
+    ):
+        assert re.search(rf"✓ .*{part}", said), part
+    assert f"http://127.0.0.1:{port} arrives here" in said
+    assert "✗" not in said
+    seller.config.write_text(seller.config.read_text().replace(f'"http://127.0.0.1:{port}"', '"http://127.0.0.1:9"'))
+    assert re.search(r"✗ +webhooks +http://127.0.0.1:9 does not arrive here", seller.does("doctor", code=Exit.SELLER))
 
 
 def test_doctor_shows_a_shop_that_refuses_us(seller: Seller) -> None:

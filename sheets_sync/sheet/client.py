@@ -13,6 +13,8 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +126,7 @@ class SheetHttp(HTTPClient):
         if base_url and not re.match(r"^https?://[^/]+", base_url):
             raise BadInput(f"base_url {base_url!r} is no address; write it like http://127.0.0.1:8080")
         self.set_timeout(TIMEOUT)
+        self.skew: timedelta | None = None  # how far the other side's clock was ahead of ours at the last answer
         self._base_url, self._pace, self._share_with = (base_url or "").rstrip("/"), pace, share_with
         if base_url:
             self.session.trust_env = False  # a proxy set for the internet can't reach a sheet on this machine
@@ -176,9 +179,18 @@ class SheetHttp(HTTPClient):
             if _unsent(error):
                 raise Unavailable(f"no connection to {_host(url)}: {error}") from error
             raise _lost(write, str(error)) from error
+        self.skew = _skew(response)
         if response.ok and response.headers.get("Content-Type", "").startswith("application/json"):
             return response
         raise refusal(response, write=write, share_with=self._share_with)
+
+
+def _skew(response: Response) -> timedelta | None:
+    said = response.headers.get("Date", "")
+    try:
+        return parsedate_to_datetime(said) - datetime.now(UTC) if said else None
+    except (ValueError, TypeError):  # no date, or one without a zone
+        return None
 
 
 def refusal(response: Response, *, write: bool, share_with: str = "") -> SheetsSyncError:

@@ -10,7 +10,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import zip_longest
 from typing import Any
@@ -116,6 +116,10 @@ class Workbook:
             tabs={tab.title: tab for tab in found},
             named_ranges={r["name"]: r["namedRangeId"] for r in answer.get("namedRanges", ())},
         )
+
+    def clock_skew(self) -> timedelta | None:
+        """How far the sheet's clock was ahead of ours at the last answer; None where it does not tell its time."""
+        return self._http.skew
 
     def named_range_ids(self) -> dict[str, str]:
         """Each named range's id by its name: where the chain stands."""
