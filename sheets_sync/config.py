@@ -349,6 +349,9 @@ class WooCommerceSettings(ChannelSettings):
     base_url: Address = Field(description="the shop's address, like https://shop.example.com")
     consumer_key: Secret = Field(default=None, description="the REST key, ck_...")
     consumer_secret: Secret = Field(default=None, description="its secret, cs_...")
+    keys_in_query: bool = Field(
+        default=False, description="over https: send the key in the address, for hosts that strip the header"
+    )
 
     @property
     def address(self) -> str:

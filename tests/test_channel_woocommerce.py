@@ -17,10 +17,12 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 import requests
 import responses
+import responses.matchers
 import stamina
 from requests_oauthlib import OAuth1 as OtherOAuth1
 from werkzeug.test import Client
@@ -36,12 +38,13 @@ from sheets_sync.channels.woocommerce import (
     signature,
     whole,
 )
-from sheets_sync.errors import CredentialsRefused, Unsigned
+from sheets_sync.errors import CredentialsRefused, Unavailable, Unsigned
 from sheets_sync.model import Order, OrderLine, OrderState, Ref
 from sheets_sync.sandbox.shops import Seed
 from sheets_sync.sandbox.shops._common import Answer, Running, Seen, ShopRefuses
 from sheets_sync.sandbox.shops.woocommerce import LocalShop, serve
 from tests.contract import ChannelContract, Counter, Receiver
+from tests.world import World
 
 SECRET = "hook-secret"
 
@@ -350,11 +353,72 @@ def test_a_figure_that_is_not_kept_is_not_pushable_and_says_how_to_mend_it(shop:
     shop.add_product("V", "V", variant_of="Vase", manage_stock="parent")
     listings = {x.sku: x for x in all_pages(woo.listings)}
     assert not listings["N"].pushable and "Track stock quantity" in listings["N"].why_not
-    assert not listings["V"].pushable and "own stock" in listings["V"].why_not
+    assert not listings["V"].pushable and "kept at its product" in listings["V"].why_not
     assert listings["N"].shows is None and listings["V"].shows is None
     (result,) = woo.push([Target(listings["N"].ref, 4)])
     assert result.outcome is Outcome.REFUSED and "Track stock quantity" in result.why
     assert woo.figures([listings["N"].ref])[0].shows is None
+
+
+def test_variations_that_share_their_products_stock_are_sold_as_the_product(
+    shop: LocalShop, woo: WooCommerce, counter: WooCounter
+) -> None:
+    """They go by its SKU, and so do the lines of orders; the figure is pushed to the product itself."""
+    shop.add_variable("Mug, any name", "MUG", 10)
+    small = shop.add_product("", "Anna", variant_of="Mug, any name", manage_stock="parent")
+    shop.add_product("OWN", "Ben", 4, variant_of="Mug, any name")
+    listings = {(x.sku, x.ref.listing): x for x in all_pages(woo.listings)}
+    mug = next(x for (sku, _), x in listings.items() if sku == "MUG")
+    anna = listings[None, str(small)]
+    assert mug.pushable and mug.shows == 10 and mug.ref.parent == ""
+    assert not anna.pushable and anna.shows is None
+    order = shop.buy_one(str(small), 3).removeprefix("#")
+    read = counter.one_line(order)
+    assert (read.sku, read.ref, read.taken, shop.figure("MUG")) == ("MUG", anna.ref, 3, 7)
+    assert woo.push([Target(mug.ref, 5)])[0].outcome is Outcome.APPLIED
+    assert woo.figures([mug.ref, anna.ref])[0].shows == 5 and shop.figure("MUG") == 5
+
+
+def test_a_shared_stock_is_kept_in_step_with_the_other_shop(tmp_path: Path) -> None:
+    world = World(tmp_path, vendors=("woocommerce", "shopify"), seeds=[])
+    try:
+        woo, other = world.shops["woocommerce"].shop, world.shops["shopify"].shop
+        woo.add_variable("Mug, any name", "MUG", 10)
+        anna = woo.add_product("", "Anna", variant_of="Mug, any name", manage_stock="parent")
+        other.add_product("MUG", "Mug", 10)
+        world.begin()
+        woo.buy_one(str(anna), 3)
+        world.passes()
+        assert (world.figures("MUG"), woo.figure("MUG"), other.figure("MUG")) == ("10/3/7", 7, 7)
+        world.type("MUG", "20")
+        world.passes()
+        assert (world.figures("MUG"), woo.figure("MUG"), other.figure("MUG")) == ("20/3/17", 17, 17)
+    finally:
+        world.close()
+
+
+def test_a_shared_stock_that_orders_would_not_count_for_is_not_pushed(shop: LocalShop, woo: WooCommerce) -> None:
+    shop.add_variable("Mug", "MUG", 10)
+    shop.add_product("MUG-A", "Anna", variant_of="Mug", manage_stock="parent")
+    shop.add_variable("Vase", "VASE", 10)
+    shop.add_product("VASE-A", "Anna", 2, variant_of="Vase")
+    listings = {x.sku: x for x in all_pages(woo.listings)}
+    assert not listings["MUG"].pushable and "MUG-A" in listings["MUG"].why_not
+    assert not listings["VASE"].pushable and "own stock" in listings["VASE"].why_not
+    assert listings["VASE-A"].pushable and listings["MUG-A"].sku == "MUG-A"
+
+
+@pytest.mark.parametrize("figure", [3.5, "7", True, None, 2**40])
+def test_a_row_is_looked_at_before_it_is_sent(
+    shop: LocalShop, woo: WooCommerce, counter: WooCounter, figure: Any
+) -> None:
+    """In a batch the shop takes what is no number for 0."""
+    counter.add("A", "A", 5)
+    counter.add("B", "B", 5)
+    odd = replace(counter.target("A", 1), figure=figure)
+    results = woo.push([odd, counter.target("B", 7), Target(Ref("B-1"), 3), Target(Ref("1", "x"), 3)])
+    assert [r.outcome for r in results] == [Outcome.REFUSED, Outcome.APPLIED, Outcome.REFUSED, Outcome.REFUSED]
+    assert (shop.figure("A"), shop.figure("B")) == (5, 7)
 
 
 def test_a_parent_that_is_gone_refuses_its_own_only(shop: LocalShop, woo: WooCommerce) -> None:
@@ -421,6 +485,42 @@ def test_a_fraction_in_a_figure_is_shown_as_a_problem() -> None:
     listing = read_listing({"id": 1, "sku": "A", "name": "A &amp; B", "manage_stock": True, "stock_quantity": 3.5})
     assert (listing.title, listing.shows, listing.pushable) == ("A & B", None, False)
     assert "3.5" in listing.why_not
+
+
+# two releases -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("release", ["9.0.2", "11.0.1"])
+def test_an_edited_quantity_is_followed_by_the_shop_or_by_us(release: str) -> None:
+    """9.0 leaves its figure when a line is edited: what it took stays what it took, and the figure is lowered by us."""
+    with serve(None, release=release) as running:
+        shop = running.shop
+        keys = running.credentials
+        woo = WooCommerce("woo", running.base_url, keys["consumer_key"], keys["consumer_secret"])
+        shop.add_product("A", "A", 10)
+        order = shop.buy("A", 2)
+        shop.set_quantity(order, "A", 5)
+        read = line(woo, order)
+        assert read.ordered == 5
+        assert (read.taken, shop.figure("A")) == ((2, 8) if release == "9.0.2" else (5, 5))
+        assert 10 - read.taken == shop.figure("A"), "what it says it took is what it took"
+        woo.close()
+
+
+@pytest.mark.parametrize("release", ["9.0.2", "11.0.1"])
+def test_a_failed_order_gives_back_since_11(release: str) -> None:
+    with serve(None, release=release) as running:
+        shop = running.shop
+        keys = running.credentials
+        woo = WooCommerce("woo", running.base_url, keys["consumer_key"], keys["consumer_secret"])
+        shop.add_product("A", "A", 10)
+        order = shop.buy("A", 2)
+        with shop.store.transaction() as db:
+            shop.set_status(db, order, "failed")
+        read = line(woo, order)
+        assert (read.cancelled, read.freely) == (2, True)
+        assert 10 - read.taken == shop.figure("A") == (8 if release == "9.0.2" else 10)
+        woo.close()
 
 
 # recordings of a real WooCommerce -------------------------------------------------------------------------------
@@ -591,6 +691,31 @@ def test_over_https_the_adapter_sends_basic() -> None:
     assert "oauth" not in str(sent.url)
 
 
+@responses.activate
+def test_a_host_that_strips_the_header_is_found_and_the_keys_go_in_the_address() -> None:
+    url = "https://shop.test/wp-json/wc/v3/orders"
+    keys = {"consumer_key": "ck_x", "consumer_secret": "cs_x"}
+    matcher = responses.matchers.query_param_matcher
+    responses.get(
+        url, status=401, json={"code": "woocommerce_rest_cannot_view"}, match=[matcher({}, strict_match=False)]
+    )
+    responses.get(url, json=[], match=[matcher(keys | {"per_page": "1", "_fields": "id"})])
+    health = WooCommerce("woo", "https://shop.test", "ck_x", "cs_x").check()
+    assert len(health.problems) == 2 and "keys_in_query" in health.problems[1]
+    assert not any(secret in "".join(health.problems) for secret in keys.values())
+    responses.reset()
+    seen = responses.get("https://shop.test/wp-json/wc/v3/orders/5", status=404, json={"code": "x"})
+    by_query = WooCommerce("woo", "https://shop.test", "ck_x", "cs_x", keys_in_query=True)
+    assert by_query.order("5").state is OrderState.GONE
+    sent = seen.calls[0].request
+    assert "Authorization" not in sent.headers and sent.url is not None
+    assert dict(parse_qsl(urlsplit(sent.url).query)).items() >= keys.items()
+    responses.get("https://shop.test/wp-json/wc/v3/orders", body=requests.ConnectionError("to ?consumer_secret=cs_x"))
+    with stamina.set_testing(True, attempts=1), pytest.raises(Unavailable) as refused:
+        by_query.orders(datetime.now(UTC))
+    assert "cs_x" not in str(refused.value)
+
+
 def test_a_nonce_is_good_once_and_a_timestamp_for_15_minutes(counter: WooCounter) -> None:
     keys = counter.running.credentials
     address = f"{counter.running.base_url}/wp-json/wc/v3/orders"
@@ -648,6 +773,9 @@ def test_a_hook_is_disabled_by_its_seventh_failure_and_made_again(
     shop.buy("A", 1)
     assert shop.wait_delivered()
     assert len([s for s in shop.sent() if s.topic == "order.created"]) == len(failed) == 7  # no retries
+    kept = next(h["id"] for h in api("GET", "webhooks").json() if h["topic"] == "order.restored")
+    api("DELETE", f"webhooks/{kept}", force="true")
+    assert any("order.restored is gone" in p for p in woo.check().problems)
     receiver.status = 200
     again = {h.topic: h.state for h in woo.ensure_hooks(receiver.url)}
     assert again["order.created"] == "made again" and again["order.deleted"] == "kept"

@@ -59,6 +59,7 @@ def _woocommerce(settings: Any, clock: Clock, shelf: Shelf) -> Channel:
         _plain(settings.consumer_secret),
         webhook_secret=_plain(settings.signed_with),
         old_webhook_secret=_plain(settings.old_webhook_secret),
+        keys_in_query=settings.keys_in_query,
         clock=clock,
     )
 

@@ -144,6 +144,17 @@ class OAuth1(AuthBase):
         return request
 
 
+class QueryKeys(AuthBase):
+    """The keys as query parameters, which WooCommerce takes over https: for hosts that strip the other header."""
+
+    def __init__(self, consumer_key: str, consumer_secret: str) -> None:
+        self._keys = {"consumer_key": consumer_key, "consumer_secret": consumer_secret}
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.prepare_url(request.url, self._keys)
+        return request
+
+
 def oauth_signature(method: str, address: str, params: Mapping[str, str], secret: str) -> str:
     """RFC 5849 section 3.4, with HMAC-SHA256 and no token."""
     pairs = sorted((_percent(k), _percent(v)) for k, v in params.items())
@@ -336,21 +347,58 @@ def _ref_of(row: Mapping[str, Any]) -> Ref | None:
     return Ref(str(product)) if product else None
 
 
+def read_variable(body: Mapping[str, Any], variations: Sequence[Mapping[str, Any]]) -> Iterator[RemoteListing]:
+    """A variable product: its variations, and itself where it keeps stock for those that have none of their own.
+
+    A line of an order names the variation, and a variation without a SKU goes by its product's. So the product can be
+    pushed only where none that shares its stock has a SKU of its own: orders of that one would not count for it.
+    """
+    shares = [row for row in variations if row.get("manage_stock") == "parent"]
+    own = sorted({sku for row in shares if (sku := _own_sku(row, body))})
+    if body.get("manage_stock") is True and body.get("sku"):
+        yield _with_shared_stock(read_listing(body), shares, own)
+    for row in variations:
+        yield read_listing(row, body)
+
+
+def _with_shared_stock(
+    listing: RemoteListing, shares: Sequence[Mapping[str, Any]], own: Sequence[str]
+) -> RemoteListing:
+    """The product's own listing, by who shares its figure."""
+    why_not = listing.why_not
+    if not shares:
+        why_not = "each of its variations keeps its own stock: those are pushed"
+    elif own:
+        why_not = (
+            f"variations that share its stock have SKUs of their own ({', '.join(own[:5])}): clear these, so that "
+            "their orders count for it, or give each variation its own stock in WooCommerce"
+        )
+    return replace(listing, pushable=not why_not, why_not=why_not)
+
+
+def _own_sku(row: Mapping[str, Any], parent: Mapping[str, Any]) -> str:
+    """A variation's SKU; one without shows its product's."""
+    sku = str(row.get("sku") or "")
+    return "" if sku == str(parent.get("sku") or "") else sku
+
+
 def read_listing(body: Mapping[str, Any], parent: Mapping[str, Any] | None = None) -> RemoteListing:
     """A product, or a variation of `parent`."""
     number = str(body["id"])
     shows = whole(body.get("stock_quantity"))
     managed = body.get("manage_stock")
+    sku = str(body.get("sku") or "") or None
     why_not = ""
-    if managed == "parent" or (parent is None and body.get("type") == "variable"):
-        why_not = "its stock is kept for all variations together: give each variation its own stock in WooCommerce"
+    if managed == "parent":
+        sku = sku if parent is None else _own_sku(body, parent) or None
+        why_not = "its stock is kept at its product, for all variations that have none of their own"
     elif managed is not True:
         why_not = "its stock is not tracked: tick 'Track stock quantity for this product' in WooCommerce"
     elif shows is None:
         why_not = f"its stock is {body.get('stock_quantity')!r}, which is not a whole number: correct it in WooCommerce"
     return RemoteListing(
         ref=Ref(number, parent=str(parent["id"]) if parent is not None else ""),
-        sku=str(body.get("sku") or "") or None,
+        sku=sku,
         title=_title(body, parent),
         shows=shows if managed is True else None,
         pushable=not why_not,
@@ -363,6 +411,20 @@ def _title(body: Mapping[str, Any], parent: Mapping[str, Any] | None) -> str:
         return html.unescape(str(body.get("name") or ""))
     options = ", ".join(str(a.get("option") or "") for a in body.get("attributes") or ())
     return html.unescape(f"{parent.get('name') or ''} - {options or body.get('name') or body['id']}")
+
+
+MOST_FIGURE = 2**31 - 1
+"""More than this does not fit the shop's own tables."""
+
+
+def unfit(target: Target) -> PushResult | None:
+    """Why a row must not be sent; None where it may. The shop does not look: what is no number would set 0."""
+    ids = (target.ref.listing, target.ref.parent or "0")
+    if not all(id.isascii() and id.isdigit() for id in ids):
+        return PushResult(target.ref, Outcome.REFUSED, "its id is not one of WooCommerce's: read the listings again")
+    if type(target.figure) is not int or abs(target.figure) > MOST_FIGURE:
+        return PushResult(target.ref, Outcome.REFUSED, f"{target.figure!r} is no figure that the shop can keep")
+    return None
 
 
 def read_batch(targets: Sequence[Target], answer: object) -> list[PushResult]:
@@ -427,6 +489,7 @@ class WooCommerce:
         *,
         webhook_secret: str = "",
         old_webhook_secret: str = "",
+        keys_in_query: bool = False,
         clock: Clock = lambda: datetime.now(UTC),
         limiter: Limiter | None = None,
         timeout: tuple[float, float] = TIMEOUT,
@@ -435,20 +498,30 @@ class WooCommerce:
         self._clock = clock
         self._webhook_secret = webhook_secret
         self._accepted = tuple(s for s in (webhook_secret, old_webhook_secret) if s)
-        secure = address.startswith("https:")
-        auth = HTTPBasicAuth(consumer_key, consumer_secret) if secure else OAuth1(consumer_key, consumer_secret, clock)
-        self._session = Session(
-            f"{address.rstrip('/')}/wp-json/wc/v3/",
-            who=name,
-            auth=auth,
-            limiter=limiter or Limiter(CALLS_PER_SECOND, CALLS_AT_ONCE),
-            secrets=(consumer_secret, consumer_key, webhook_secret, old_webhook_secret),
-            headers={"Cache-Control": "no-cache"},  # caching proxies on GET are common in front of WordPress
-            timeout=timeout,
-        )
+        auth: AuthBase = OAuth1(consumer_key, consumer_secret, clock)
+        self._by_query: Session | None = None
+        if address.startswith("https:"):
+            in_query = QueryKeys(consumer_key, consumer_secret)
+            auth = in_query if keys_in_query else HTTPBasicAuth(consumer_key, consumer_secret)
+        secrets = (consumer_secret, consumer_key, webhook_secret, old_webhook_secret)
+        limiter = limiter or Limiter(CALLS_PER_SECOND, CALLS_AT_ONCE)
+
+        def session(auth: AuthBase) -> Session:
+            # caching proxies on GET are common in front of WordPress
+            headers, base = {"Cache-Control": "no-cache"}, f"{address.rstrip('/')}/wp-json/wc/v3/"
+            return Session(
+                base, who=name, auth=auth, limiter=limiter, secrets=secrets, headers=headers, timeout=timeout
+            )  # fmt: skip
+
+        self._session = session(auth)
+        if isinstance(auth, HTTPBasicAuth):
+            self._by_query = session(in_query)
 
     def close(self) -> None:
+        """Let go of the connections."""
         self._session.close()
+        if self._by_query is not None:
+            self._by_query.close()
 
     # is it well?
 
@@ -458,18 +531,13 @@ class WooCommerce:
         began = self._clock()
         seen = self._try(problems, "read orders", lambda: self._session.read("GET", "orders", params=_ONE))
         if seen is None:
-            return Health(ok=False, problems=tuple(problems))
+            return Health(ok=False, problems=(*problems, *self._stripped()))
         shop_time = http_date(seen.headers.get("Date"))
         # an empty batch passes the permission check and changes nothing
         self._try(problems, "write stock", lambda: self._session.write("POST", "products/batch", json={"update": []}))
         self._try(problems, "read products", lambda: self._session.read("GET", "products", params=_ONE))
         hooks = self._try(problems, "read webhooks", self._webhooks) or []
-        problems += [
-            f"{self.name}: the shop has switched off the webhook {h['topic']} ({h.get('status')}) after failed "
-            "deliveries: check that it can reach us; it is subscribed again at the next start"
-            for h in hooks
-            if str(h.get("name", "")).startswith(f"sheets-sync {self.name} ") and h.get("status") != "active"
-        ]
+        problems += self._hook_problems(hooks)
         return Health(
             ok=not problems,
             account=self._account(),
@@ -477,6 +545,32 @@ class WooCommerce:
             clock_skew=None if shop_time is None else shop_time - began,
             facts={"webhooks": str(sum(h.get("status") == "active" for h in hooks))},
         )
+
+    def _stripped(self) -> list[str]:
+        """Whether the keys are good after all, and only the header that carries them does not arrive."""
+        try:
+            if self._by_query is not None:
+                self._by_query.read("GET", "orders", params=_ONE)
+                return [
+                    "The keys are good, but your host strips the Authorization header that carries them: set "
+                    "keys_in_query = true, or ask the host to pass the header on."
+                ]
+        except SheetsSyncError:
+            pass
+        return []
+
+    def _hook_problems(self, hooks: Sequence[Mapping[str, Any]]) -> list[str]:
+        """Hooks of ours that the shop has switched off, or that are gone. It tells nobody, and retries nothing."""
+        ours = [h for h in hooks if str(h.get("name", "")).startswith(f"sheets-sync {self.name} ")]
+        alive = {str(h.get("topic")) for h in ours if h.get("status") == "active"}
+        off = {str(h.get("topic")): str(h.get("status")) for h in ours if h.get("topic") not in alive}
+        gone = [topic for topic in HOOK_TOPICS if ours and topic not in alive and topic not in off]
+        again = "it is made again within a day, or at the next start; until then orders are read at each look"
+        return [
+            f"{self.name}: the shop has switched off the webhook {topic} ({status}) after failed deliveries: check "
+            f"that it can reach us; {again}"
+            for topic, status in off.items()
+        ] + [f"{self.name}: the webhook {topic} is gone from the shop: {again}" for topic in gone]
 
     def _try(self, problems: list[str], doing: str, call: Any) -> Any:
         try:
@@ -546,11 +640,9 @@ class WooCommerce:
         if body.get("type") != "variable":
             yield read_listing(body)
             return
-        if body.get("manage_stock") is True and body.get("sku"):
-            yield read_listing(body)
         query = {"_fields": PRODUCT_FIELDS, "orderby": "id", "order": "asc"}
-        for row in self._rows(f"products/{body['id']}/variations", query):
-            yield read_listing(row, body)
+        rows = {row.get("id"): row for row in self._rows(f"products/{body['id']}/variations", query)}
+        yield from read_variable(body, list(rows.values()))
 
     def figures(self, refs: Sequence[Ref]) -> Sequence[Figure]:
         """One call a hundred listings of one parent. `shows` None: gone, or no longer tracked."""
@@ -578,15 +670,15 @@ class WooCommerce:
         Rows are not type-checked by the shop ("abc" would set 0), so only whole numbers ever leave here.
         """
         by_ref = {target.ref: target for target in targets}
-        results: dict[Ref, PushResult] = {}
-        for parent, chunk in _chunks(list(by_ref), BATCH):
+        results = {ref: why for ref, target in by_ref.items() if (why := unfit(target)) is not None}
+        for parent, chunk in _chunks([ref for ref in by_ref if ref not in results], BATCH):
             group = [by_ref[ref] for ref in chunk]
             for result in self._push_chunk(parent, group, anything_done=bool(results)):
                 results[result.ref] = result
         return [results[target.ref] for target in targets]
 
     def _push_chunk(self, parent: str, group: Sequence[Target], *, anything_done: bool) -> list[PushResult]:
-        body = {"update": [{"id": int(t.ref.listing), "stock_quantity": int(t.figure)} for t in group]}
+        body = {"update": [{"id": int(t.ref.listing), "stock_quantity": t.figure} for t in group]}
         try:
             answer = self._session.write("POST", f"{_products(parent)}/batch", json=body)
         except (OtherSide, CredentialsRefused) as error:

@@ -26,7 +26,7 @@ from sheets_sync.sandbox.shops._common import (
 from sheets_sync.sandbox.shops.woocommerce.api import api
 from sheets_sync.sandbox.shops.woocommerce.auth import Keys
 from sheets_sync.sandbox.shops.woocommerce.hooks import Hooks, Sent
-from sheets_sync.sandbox.shops.woocommerce.model import SCHEMA, Shop
+from sheets_sync.sandbox.shops.woocommerce.model import RELEASE, SCHEMA, Shop
 from sheets_sync.sandbox.shops.woocommerce.shapes import Shapes
 
 __all__ = ["LocalShop", "serve"]
@@ -38,8 +38,8 @@ MOST_BODY = 8 * 1024 * 1024
 class LocalShop(Shop):
     """The model, and the switches that a test or a rehearsal needs besides."""
 
-    def __init__(self, store: Store, clock: Clock, display_name: str) -> None:
-        super().__init__(store, clock, display_name)
+    def __init__(self, store: Store, clock: Clock, display_name: str, release: str = RELEASE) -> None:
+        super().__init__(store, clock, display_name, release)
         self.keys = Keys(store, clock)
         self._hooks: Hooks | None = None
         self._courier: Courier | None = None
@@ -77,14 +77,16 @@ def serve(
     seed: Sequence[Seed] | None = None,
     display_name: str = "Corner Shop",
     utc_offset: timedelta = timedelta(0),
+    release: str = RELEASE,
 ) -> Running:
     """Start a local WooCommerce; it listens when this returns.
 
     `data` is its SQLite file (None: in memory), `seed` fills an empty shop, `utc_offset` is the site's time zone.
+    `release`: 11.0.1, or 9.0.2, which keeps stock a little differently.
     `credentials`: a consumer_key and consumer_secret to use instead of ones made at random and kept.
     """
     store = Store(data, SCHEMA)
-    shop = LocalShop(store, clock, display_name)
+    shop = LocalShop(store, clock, display_name, release)
     shop.seed(seed or ())
     key = shop.keys.first(**(credentials or {}))
     app = Flask("local-woocommerce")

@@ -15,10 +15,9 @@ from dataclasses import dataclass
 
 from sheets_sync.sandbox.shops._common import Parcel, Store
 from sheets_sync.sandbox.shops.woocommerce.model import MOST_FAILURES, Shop
-from sheets_sync.sandbox.shops.woocommerce.shapes import VERSION, Json, Shapes
+from sheets_sync.sandbox.shops.woocommerce.shapes import Json, Shapes
 
 TIMEOUT = 60.0
-USER_AGENT = f"WooCommerce/{VERSION} Hookshot (WordPress/7.1)"
 
 
 @dataclass(frozen=True)
@@ -39,6 +38,7 @@ class Hooks:
         self._store: Store = shop.store
         self._pings: list[int] = []
         self._lock = threading.Lock()
+        self._agent = f"WooCommerce/{shop.release} Hookshot (WordPress/7.1)"
         self.cron = True
         self.sent: list[Sent] = []
 
@@ -93,7 +93,7 @@ class Hooks:
         row = db.execute("SELECT * FROM webhook WHERE id = ?", (hook,)).fetchone()
         if row is None:
             return None
-        headers = {"User-Agent": USER_AGENT, "Content-Type": "application/x-www-form-urlencoded"}
+        headers = {"User-Agent": self._agent, "Content-Type": "application/x-www-form-urlencoded"}
         return Parcel(hook, row["delivery_url"], headers, f"webhook_id={hook}".encode(), TIMEOUT)
 
     def _parcel(self, db: sqlite3.Connection, row: sqlite3.Row) -> Parcel:
@@ -102,7 +102,7 @@ class Hooks:
         raw = body.encode()
         second = int(self._shop.seconds())
         headers = {
-            "User-Agent": USER_AGENT,
+            "User-Agent": self._agent,
             "Content-Type": "application/json",
             "X-WC-Webhook-Source": f"{self._shapes.base_url}/",
             "X-WC-Webhook-Topic": row["topic"],

@@ -17,6 +17,11 @@ from sheets_sync.sandbox.shops._common import Action, Clock, OrderRow, Seed, Sho
 
 TAKES = frozenset({"processing", "on-hold", "completed"})
 GIVES_BACK = frozenset({"cancelled", "pending", "failed"})
+"""Since 11.0; before, a failed order kept what it had taken."""
+
+RELEASE = "11.0.1"
+"""The release that is played; one that begins with 9. behaves as 9.0.2 did when it was driven."""
+
 STATUSES = TAKES | GIVES_BACK | {"refunded", "checkout-draft"}
 TOPICS = frozenset(f"{r}.{e}" for r in ("order", "product") for e in ("created", "updated", "deleted", "restored"))
 
@@ -86,11 +91,13 @@ class Shop:
 
     vendor = "WooCommerce"
 
-    def __init__(self, store: Store, clock: Clock, display_name: str = "Corner Shop") -> None:
+    def __init__(self, store: Store, clock: Clock, display_name: str = "Corner Shop", release: str = RELEASE) -> None:
         self.store = store
         self.display_name = display_name
         self._clock = clock
         self._on_queued: Callable[[], None] = lambda: None
+        self.release = release
+        self._old = release.startswith("9.")
 
     def on_queued(self, wake: Callable[[], None]) -> None:
         """What to call when a delivery was queued."""
@@ -136,6 +143,11 @@ class Shop:
             return self._new_product(
                 db, "variation", parent, sku, f"{variant_of} - {title}", title, price, managed, kept
             )
+
+    def add_variable(self, title: str, sku: str, stock: int) -> int:
+        """A variable product that keeps stock for its variations; these are added with `variant_of=title`. Its id."""
+        with self.store.transaction() as db:
+            return self._new_product(db, "variable", 0, sku, title, "", "", "yes", stock)
 
     def seed(self, products: Iterable[Seed]) -> None:
         """Fill an empty shop; one that has products already is left as it is."""
@@ -288,7 +300,7 @@ class Shop:
             return self.make_refund(db, order, asked, None, restock=restock, reason=reason)
 
     def set_quantity(self, order: int, sku: str, units: int) -> None:
-        """A seller edits an order's line; 0 removes it. Stock follows (since 10; 9.0 left it)."""
+        """A seller edits an order's line; 0 removes it. Stock follows, but for 9.0, which leaves it."""
         with self.store.transaction() as db:
             for row in self.lines(db, order):
                 if self._sku(db, row) == sku:
@@ -392,7 +404,7 @@ class Shop:
         row = db.execute("SELECT * FROM line WHERE id = ? AND order_id = ?", (line, order)).fetchone()
         if row is None:
             raise NotFound(f"order {order} has no line {line}")
-        if row["reduced"] is not None:
+        if row["reduced"] is not None and not self._old:
             reduced = int(row["reduced"]) + quantity - int(row["quantity"])
             self._move(db, sold(row), int(row["quantity"]) - quantity)
             db.execute("UPDATE line SET reduced = ? WHERE id = ?", (max(reduced, 0), line))
@@ -410,7 +422,8 @@ class Shop:
             for line in self.lines(db, order):
                 self._take(db, int(line["id"]))
             db.execute("UPDATE shop_order SET stock_reduced = 1 WHERE id = ?", (order,))
-        if status in GIVES_BACK and row["stock_reduced"]:
+        gives_back = GIVES_BACK - {"failed"} if self._old else GIVES_BACK
+        if status in gives_back and row["stock_reduced"]:
             self._give_back(db, order)
         if status == "refunded" and row["status"] != "refunded":
             self._refund_rest(db, order)
@@ -510,8 +523,8 @@ class Shop:
         return int(row["n"])
 
     def _sku(self, db: sqlite3.Connection, line: sqlite3.Row) -> str:
-        row = db.execute("SELECT sku FROM product WHERE id = ?", (sold(line),)).fetchone()
-        return "" if row is None else str(row["sku"])
+        row = db.execute("SELECT * FROM product WHERE id = ?", (sold(line),)).fetchone()
+        return "" if row is None else sku_of(db, row)
 
     # webhooks ---------------------------------------------------------------------------------------------------
 
@@ -609,6 +622,14 @@ ACTIONS: Mapping[str, Sequence[Action]] = {
 def new_post(db: sqlite3.Connection, kind: str) -> int:
     """Products, variations, orders and refunds share WordPress's one sequence of ids."""
     return int(db.execute("INSERT INTO post (kind) VALUES (?)", (kind,)).lastrowid or 0)
+
+
+def sku_of(db: sqlite3.Connection, product: sqlite3.Row) -> str:
+    """A product's SKU; a variation that has none shows its product's."""
+    if product["sku"] or product["type"] != "variation":
+        return str(product["sku"])
+    row = db.execute("SELECT sku FROM product WHERE id = ?", (product["parent_id"],)).fetchone()
+    return "" if row is None else str(row["sku"])
 
 
 def sold(line: sqlite3.Row) -> int:

@@ -12,12 +12,9 @@ from decimal import Decimal
 from typing import Any
 from urllib.parse import quote
 
-from sheets_sync.sandbox.shops.woocommerce.model import Shop, local_time, sold
+from sheets_sync.sandbox.shops.woocommerce.model import Shop, local_time, sku_of, sold
 
 Json = dict[str, Any]
-
-VERSION = "11.0.1"
-"""The WooCommerce whose behaviour was measured."""
 
 _NO_ADDRESS = {
     k: ""
@@ -49,7 +46,7 @@ class Shapes:
     def product(self, db: sqlite3.Connection, row: sqlite3.Row) -> Json:
         """A product as `/products` answers it; a variation as a webhook or `?sku=` shows it."""
         body = {**self._product_head(row), **self._price(row), **_PRODUCT_REST, **self._stock(db, row)}
-        body["parent_id"] = row["parent_id"]
+        body["parent_id"], body["sku"] = row["parent_id"], sku_of(db, row)
         # the real one has it as text there
         body["total_sales"] = str(row["total_sales"]) if row["type"] == "variation" else row["total_sales"]
         body["variations"] = [r["id"] for r in variations(db, row["id"])]
@@ -63,7 +60,7 @@ class Shapes:
         head = self._product_head(row)
         body = {k: head[k] for k in head if k not in ("slug", "featured", "catalog_visibility", "short_description")}
         body |= {**self._price(row), **_VARIATION_REST, **self._stock(db, row)}
-        body["name"] = row["option"]
+        body["name"], body["sku"] = row["option"], sku_of(db, row)
         body["parent_id"] = row["parent_id"]
         body["attributes"] = [{"id": 0, "name": "Option", "slug": "option", "option": row["option"]}]
         if row["manage_stock"] == "parent":
@@ -136,7 +133,7 @@ class Shapes:
             "parent_id": 0,
             "status": status,
             "currency": "EUR",
-            "version": VERSION,
+            "version": self.shop.release,
             "prices_include_tax": False,
             **self._dates(row, "created", "modified"),
             **dict.fromkeys(("discount_total", "discount_tax", "shipping_total", "shipping_tax", "cart_tax"), "0.00"),
@@ -188,7 +185,7 @@ class Shapes:
             "total_tax": "0.00",
             "taxes": [],
             "meta_data": [_meta(row["id"] * 10 + i, key, n) for i, (key, n) in enumerate(notes) if n is not None],
-            "sku": "" if product is None else product["sku"],
+            "sku": "" if product is None else sku_of(db, product),
             "global_unique_id": "",
             "price": float(row["price"]),
             "image": {"id": "", "src": ""},
