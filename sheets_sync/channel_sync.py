@@ -79,13 +79,6 @@ def channel_pass(desk: Desk, name: str, memory: ChannelMemory, lease: Lease | No
     return _ChannelPass(desk, name, memory, lease).run()
 
 
-def rehearse(desk: Desk, name: str) -> tuple[Sent, ...]:
-    """The figures that a pass would write or look at now, by what the ledger knows. Nothing is read or written."""
-    plan, _ = _ChannelPass(desk, name, ChannelMemory(), None).plan()
-    steps = (*plan.lower, *plan.look, *plan.raise_)
-    return tuple(Sent(s.listing, s.figure, s.expected) for s in steps if s.figure is not None)
-
-
 # orders ---------------------------------------------------------------------------------------------------------
 
 

@@ -54,13 +54,13 @@ from sheets_sync import (
     mapping,
     onboarding,
     recovery,
+    rehearsal,
     review,
     seed_day,
     seeding,
     showing,
     statement,
     stocktake,
-    sync,
     takereport,
     views,
 )
@@ -74,7 +74,6 @@ from sheets_sync.sandbox.sheet import server as local_sheet
 from sheets_sync.sandbox.sheet.journal import DataFileError
 from sheets_sync.sandbox.sheet.quotas import Quotas
 from sheets_sync.sheet import workbook as workbooks
-from sheets_sync.sync import Memory
 from webhook.server import serve
 
 # printing -------------------------------------------------------------------------------------------------------
@@ -515,7 +514,7 @@ def sync_command(
     with _at_desk(ctx) as desk:
         workbook = assembly.workbook_of(desk.settings)
         if dry_run:
-            _rehearse(desk, workbook)
+            _say_plan(desk, rehearsal.plan(desk, workbook))
             return
         done = assembly.sync_once(desk, workbook)
         for event in done.events:
@@ -532,25 +531,28 @@ def sync_command(
     )
 
 
-def _rehearse(desk: Desk, workbook: workbooks.Workbook) -> None:
-    """One look at the sheet, and what the ledger knows of the channels; no event, no write, no figure sent."""
-    report = sync.rehearse(desk, workbook, Memory())
-    for problem in report.problems:
+def _say_plan(desk: Desk, plan: rehearsal.Plan) -> None:
+    for problem in plan.problems:
         _say(f"the sheet would be left alone: {_cell(problem)}")
-    for fact in report.would_record:
-        _say(f"would record  {_told(fact, fact.change)}")
-    for question in report.questions:
+    for event in plan.events:
+        _say(f"would record  {_told(event.fact, event.change)}; on hand {event.balance.on_hand}")
+    for question in plan.questions:
         _say(f"would ask     {_cell(question.sku)}: {_cell(question.text)}")
-    for row in report.writes:
+    for row in plan.writes:
         cells = ", ".join(f"{header} = {_cell(value) or 'nothing'}" for header, value in row.cells.items())
         _say(f"would write   Stock row {row.row}, {_cell(row.sku)}: {cells or 'On hand and its tag'}")
-    calls = 0
-    for name in desk.channels:
-        for sent in channel_sync.rehearse(desk, name):
-            calls += 1
-            seen = "" if sent.expected is None else f" (expecting {sent.expected})"
-            _say(f"would push    {desk.titles[name]}: {_cell(sent.listing.sku)} to {sent.figure}{seen}")
-    _say(f"{len(report.would_record)} events, {len(report.writes)} rows, {calls} figures; none of it was done.")
+    for sent in plan.sent:
+        seen = "" if sent.expected is None else f" (expecting {sent.expected})"
+        _say(f"would push    {desk.titles[sent.listing.channel]}: {_cell(sent.listing.sku)} to {sent.figure}{seen}")
+    for calls in plan.calls:
+        name = desk.titles.get(calls.name, calls.name)
+        _say(f"would call    {name}: {calls.writes} writes, beside the {calls.reads} reads that this took")
+        if calls.trouble:
+            _say(f"could not read {name} to its end: {_cell(calls.trouble)}")
+    _say(
+        f"{len(plan.events)} events, {len(plan.writes)} rows, {len(plan.sent)} figures, "
+        f"{sum(calls.writes for calls in plan.calls)} calls; none of it was done."
+    )
 
 
 def _told(fact: Fact, change: Stock) -> str:

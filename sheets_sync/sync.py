@@ -112,7 +112,7 @@ class Report:
     rows: int = 0
     problems: tuple[str, ...] = ()
     writes: tuple[edits.RowWrite, ...] = ()
-    would_record: tuple[Fact, ...] = ()
+    adjustments: tuple[Fact, ...] = ()  # of a rehearsal: what the rows of Adjustments would record
     questions: tuple[Question, ...] = ()
 
 
@@ -135,9 +135,18 @@ def sheet_pass(desk: Desk, workbook: Workbook, memory: Memory, lease: Lease | No
     return _Pass(desk, workbook, memory, lease).run()
 
 
-def rehearse(desk: Desk, workbook: Workbook, memory: Memory) -> Report:
-    """What a pass would record and write, without doing either."""
-    return _Pass(desk, workbook, memory, None).rehearse()
+def rehearse(desk: Desk, workbook: Workbook) -> Report:
+    """What a pass would do if what stands in the sheet now stood over two looks.
+
+    The desk's ledger is written, so it must be a copy; of the workbook `send` is called, and must not send
+    (`rehearsal.py`).
+    """
+    memory = Memory()
+    first = _Rehearsal(desk, workbook, memory)
+    report = first.run()
+    if report.problems:
+        return report
+    return _Rehearsal(desk, workbook, memory, first.seen).run()
 
 
 class _Pass:
@@ -222,17 +231,6 @@ class _Pass:
     def _heal(self) -> bool:
         self.memory.layout = None
         return recovery.heal(self.desk, self.workbook, self.lease)
-
-    def rehearse(self) -> Report:
-        look = self._look()
-        if look.problems:
-            return Report(problems=look.problems)
-        facts, found = self._understand(look)
-        rows = sorted(found.writes, key=lambda w: w.row)
-        intent = exchange.plan("0", facts.head, look.header, rows, found.skus, look.began_at)
-        would = exchange.settle(_image_of(look, intent), intent, facts.known, look.began_at)
-        facts_too = (*would.facts, *adjusting.would_record(self.desk, look.adjustments))
-        return Report(rows=len(rows), writes=tuple(rows), would_record=facts_too, questions=found.questions)
 
     # looking --------------------------------------------------------------------------------------------------
 
@@ -696,6 +694,33 @@ class _Pass:
         if memory.layout is None or memory.layout_at is None or now - memory.layout_at > _LAYOUT_AGE:
             memory.layout, memory.layout_at = self.workbook.layout(), now
         return memory.layout
+
+
+class _Rehearsal(_Pass):
+    """A pass over one look, whose exchanges overwrite what that look saw. Without a look of its own it only looks."""
+
+    def __init__(self, desk: Desk, workbook: Workbook, memory: Memory, seen: Look | None = None) -> None:
+        super().__init__(desk, workbook, memory, None)
+        self.looks_only, self.seen = seen is None, seen
+
+    def run(self) -> Report:
+        report = super().run()
+        rows = self.seen.adjustments if self.seen else ()
+        return replace(report, adjustments=adjusting.would_record(self.desk, rows))
+
+    def _look(self) -> Look:
+        self.seen = self.seen or super()._look()
+        return self.seen
+
+    def _heal(self) -> bool:
+        return False
+
+    def _exchange_all(self, look: Look, facts: _Facts, found: edits.Found) -> int:
+        return 0 if self.looks_only else super()._exchange_all(look, facts, found)
+
+    def _image(self, intent: Intent) -> Image:
+        assert self.seen is not None
+        return _image_of(self.seen, intent)
 
 
 # small pieces ---------------------------------------------------------------------------------------------------

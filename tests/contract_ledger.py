@@ -122,6 +122,21 @@ class LedgerContract:
         assert ledger.verify() == []
         ledger.close()
 
+    def test_a_copy_is_the_same_ledger_and_goes_its_own_way(self, ledger: Ledger, tmp_path: Path) -> None:
+        with ledger.begin() as tx:
+            tx.append([opening("00123", 10), move("m", "00123", Stock(-2), batch="b")])
+            tx.put("name", {"of": "state"})
+            tx.ask([Question("q", "text", "00123", "what?", asked_at=TEN)])
+        copy = ledger.copy_to(tmp_path / "copy.db")
+        with copy.begin() as tx, ledger.read() as view:
+            assert tx.events() == view.events() and tx.balances() == view.balances()
+            assert (tx.get("name"), tx.questions()) == (view.get("name"), view.questions())
+            tx.append([move("later", "00123", Stock(-1))])
+        assert (copy.id, copy.verify()) == (ledger.id, [])
+        copy.close()
+        with ledger.read() as view:
+            assert view.last_event_id() == 2
+
     # facts ------------------------------------------------------------------------------------------------------
 
     def test_a_fact_becomes_an_event_that_explains_itself(self, ledger: Ledger, clock: Clock) -> None:

@@ -13,12 +13,11 @@ from typing import Any
 import pytest
 import stamina
 
-from sheets_sync import adjusting, answering, guard, review
+from sheets_sync import adjusting, answering, guard, rehearsal, review
 from sheets_sync.adjustments import Is, Issued, Known, Row, Wish, digest, sort, wish
 from sheets_sync.errors import BadInput
 from sheets_sync.model import StockKey
 from sheets_sync.sheet import tabs
-from sheets_sync.sync import Memory, rehearse
 from tests.hands import VENDORS, Clock, Hands, hands_of
 from tests.world import World
 
@@ -199,11 +198,11 @@ def test_a_dry_run_says_what_the_rows_would_record_and_records_nothing(tab: Tab)
     tab.type(3, sku=MUG, change=-1, reason="sold", reference=order)
     tab.type(4, sku=MUG, change=-99)
     tab.type(5, sku=MUG)
-    would = rehearse(tab.world.desk, tab.world.workbook, Memory()).would_record
-    assert [(f.kind, f.change.on_hand) for f in would] == [("adjustment", 1), ("shipment", -1)]
+    would = rehearsal.plan(tab.world.desk, tab.world.workbook).events
+    assert [(e.fact.kind, e.change.on_hand) for e in would] == [("adjustment", 1), ("shipment", -1)]
     assert tab.world.figures(MUG) == "10/2/8"
     tab.passes()
-    assert rehearse(tab.world.desk, tab.world.workbook, Memory()).would_record == ()
+    assert rehearsal.plan(tab.world.desk, tab.world.workbook).events == ()
 
 
 def test_one_run_of_sync_takes_a_row_all_the_way(tab: Tab) -> None:

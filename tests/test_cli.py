@@ -189,25 +189,24 @@ def test_a_dry_run_prints_everything_and_does_nothing(started: Seller) -> None:
     world.type("00123", "8")
     world.type("1E5", "12 pcs")
     calls, before = len(world.faults.calls), world.last_event()
+    world.shops["woocommerce2"].shop.buy("MAR1")
     said = started.does("sync", "--once", "--dry-run")
-    assert "would record  00123: adjustment, on hand -2 (typed 8 over 10)" in said
+    assert "would record  00123: adjustment, on hand -2 (typed 8 over 10); on hand 8" in said
+    assert "would record  MAR1: order, committed +1" in said, "orders are read, too"
     assert "would ask     1E5: ? '12 pcs' is not a whole number" in said
     assert re.search(r"would write +Stock row 2, 00123", said)
-    assert "none of it was done" in said
+    assert "would push    Woocommerce: 00123 to 8 (expecting 10)" in said
+    assert "would push    Woocommerce2: 00123 to 8 (expecting 10)" in said
+    assert "would push    Woocommerce: MAR1 to 4 (expecting 5)" in said
+    assert re.search(r"would call    Woocommerce: [1-9] writes, beside the \d+ reads", said)
+    assert re.search(r"would call    sheet: [1-9] writes", said)
+    assert re.search(r"2 events, .* 3 figures, .*; none of it was done", said)
     assert [call.path for call in world.faults.calls[calls:] if call.method != "GET"] == []
     assert (world.last_event(), world.figure("woocommerce", "00123")) == (before, 10)
     with world.ledger.read() as view:
         assert view.questions() == []
-
-
-def test_a_dry_run_prints_the_figures_that_would_be_pushed(started: Seller) -> None:
-    world = started.world
-    world.type("MAR1", "3")
-    world.sheet_passes()
-    said = started.does("sync", "--dry-run")
-    assert "would push    Woocommerce: MAR1 to 3" in said
-    assert "would push    Woocommerce2: MAR1 to 3" in said
-    assert [world.figure(name, "MAR1") for name in world.shops] == [5, 5]
+    done = started.does("sync")
+    assert "recorded  00123: adjustment, on hand -2" in done and "Woocommerce: MAR1 to 4" in done
 
 
 def test_sync_steps_back_where_another_process_drives(started: Seller) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -15,7 +16,7 @@ from sqlalchemy.engine import Connection
 from sheets_sync.errors import LeaseLost
 from sheets_sync.ledger import codec
 from sheets_sync.ledger.engine import Database
-from sheets_sync.ledger.schema import leases, state
+from sheets_sync.ledger.schema import deliveries, leases, metadata, state
 from sheets_sync.ledger.tx import Tx, upserting
 from sheets_sync.ledger.verify import problems
 from sheets_sync.ledger.view import ID_NAME, View
@@ -110,8 +111,28 @@ class Ledger:
         with self._database.reading() as connection:
             return problems(connection)
 
+    def copy_to(self, file: Path) -> Ledger:
+        """A copy of one snapshot in an SQLite file that is not there yet, to try things on. It has no leases, and of
+        the deliveries those that are not applied yet.
+        """
+        copy = Database(f"sqlite:///{file}")
+        copy.migrate()
+        with self._database.reading() as source, copy.writing() as target:
+            for table in metadata.sorted_tables:
+                if table is not leases:
+                    _copy(table, source, target)
+        return Ledger(copy, self.id, self._clock)
+
     def close(self) -> None:
         self._database.close()
+
+
+def _copy(table: sa.Table, source: Connection, target: Connection) -> None:
+    query = sa.select(table)
+    if table is deliveries:
+        query = query.where(deliveries.c.state != "applied")
+    for some in source.execute(query, execution_options={"yield_per": 1_000}).mappings().partitions():
+        target.execute(sa.insert(table), [dict(row) for row in some])
 
 
 def _identity(database: Database) -> str:
