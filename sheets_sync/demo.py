@@ -31,6 +31,7 @@ from sheets_sync.errors import ConfigError, SheetNotReady
 from sheets_sync.sandbox import shops
 from sheets_sync.sandbox.sheet import server as local_sheet
 from sheets_sync.sandbox.shops import Seed
+from sheets_sync.sandbox.shops.amazon import Unknowns
 from sheets_sync.sandbox.shops.amazon.notices import AWS_ACCOUNT, REGION
 from sheets_sync.sheet import tabs
 
@@ -217,8 +218,8 @@ def _settings(
     text = _CONFIG.format(
         sheet=sheet, web=ports["web"], shop=shopify.credentials["shop"], shopify=shopify.base_url,
         woocommerce=woocommerce.base_url, amazon=amazon.base_url, seller=amazon.credentials["seller_id"],
-        marketplace=amazon.credentials["marketplaces"], aws=AWS_ACCOUNT, region=REGION, spreadsheet=SPREADSHEET,
-        titles=TITLES,
+        marketplace=amazon.credentials["marketplaces"], aws=AWS_ACCOUNT, region=REGION,
+        queue=amazon.credentials["queue_url"], spreadsheet=SPREADSHEET, titles=TITLES,
     )  # fmt: skip
     _write(folder / "config.toml", text)
     return config.load(folder / "config.toml")
@@ -271,6 +272,7 @@ client_secret_file = "secrets/amazon-client_secret"
 refresh_token_file = "secrets/amazon-refresh_token"
 aws_account_id = "{aws}"
 aws_region = "{region}"
+sqs_queue = "{queue}"
 webhook_secret_file = "secrets/amazon-webhook_secret"
 look_every = 5
 """
@@ -297,20 +299,22 @@ def running(folder: Path, said: Said = lambda _: None) -> Iterator[Parts]:
         if SPREADSHEET not in {book.spreadsheet_id for book in sheet.store.books()}:
             sheet.store.create(TITLE, SPREADSHEET, tabs=(tabs.STOCK,), properties={"timeZone": _time_zone()})
         stores = {name: stack.enter_context(_shop(folder, name, ports[name])) for name in TITLES}
+        stores["amazon"].shop.unknowns = Unknowns(each_type_to_one_service=True)
         settings = _settings(folder, ports, sheet.base_url, stores)
         desk = stack.enter_context(assembly.desk_of(settings))
         _begin(desk, said)
         said("Starting the service…")
-        _rule_in_aws(stores["amazon"], settings)
+        _hand_on_in_aws(stores["amazon"], settings)
         serving = stack.enter_context(assembly.serving(desk, holder=HOLDER))
         yield Parts(folder, sheet, stores, serving)
 
 
-def _rule_in_aws(amazon: shops.Running, settings: config.Settings) -> None:
-    """What a seller sets up in AWS by hand: Amazon's events are posted to us, with a key of the seller's own."""
+def _hand_on_in_aws(amazon: shops.Running, settings: config.Settings) -> None:
+    """What a seller sets up in AWS by hand: what Amazon tells is posted to us, with a key of the seller's own."""
     key = settings.channels["amazon"].signed_with
     if key is not None:
-        amazon.shop.notices.forward(f"{settings.web.public_url}/webhooks/amazon", key.get_secret_value(), KEY_HEADER)
+        for hand_on in (amazon.shop.notices.forward, amazon.shop.notices.pipe):
+            hand_on(f"{settings.web.public_url}/webhooks/amazon", key.get_secret_value(), KEY_HEADER)
 
 
 def _shop(folder: Path, name: str, port: int) -> shops.Running:

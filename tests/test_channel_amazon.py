@@ -721,7 +721,7 @@ def test_notifications_wait_in_a_queue_until_they_are_stored(counter: AmazonCoun
     counter.running.middleware = lambda seen: lost if b"Entries" in seen.body else None  # taking off fails
     assert 0 < pull(desk, channel, None) <= 10
     counter.running.middleware = None
-    counter.shop.store._db.execute("UPDATE message SET due = '2000' WHERE target = 'sqs'")  # they come again
+    counter.shop.store._db.execute("UPDATE message SET due = '2000' WHERE source = 'sqs'")  # they come again
     pull(desk, channel, None)
     assert pull(desk, channel, None) == 0
     with ledger.read() as view:

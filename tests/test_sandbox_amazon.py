@@ -496,6 +496,28 @@ def test_a_filter_keeps_changes_out_and_nothing_is_made_twice(amazon: Applicatio
     assert amazon.ask("GET", "/notifications/v1/subscriptions/ORDER_CHANGE").status_code == 404
 
 
+def test_each_type_goes_where_amazons_pages_say_and_a_pipe_hands_the_queue_on(
+    amazon: Application, receiver: Receiver
+) -> None:
+    amazon.shop.unknowns = Unknowns(each_type_to_one_service=True)
+    bridge = destination(amazon, EVENT_BRIDGE)["destinationId"]
+    queue = destination(amazon, {"sqs": {"arn": amazon.shop.queue.arn}})["destinationId"]
+    amazon.shop.notices.forward(receiver.url, "k")
+    amazon.shop.notices.pipe(receiver.url, "k")
+    path = "/notifications/v1/subscriptions/ORDER_CHANGE"
+    wrong = amazon.ask("POST", path, {"payloadVersion": "1.0", "destinationId": bridge})
+    assert wrong.status_code == 400
+    assert wrong.json()["errors"][0]["details"] == "Notification type ORDER_CHANGE does not support AWS_EVENT_BRIDGE"
+    assert amazon.ask("POST", path, {"payloadVersion": "1.0", "destinationId": queue}).status_code == 200
+    order = amazon.shop.buy("00123")
+    assert amazon.shop.wait_delivered()
+    got = [json.loads(r.body) for r in receiver.wait(lambda found: len(found) >= 2)]
+    assert {record["eventSource"] for record in got} == {"aws:sqs"}
+    notices = [json.loads(record["body"])["Payload"]["OrderChangeNotification"] for record in got]
+    assert {notice["AmazonOrderId"] for notice in notices} == {order}
+    assert sqs(amazon, "ReceiveMessage").json() == {}
+
+
 def sqs(amazon: Application, action: str, secret: str = "", **asked: Any) -> requests.Response:
     """As an AWS client signs it."""
     url = amazon.running.credentials["queue_url"]

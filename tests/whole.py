@@ -20,6 +20,7 @@ from pydantic import SecretStr
 from werkzeug.test import Client
 
 from sheets_sync.channel_sync import ChannelMemory, ChannelReport, channel_pass
+from sheets_sync.channels.http import Limiter, Session
 from sheets_sync.config import LedgerSettings, Settings, SheetSettings
 from sheets_sync.desk import Desk
 from sheets_sync.ledger import Ledger
@@ -30,6 +31,7 @@ from sheets_sync.sandbox.sheet.store import Store
 from sheets_sync.sandbox.sheet.unknowns import DEFAULT, Unknowns
 from sheets_sync.sandbox.shops import Seed
 from sheets_sync.sandbox.shops._common import Seen
+from sheets_sync.sandbox.shops.amazon import Pace
 from sheets_sync.sandbox.shops.shopify._cost import Bucket
 from sheets_sync.sheet import tabs
 from sheets_sync.sheet.workbook import Workbook
@@ -69,14 +71,45 @@ class ShopAdapter(AppAdapter):
         return Answer(answer.status_code, dict(answer.headers), answer.get_data())
 
 
-class Unhurried:
+class Unhurried(Limiter):
     """In place of an adapter's rate limit: the machine's clock is not that of the shops."""
+
+    def __init__(self) -> None:
+        super().__init__(1e9, 1e9)
 
     def acquire(self, units: float = 1.0) -> None:
         pass
 
+    def at_rate(self, rate: float) -> None:
+        pass
+
     def left(self, units: float, *, rate: float | None = None, burst: float | None = None) -> None:
         pass
+
+    def ready_in(self, units: float = 1.0) -> float:
+        return 0.0
+
+
+class Every(dict[str, Any]):
+    """One and the same under every name."""
+
+    def __init__(self, one: Any) -> None:
+        super().__init__()
+        self.one = one
+
+    def __contains__(self, name: object) -> bool:
+        return True
+
+    def __missing__(self, name: str) -> Any:
+        return self.one
+
+
+def parts(owner: Any) -> Iterator[tuple[Any, str, Any]]:
+    """Everything that an adapter is made of: whose it is, under what name, and the thing itself."""
+    for name, held in list(vars(owner).items()):
+        yield owner, name, held
+        if type(held).__module__.startswith("sheets_sync.channels."):
+            yield from parts(held)
 
 
 class Turned:
@@ -102,21 +135,27 @@ class Street:
         clock = Turned()
         seeds = [Seed(sku, f"thing {sku}", BEGIN) for sku in SKUS]
         running = {v: stack.enter_context(shops.serve(v, None, seed=seeds, clock=clock)) for v in vendors}
+        if "amazon" in running:  # the machine's clock goes by steps, and waits for nobody
+            amazon = running["amazon"].shop
+            amazon.pace, amazon.limits.enforced = Pace.at_once(), False
         for shop in running.values():
-            shop.shop.store._db.execute("PRAGMA synchronous = OFF")
+            with shop.shop.store._lock:  # couriers look at it, too
+                shop.shop.store._db.execute("PRAGMA synchronous = OFF")
         return cls(clock, running, {})
 
     def keep(self) -> None:
         """What `reset` goes back to."""
         for name, running in self.shops.items():
             self.kept[name] = sqlite3.connect(":memory:", check_same_thread=False)
-            running.shop.store._db.backup(self.kept[name])
+            with running.shop.store._lock:
+                running.shop.store._db.backup(self.kept[name])
 
     def reset(self, clock: Callable[[], Any]) -> None:
         self.clock.by = clock
         for name, kept in self.kept.items():
             shop = self.shops[name].shop
-            kept.backup(shop.store._db)
+            with shop.store._lock:
+                kept.backup(shop.store._db)
             if name == "shopify":
                 shop.api.bucket = Bucket()
 
@@ -179,14 +218,14 @@ class Whole(Quick):
     def new_desk(self) -> Desk:
         desk = super().new_desk()
         for name, channel in desk.channels.items():
-            made: Any = channel
             adapter = ShopAdapter(self.shops[name], lambda call, go, name=name: self.meeting(name, call, go))
-            for session in (made._session, getattr(made, "_door", None)):
-                if session is not None:
-                    session._http.mount(self.shops[name].base_url, adapter)
-                    session._limiter = Unhurried() if session._limiter is not None else None
-            if name == "shopify":
-                made._limiter = Unhurried()
+            for owner, part, held in parts(channel):
+                if isinstance(held, Session):
+                    held._http.mount(self.shops[name].base_url, adapter)
+                if isinstance(held, Limiter):
+                    setattr(owner, part, Unhurried())
+                elif part == "_limits":  # Amazon's, one for each operation, made as they are needed
+                    setattr(owner, part, Every(Unhurried()))
         return desk
 
     def meet(self, call: Call, proceed: Proceed) -> Any:

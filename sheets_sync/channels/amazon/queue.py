@@ -43,7 +43,8 @@ class SqsQueue:
         self.is_read = bool(key_id and secret)
         self._who, self._timeout = who, timeout
         self._http = requests.Session()
-        self._http.auth = AWS4Auth(key_id, secret, region, "sqs")
+        if self.is_read:
+            self._http.auth = AWS4Auth(key_id, secret, region, "sqs")
         self._http.trust_env = not is_loopback(url)
 
     def receive(self) -> Sequence[tuple[str, bytes]]:

@@ -73,11 +73,11 @@ CREATE TABLE IF NOT EXISTS subscription (
   id TEXT PRIMARY KEY, type TEXT NOT NULL UNIQUE, version TEXT NOT NULL, destination TEXT NOT NULL,
   directive TEXT NOT NULL DEFAULT 'null');
 CREATE TABLE IF NOT EXISTS target (
-  url TEXT PRIMARY KEY, header TEXT NOT NULL, key TEXT NOT NULL, bare INTEGER NOT NULL);
+  source TEXT PRIMARY KEY, url TEXT NOT NULL, header TEXT NOT NULL, key TEXT NOT NULL, bare INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS message (
-  id INTEGER PRIMARY KEY AUTOINCREMENT, target TEXT NOT NULL, body TEXT NOT NULL, queued TEXT NOT NULL,
+  id INTEGER PRIMARY KEY AUTOINCREMENT, source TEXT NOT NULL, body TEXT NOT NULL, queued TEXT NOT NULL,
   due TEXT NOT NULL, tries INTEGER NOT NULL DEFAULT 0, receipt TEXT NOT NULL DEFAULT '');
-CREATE INDEX IF NOT EXISTS message_due ON message (target, due);
+CREATE INDEX IF NOT EXISTS message_due ON message (source, due);
 CREATE TABLE IF NOT EXISTS token (token TEXT PRIMARY KEY, scope TEXT NOT NULL, expires TEXT NOT NULL);
 """
 
@@ -147,6 +147,9 @@ class Unknowns:
 
     tells_pending: bool = True
     """ORDER_CHANGE goes out for a new order that is still PENDING."""
+
+    each_type_to_one_service: bool = False
+    """A notification type goes either to queues or to EventBridge, as Amazon's pages say; else to both."""
 
     feeds_overtake: bool = False
     """A feed submitted before a PATCH of the same SKU, and done after it, still wins."""

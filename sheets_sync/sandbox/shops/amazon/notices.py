@@ -1,8 +1,8 @@
 """Notifications v1, and the parts of AWS that they end in: an EventBridge API destination, an SQS queue.
 
-Amazon itself posts to no one: a seller's rule in AWS forwards each event to an address, with a header of the seller's
-own; or the seller's program empties a queue. Both deliver at least once and in no order. `Notices.forward` is that
-rule; the queue is there from the beginning.
+Amazon itself posts to no one. In AWS, a seller's rule forwards each event to an address, with a header of the seller's
+own; a pipe does the same with what comes into the queue; or the seller's program empties the queue. All deliver at
+least once and in no order. `Notices.forward` makes the rule, `Notices.pipe` the pipe; the queue is there anyway.
 """
 
 from __future__ import annotations
@@ -50,6 +50,14 @@ VERSIONS: Mapping[str, str] = {
     "FEED_PROCESSING_FINISHED": "2020-09-04",
     "REPORT_PROCESSING_FINISHED": "2020-09-04",
 }
+SERVICES: Mapping[str, str] = {
+    "ORDER_CHANGE": "sqs",
+    "LISTINGS_ITEM_MFN_QUANTITY_CHANGE": "eventBridge",
+    "FEED_PROCESSING_FINISHED": "sqs",
+    "REPORT_PROCESSING_FINISHED": "sqs",
+}
+"""Where each type goes by Amazon's pages."""
+
 OLD_STATUSES = {
     "PENDING_AVAILABILITY": "PendingAvailability",
     "PENDING": "Pending",
@@ -71,7 +79,7 @@ class Sent:
 
 
 class Notices:
-    """Subscriptions, what they are told, and the outbox of the rule that forwards it."""
+    """Subscriptions, what they are told, and the outbox of the rule and the pipe that hand it on."""
 
     def __init__(self, shop: Shop) -> None:
         self.shop = shop
@@ -82,10 +90,15 @@ class Notices:
 
     def forward(self, url: str, key: str, header: str = "x-api-key", *, bare: bool = False) -> None:
         """The rule in AWS: post each event to `url`, with the seller's own header. `bare`: without its envelope."""
+        self._hand_on("eventBridge", url, key, header, bare)
+
+    def pipe(self, url: str, key: str, header: str = "x-api-key", *, bare: bool = False) -> None:
+        """The pipe in AWS: post what comes into the queue, as its record or `bare`, and take it off when delivered."""
+        self._hand_on("sqs", url, key, header, bare)
+
+    def _hand_on(self, source: str, url: str, key: str, header: str, bare: bool) -> None:
         with self.shop.store.transaction() as db:
-            db.execute("DELETE FROM target")
-            db.execute("INSERT INTO target VALUES (?, ?, ?, ?)", (url, header, key, int(bare)))
-            db.execute("UPDATE message SET target = ? WHERE target <> 'sqs'", (url,))
+            db.execute("INSERT OR REPLACE INTO target VALUES (?, ?, ?, ?, ?)", (source, url, header, key, int(bare)))
 
     # what is told -----------------------------------------------------------------------------------------------
 
@@ -179,19 +192,23 @@ class Notices:
         destination = db.execute("SELECT * FROM destination WHERE id = ?", (subscription["destination"],)).fetchone()
         if destination is None:
             return
-        if "sqs" in json.loads(destination["resource"]):
-            self._put(db, "sqs", notice)
-            with self.arrived:
-                self.arrived.notify_all()
-            return
-        for target in db.execute("SELECT * FROM target ORDER BY url").fetchall():
-            self._put(db, target["url"], notice if target["bare"] else self._event(destination, notice))
+        (source,) = json.loads(destination["resource"])
+        message = notice if source == "sqs" or self._is_bare(db, source) else self._event(destination, notice)
+        if source == "sqs" or self._target(db, source) is not None:
+            now = self.shop.stamp()
+            text = json.dumps(message, ensure_ascii=False)
+            db.execute("INSERT INTO message (source, body, queued, due) VALUES (?, ?, ?, ?)", (source, text, now, now))
+        with self.arrived:
+            self.arrived.notify_all()
         self.shop.wake()
 
-    def _put(self, db: sqlite3.Connection, target: str, message: Json) -> None:
-        now = self.shop.stamp()
-        text = json.dumps(message, ensure_ascii=False)
-        db.execute("INSERT INTO message (target, body, queued, due) VALUES (?, ?, ?, ?)", (target, text, now, now))
+    def _target(self, db: sqlite3.Connection, source: str) -> sqlite3.Row | None:
+        row: sqlite3.Row | None = db.execute("SELECT * FROM target WHERE source = ?", (source,)).fetchone()
+        return row
+
+    def _is_bare(self, db: sqlite3.Connection, source: str) -> bool:
+        target = self._target(db, source)
+        return target is not None and bool(target["bare"])
 
     def _event(self, destination: sqlite3.Row, notice: Json) -> Json:
         """As EventBridge hands it on."""
@@ -215,21 +232,15 @@ class Notices:
             self.shop.catch_up(db)
             row = None
             if not self.paused:
-                row = db.execute("SELECT * FROM message WHERE target <> 'sqs' ORDER BY due, id LIMIT 1").fetchone()
+                row = db.execute(
+                    "SELECT m.*, t.url, t.header, t.key, t.bare FROM message m JOIN target t ON t.source = m.source"
+                    " ORDER BY m.due, m.id LIMIT 1"
+                ).fetchone()
             if row is not None and row["due"] <= self.shop.stamp():
-                return self._parcel(db, row)
+                return _parcel(row)
         waits = [] if row is None else [max((loaded(row["due"]) - self.shop.now()).total_seconds(), 0.0)]
         soon = self.shop.next_due()
         return min([*waits, *([] if soon is None else [soon])], default=None)
-
-    def _parcel(self, db: sqlite3.Connection, row: sqlite3.Row) -> Parcel:
-        target = db.execute("SELECT * FROM target WHERE url = ?", (row["target"],)).fetchone()
-        headers = {
-            "Content-Type": "application/json; charset=utf-8",
-            "User-Agent": "Amazon/EventBridge/ApiDestinations",
-            target["header"]: target["key"],
-        }
-        return Parcel(row["id"], row["target"], headers, row["body"].encode(), TIMEOUT)
 
     def delivered(self, parcel: Parcel, status: int | None) -> None:
         self.sent.append(Sent(parcel.url, parcel.body, status))
@@ -244,6 +255,33 @@ class Notices:
                 "UPDATE message SET tries = tries + 1, due = ? WHERE id = ?",
                 (stored(self.shop.now() + wait), parcel.id),
             )
+
+
+def _parcel(row: sqlite3.Row) -> Parcel:
+    headers = {
+        "Content-Type": "application/json; charset=utf-8",
+        "User-Agent": "Amazon/EventBridge/ApiDestinations",
+        row["header"]: row["key"],
+    }
+    body = row["body"]
+    if row["source"] == "sqs" and not row["bare"]:
+        body = json.dumps(_record(row), ensure_ascii=False)
+    return Parcel(row["id"], row["url"], headers, body.encode(), TIMEOUT)
+
+
+def _record(row: sqlite3.Row) -> Json:
+    """A message of the queue as a pipe reads it."""
+    return {
+        "messageId": str(uuid.UUID(int=row["id"])),
+        "receiptHandle": uuid.uuid4().hex,
+        "body": row["body"],
+        "attributes": {"ApproximateReceiveCount": str(row["tries"] + 1)},
+        "messageAttributes": {},
+        "md5OfBody": md5(row["body"].encode(), usedforsecurity=False).hexdigest(),
+        "eventSource": "aws:sqs",
+        "eventSourceARN": f"arn:aws:sqs:{REGION}:{AWS_ACCOUNT}:{QUEUE}",
+        "awsRegion": REGION,
+    }
 
 
 def _wanted(directive: Any, change: str, marketplace: str) -> bool:
@@ -375,7 +413,7 @@ def _subscriptions(pages: Blueprint, desk: Desk) -> None:
     @pages.post("/notifications/v1/subscriptions/<kind>")
     def create_subscription(kind: str) -> Response:
         def do(db: sqlite3.Connection) -> Answered:
-            return 200, {"payload": _create_subscription(db, kind, body())}
+            return 200, {"payload": _create_subscription(desk.shop, db, kind, body())}
 
         return desk.answer("createSubscription", do)
 
@@ -403,14 +441,17 @@ def _subscriptions(pages: Blueprint, desk: Desk) -> None:
         return desk.answer("deleteSubscriptionById", do, GRANTLESS)
 
 
-def _create_subscription(db: sqlite3.Connection, kind: str, asked: Json) -> Json:
+def _create_subscription(shop: Shop, db: sqlite3.Connection, kind: str, asked: Json) -> Json:
     version, destination = text_of(asked, "payloadVersion"), text_of(asked, "destinationId")
     if kind not in VERSIONS:
         raise invalid(f"Invalid notification type '{kind}'.")
     if version != VERSIONS[kind]:
         raise invalid(f"Invalid payloadVersion '{version}' for {kind}.")
-    if db.execute("SELECT 1 FROM destination WHERE id = ?", (destination,)).fetchone() is None:
-        raise not_found("there is no such destination")
+    (service,) = json.loads(_one(db, "destination", "id = ?", destination)["resource"])
+    if shop.unknowns.each_type_to_one_service and service != SERVICES[kind]:
+        wrong = {"sqs": "AWS_SQS", "eventBridge": "AWS_EVENT_BRIDGE"}[service]
+        details = f"Notification type {kind} does not support {wrong}"
+        raise Refused(400, "InvalidInput", "The destination is not one for this notification type.", details)
     if db.execute("SELECT 1 FROM subscription WHERE type = ?", (kind,)).fetchone():
         raise Refused(409, "Conflict", f"A subscription for {kind} exists already.")
     directive = json.dumps(asked.get("processingDirective"))
@@ -466,7 +507,7 @@ class Queue:
         with self.shop.store.transaction() as db:
             self.shop.catch_up(db)
             rows = db.execute(
-                "SELECT * FROM message WHERE target = 'sqs' AND due <= ? ORDER BY due, id LIMIT ?",
+                "SELECT * FROM message WHERE source = 'sqs' AND due <= ? ORDER BY due, id LIMIT ?",
                 (self.shop.stamp(), most),
             ).fetchall()
             return [self._hide(db, row, hidden) for row in rows]
@@ -496,7 +537,7 @@ class Queue:
 
     def attributes(self, asked: Json) -> Json:
         with self.shop.store.transaction() as db:
-            waiting = db.execute("SELECT count(*) AS n FROM message WHERE target = 'sqs'").fetchone()["n"]
+            waiting = db.execute("SELECT count(*) AS n FROM message WHERE source = 'sqs'").fetchone()["n"]
         return {"Attributes": {"QueueArn": self.arn, "ApproximateNumberOfMessages": str(waiting)}}
 
 
