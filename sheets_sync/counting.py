@@ -11,9 +11,11 @@ figure was first seen, what was posted. Posting is one transaction, and each cou
 
 from __future__ import annotations
 
+import gc
 import secrets
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, tzinfo
 from itertools import zip_longest
 from typing import Any
@@ -39,7 +41,7 @@ from sheets_sync.model import MAIN, Balance, Cell, Event, Fact, Layout, Lease, L
 from sheets_sync.sheet import tabs
 from sheets_sync.sheet.setup import letter
 from sheets_sync.sheet.workbook import Workbook
-from sheets_sync.stocktake import Grouped, Header, Line, Names, Row, Take, Totals
+from sheets_sync.stocktake import Grouped, Header, Line, Names, Row, Settings, Take, Totals
 
 log = structlog.get_logger()
 
@@ -76,7 +78,7 @@ class Body:
 class Seen:
     """What one driver of a sheet keeps of the tab. Losing it costs a reading."""
 
-    head: tuple[tuple[Cell, ...], ...] | None = None
+    typed: tuple[object, ...] = ()  # settings and first rows, as the last look saw them
     body: Body | None = None
     stands: bool = False  # the last two readings found the same rows
     took: timedelta = timedelta(0)
@@ -91,10 +93,12 @@ class Seen:
 
 @dataclass(frozen=True)
 class Taken:
-    """What a look led to: events; cells to write, in batches of bounded size; `again`: there is more to do at once."""
+    """What a look led to: events; cells to write, in batches of bounded size that are made as they are taken, once;
+    `again`: there is more to do at once.
+    """
 
     events: tuple[Event, ...] = ()
-    batches: tuple[tuple[Request, ...], ...] = ()
+    batches: Iterable[Sequence[Request]] = ()
     again: bool = False
 
 
@@ -198,7 +202,7 @@ def _reckoned(
         slow = [t.sku for t in some if stocktake.needs_facts(t, main.get(t.sku), choice, now)]
         facts = _facts_of(view, slow)
         for one in some:
-            yield one.sku, stocktake.reckon(one, main.get(one.sku), facts.get(one.sku), choice, now)
+            yield one[0], stocktake.reckon(one, main.get(one[0]), facts.get(one[0]), choice, now)
         step(len(some))
 
 
@@ -260,7 +264,22 @@ def take(
     """
     if not look.stock_take:
         return Taken()
-    return _Look(desk, workbook, look, seen, books, listed, layout, lease).run()
+    with _nothing_to_collect():
+        return _Look(desk, workbook, look, seen, books, listed, layout, lease).run()
+
+
+@contextmanager
+def _nothing_to_collect() -> Iterator[None]:
+    """A large table is some hundred thousand small things that all stay, and none refers to itself. Python's collector
+    would walk over all of them each time that as many more were made: two thirds of the time of a preview.
+    """
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
 
 
 class _Look:
@@ -273,7 +292,8 @@ class _Look:
         self.head = look.stock_take
         self.settings = stocktake.settings_of(self.head)
         self.zone: tzinfo = showing.zone_of(layout())
-        self.cells: dict[tuple[int, int], Cell] = {}  # (row, column) -> what it should show, where that differs
+        self.cells: dict[tuple[int, int], Cell] = {}  # (row, column) above the rows -> what differs there
+        self.beside: dict[int, tuple[Cell, ...]] = {}  # row -> Expected, Difference, Status, where one of them differs
         self.requests: list[Request] = []
         self.events: tuple[Event, ...] = ()
         self.again = False
@@ -311,8 +331,8 @@ class _Look:
 
     def _due(self, header: Header) -> bool:
         seen = self.seen
-        changed = _typed(self.head) != _typed(seen.head or ())
-        seen.head = self.head
+        typed = _typed(self.head, self.settings, header)
+        changed, seen.typed = typed != seen.typed, typed
         if seen.body is None or changed or seen.body.header != header or self.settings.post or seen.mark:
             return True
         wait = timedelta(0) if seen.took <= _QUICK else _REST * seen.took
@@ -329,7 +349,8 @@ class _Look:
         self.head = tuple(zip_longest(*head))
         if stocktake.header_of(self.head) != header:
             return False
-        seen.head, self.settings = self.head, stocktake.settings_of(self.head)
+        self.settings = stocktake.settings_of(self.head)
+        seen.typed = _typed(self.head, self.settings, header)
         columns: dict[int, list[Cell]] = {}
         for (a, b), block in zip(_runs(places), blocks, strict=True):
             columns |= {place: block[place - a] if place - a < len(block) else [] for place in range(a, b)}
@@ -401,7 +422,8 @@ class _Look:
     def _seen_at(self, body: Body) -> list[datetime]:
         """When each row's figure was first seen. New ones are kept in the ledger before they are used."""
         seen, times = self.seen, self.seen.times if self.seen.times is not None else {}
-        keys = stocktake.figure_keys(body.rows)
+        untimed = [row for row in body.rows if row.at is None]
+        keys = stocktake.figure_keys(untimed)
         new = [key for key in keys if key not in times]
         now_gone = times.keys() - set(keys)
         seen.gone = {key: seen.gone.get(key, self.now) for key in now_gone}
@@ -411,7 +433,10 @@ class _Look:
             with self.desk.ledger.begin(self.lease) as tx:
                 tx.put(STOCK_TAKE_SEEN, _stored_times(times))
             seen.times = times
-        return [times[key] for key in keys]
+        if len(untimed) == len(body.rows):
+            return [times[key] for key in keys]
+        first = dict(zip((row.number for row in untimed), keys, strict=True))
+        return [times[first[row.number]] if row.at is None else self.now for row in body.rows]
 
     def _preview(self, body: Body, session: Mapping[str, Any]) -> Preview:
         """The rows against the ledger; made anew when either has changed."""
@@ -419,7 +444,8 @@ class _Look:
         wishes = self._wishes(session)
         with self.desk.ledger.read() as view:
             self.books.refresh(view)
-            base = (body.rows, wishes, self.books.upto, len(self.listed), len(view.get(ROWS, ())), self._while(seen))
+            known = (self.books.upto, len(self.listed), len(view.get(ROWS, ())), self._while(seen))
+            base = (body.rows, wishes, *(known if not session.get("posted") else ("posted",)))
             if seen.preview is not None and seen.base == base:
                 return seen.preview
         seen_at = self._seen_at(body)
@@ -477,7 +503,7 @@ class _Look:
         elif not listing and self._marked(body) and self._post(body, session, preview):
             return
         self._show(body, preview, session)
-        self._say(self._sentence(session, preview, problems, held=held))
+        self._say(self._state(session, preview, problems, held=held), self._words(preview))
 
     def _wants(self, session: Mapping[str, Any], approved: bool) -> bool:
         """Post is ticked, in a tab that shows this very stock-take's name; or Review said so."""
@@ -528,15 +554,14 @@ class _Look:
 
     def _marked(self, body: Body) -> bool:
         """Whether this reading is newer than the tick, and shows what the one before it showed."""
-        seen, header = self.seen, body.header
-        at = header.shown[stocktake.STATUS]
+        seen = self.seen
         beside = body.shows.get(body.last, _NOTHING)[2]
-        if seen.mark and seen.stands and self.settings.state == seen.mark == beside:
+        if seen.mark and seen.stands and self.settings.cells.get(stocktake.STATE) == seen.mark == beside:
             return True
         seen.mark = seen.mark or f"Posting: reading everything once more ({secrets.token_hex(3)})"
         self._say(seen.mark)
         if beside != seen.mark:
-            self.cells[body.last, at] = seen.mark
+            self.beside[body.last] = (*body.shows.get(body.last, _NOTHING)[:2], seen.mark)
         self.again = True
         return False
 
@@ -558,9 +583,12 @@ class _Look:
             self.events = tuple(record(tx, name, fresh, actor="Stock take"))
             posted = self._note_posted(tx, kept, fresh)
         log.info("stock_take.posted", name=name, counts=len(fresh.counts), events=len(self.events))
-        self.seen.mark, self.seen.posted_texts, self.seen.base = "", {}, ()
+        self.seen.mark, self.seen.base = "", ()
+        self.seen.posted_texts = {
+            sku: stocktake.said(line, self.zone, self.now, posted=True) for sku, line in fresh.lines.items()
+        }
         self.desk.wake_others("sheet")
-        self._posted(body, posted, self._preview(body, posted))
+        self._posted(body, posted, fresh)
         return True
 
     def _note_posted(self, tx: Tx, kept: Mapping[str, Any], fresh: Preview) -> dict[str, Any]:
@@ -618,7 +646,7 @@ class _Look:
         how = (
             f", and undone since (sheets-sync undo {name})" if undone else f". To take it back: sheets-sync undo {name}"
         )
-        self._say(f"Posted as {name} on {when}: {session['counts']:,} SKUs{how}. {session['totals']} {_CLEAR}")
+        self._say(f"Posted as {name} on {when}: {session['counts']:,} SKUs{how}. {_CLEAR}", session["totals"])
 
     def _next(self, body: Body) -> None:
         """None of the posted rows stands there any more: what does is another stock-take."""
@@ -684,14 +712,10 @@ class _Look:
 
     def _place(self, body: Body, wanted: Mapping[int, tuple[Cell, Cell, Cell]]) -> None:
         """The cells of the rows that differ from what they show."""
-        places = [body.header.shown[name] for name in stocktake.SHOWN]
-        marked = body.last if self.seen.mark else 0
-        for number in wanted.keys() | body.shows.keys():
-            shows, want = body.shows.get(number, _NOTHING), wanted.get(number, _NOTHING)
-            if shows != want and number != marked:
-                for place, is_, should in zip(places, shows, want, strict=True):
-                    if is_ != should:
-                        self.cells[number, place] = should
+        shows, marked = body.shows, body.last if self.seen.mark else 0
+        differ = {row: cells for row, cells in wanted.items() if shows.get(row) != cells and row != marked}
+        gone = dict.fromkeys(shows.keys() - wanted.keys() - {marked}, _NOTHING)
+        self.beside |= differ | gone
 
     def _set_totals(self, totals: Totals) -> None:
         value = None if totals.value is None else float(totals.value)
@@ -710,37 +734,41 @@ class _Look:
         if place is not None and self.settings.cells.get(name) != cell:
             self.cells[stocktake.SETTINGS_ROW, place] = cell
 
-    def _say(self, sentence: str) -> None:
-        if self.settings.whole and self.settings.state != sentence:
-            self.cells[stocktake.STATE_ROW, 0] = sentence
+    def _say(self, state: str, words: str | None = None) -> None:
+        """What is to be done or was done, and below it what the count comes to."""
+        self._set(stocktake.STATE, state)
+        place = self.settings.at.get(stocktake.STATE)
+        if place is not None and self.settings.words != words:
+            self.cells[stocktake.WORDS_ROW, place] = words
 
-    def _sentence(
+    def _state(
         self, session: Mapping[str, Any], preview: Preview, problems: Sequence[str], *, held: bool
     ) -> str:  # fmt: skip
         if self.seen.mark:
             return self.seen.mark
+        if problems:
+            state = "Before Post: " + " ".join(problems)
+        elif held:
+            state = f"Held, not posted: {' '.join(preview.doubts)} Correct the rows, or answer in the Review tab."
+        else:
+            state = f"Tick Post to record it as {session['name']}."
+        return f"{state} No channel is raised meanwhile." if self.settings.freeze else state
+
+    def _words(self, preview: Preview) -> str:
         told = [preview.totals.words()]
         if preview.missing:
-            zero = "become 0 with Post" if preview.zeroed else "stay as they are (Not counted are 0 is not ticked)"
+            zero = "become 0 with Post" if preview.zeroed else "stay as they are: Not counted are 0 is not ticked"
             told.append(f"{len(preview.missing):,} SKUs with stock are not counted and {zero}.")
-        if problems:
-            told.append("Before Post: " + " ".join(problems))
-        elif held:
-            told.append(f"Held, not posted: {' '.join(preview.doubts)} Correct the rows, or answer in the Review tab.")
-        else:
-            told.append(f"Tick Post to record it as {session['name']}.")
-        if self.settings.freeze:
-            told.append("Frozen: no channel is raised for these SKUs meanwhile.")
         return " ".join(told)
 
     def _done(self) -> Taken:
-        batches = requests_of(self.cells, self._tab().id) if self.cells else []
-        if self.requests:
-            batches = [self.requests + (batches[0] if batches else []), *batches[1:]]
-        body = self.seen.body
-        if self.cells and body is not None:
-            self.seen.body = _as_written(body, self.cells)
-        return Taken(self.events, tuple(map(tuple, batches)), self.again)
+        body, sheet = self.seen.body, self._tab().id if self.cells or self.beside else 0
+        places = [body.header.shown[name] for name in stocktake.SHOWN] if body is not None and self.beside else []
+        above = [_one_cell(sheet, row, column, cell) for (row, column), cell in self.cells.items()]
+        batches = requests_of([*self.requests, *above], self.beside, places, sheet)
+        if body is not None and self.beside:
+            self.seen.body = replace(body, shows={**body.shows, **self.beside})
+        return Taken(self.events, batches, self.again)
 
 
 _CLEAR = "Clear the rows to begin another stock-take."
@@ -776,50 +804,29 @@ def barcodes_of(pairs: Any) -> dict[str, tuple[str, ...]]:
     return {code: tuple(dict.fromkeys(skus)) for code, skus in found.items()}
 
 
-def requests_of(cells: Mapping[tuple[int, int], Cell], sheet: int) -> list[list[Request]]:
-    """Single cells as few requests: neighbours in a row together, rows of the same columns below one another too."""
-    by_row: dict[int, dict[int, Cell]] = {}
-    for (row, column), cell in sorted(cells.items()):
-        by_row.setdefault(row, {})[column] = cell
-    batches: list[list[Request]] = [[]]
-    room = _ROWS_AT_ONCE
-    run: list[list[Cell]] = []
-    start: tuple[int, tuple[int, int]] | None = None
-
-    def close() -> None:
-        if start is not None and run:
-            first, (a, b) = start
-            where = exchange.grid_range(sheet, first - 1, first - 1 + len(run), a, b)
-            rows = [exchange.cells_of(list(line)) for line in run]
-            batches[-1].append({"updateCells": {"range": where, "fields": "userEnteredValue", "rows": rows}})
-
-    for row, columns in by_row.items():
-        for a, b in _runs(sorted(columns)):
-            line = [columns[at] for at in range(a, b)]
-            goes_on = start is not None and start[1] == (a, b) and start[0] + len(run) == row
-            if goes_on and room > 0:
-                run.append(line)
-            else:
-                close()
-                if room <= 0:
-                    batches.append([])
-                    room = _ROWS_AT_ONCE
-                start, run = (row, (a, b)), [line]
-            room -= 1
-    close()
-    return [batch for batch in batches if batch]
+def requests_of(
+    first: list[Request], rows: Mapping[int, Sequence[Cell]], places: Sequence[int], sheet: int
+) -> Iterator[list[Request]]:  # fmt: skip
+    """`first`, and cells beside rows at these columns: rows below one another together, in batches of bounded size."""
+    columns, numbers = _runs(sorted(places)), sorted(rows)
+    offset = {place: at for at, place in enumerate(places)}
+    batch = first
+    for begin in range(0, len(numbers), _ROWS_AT_ONCE):
+        for start, end in _runs(numbers[begin : begin + _ROWS_AT_ONCE]):
+            for a, b in columns:
+                picked = [offset[place] for place in range(a, b)]
+                cells = [exchange.cells_of([rows[row][at] for at in picked]) for row in range(start, end)]
+                where = exchange.grid_range(sheet, start - 1, end - 1, a, b)
+                batch.append({"updateCells": {"range": where, "fields": "userEnteredValue", "rows": cells}})
+        yield batch
+        batch = []
+    if batch:
+        yield batch
 
 
-def _as_written(body: Body, cells: Mapping[tuple[int, int], Cell]) -> Body:
-    """The rows with what is about to be written beside them: the next reading says whether it is so."""
-    places = {place: at for at, place in enumerate(body.header.shown.get(name, -1) for name in stocktake.SHOWN)}
-    shows = dict(body.shows)
-    for (row, column), cell in cells.items():
-        if row > body.header.row and column in places:
-            now = list(shows.get(row, _NOTHING))
-            now[places[column]] = cell
-            shows[row] = tuple(now)
-    return Body(body.header, body.rows, shows, body.read_at)
+def _one_cell(sheet: int, row: int, column: int, cell: Cell) -> Request:
+    where = exchange.grid_range(sheet, row - 1, row, column, column + 1)
+    return {"updateCells": {"range": where, "fields": "userEnteredValue", "rows": [exchange.cells_of([cell])]}}
 
 
 def _runs(places: Sequence[int]) -> list[tuple[int, int]]:
@@ -833,9 +840,10 @@ def _runs(places: Sequence[int]) -> list[tuple[int, int]]:
     return runs
 
 
-def _typed(head: Sequence[Sequence[Cell]]) -> list[tuple[Cell, ...]]:
-    """Of the first rows, what people may have changed: all but the sentence and what the service shows."""
-    return [tuple(row) for number, row in enumerate(head, start=1) if number != stocktake.STATE_ROW]
+def _typed(head: Sequence[Sequence[Cell]], settings: Settings, header: Header) -> tuple[object, ...]:
+    """Of the first rows, what people may have changed: settings, and what was typed or pasted."""
+    below = [tuple(row[at] for at in header.at.values() if at < len(row)) for row in head[header.row :]]
+    return (*(settings.cells.get(name) for name in stocktake.CHOSEN), *below)
 
 
 def _there(cell: Cell) -> bool:

@@ -13,9 +13,9 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from decimal import Decimal, InvalidOperation
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 from sheets_sync import guard, stock
@@ -345,8 +345,7 @@ class Part(NamedTuple):
     kit: str = ""  # these units are components of a counted kit
 
 
-@dataclass(frozen=True, slots=True)
-class Take:
+class Take(NamedTuple):
     """One SKU as it was counted, over all of its rows."""
 
     sku: str
@@ -395,7 +394,8 @@ def group(
 
 class _Grouping:
     def __init__(self, names: Names, zone: tzinfo, latest: datetime, default_at: datetime | None) -> None:
-        self.names, self.zone, self.latest, self.default_at = names, zone, latest, default_at
+        self.names, self.zone, self.default_at = names, zone, default_at
+        self.latest = latest + timedelta(minutes=1)  # a minute means its end
         self.parts: dict[str, list[Part]] = {}
         self.spoiled: dict[str, int] = {}  # SKU -> a row of it that cannot be read
         self.flags: dict[int, str] = {}
@@ -405,10 +405,13 @@ class _Grouping:
         self.twice = 0
 
     def read(self, row: Row, first_seen: datetime) -> None:
-        sku, why = self.names.of(row.code)
-        if why:
-            self.flags[row.number] = f"? {why}"
-            return
+        """One row. Nearly all of them name a SKU as it is written in Stock, and that is seen fast."""
+        sku = row.code
+        if type(sku) is not str or sku not in self.names.skus or (self.names.barcodes and sku.isdigit()):
+            sku, why = self.names.of(sku)
+            if why:
+                self.flags[row.number] = f"? {why}"
+                return
         read = self._part(row, first_seen)
         if isinstance(read, str):
             self.flags[row.number] = read if row.counted is None else f"? {read}"
@@ -427,9 +430,12 @@ class _Grouping:
             self.parts.setdefault(component, []).append(read._replace(units=read.units * n, cost=None, kit=sku))
 
     def _part(self, row: Row, first_seen: datetime) -> Part | str:
-        units = units_of(row.counted)
-        if isinstance(units, str):
-            return units
+        units = row.counted
+        if type(units) is not int or not 0 <= units < MOST:
+            read = units_of(units)
+            if isinstance(read, str):
+                return read
+            units = read
         at: datetime | str | None = self.default_at
         if row.at is not None:
             at = self.moments.get(row.at)
@@ -437,7 +443,7 @@ class _Grouping:
                 at = self.moments[row.at] = moment_of(row.at, self.zone)
         if isinstance(at, str):
             return at
-        if at is not None and at > self.latest + timedelta(minutes=1):
+        if at is not None and at > self.latest:
             return "Counted at: that is still to come; put the time right."
         choice = None
         if row.orders is not None:
@@ -452,6 +458,9 @@ class _Grouping:
     def summed(self) -> Grouped:
         takes = {}
         for sku, parts in self.parts.items():
+            if len(parts) == 1 and sku not in self.spoiled:
+                takes[sku] = _single(sku, parts[0])
+                continue
             why = self._why_not(sku, parts)
             if why:
                 for part in parts:
@@ -466,8 +475,6 @@ class _Grouping:
         """C4: why these rows cannot be summed; "" where they can."""
         if sku in self.spoiled:
             return f"Row {self.spoiled[sku]} has {sku} too and cannot be read; neither counts until that is put right."
-        if len(parts) == 1:
-            return ""
         by_note: dict[str, list[int]] = {}
         for part in parts:
             if part.note and not part.kit:
@@ -482,10 +489,11 @@ class _Grouping:
         return ""
 
 
+def _single(sku: str, one: Part) -> Take:
+    return Take(sku, one.units, one.at, one.given, (one.row,), one.at, one.choice, one.note, one.cost)
+
+
 def _take(sku: str, parts: Sequence[Part]) -> Take:
-    if len(parts) == 1:
-        (one,) = parts
-        return Take(sku, one.units, one.at, one.given, (one.row,), one.at, one.choice, one.note, one.cost)
     return Take(
         sku,
         sum(part.units for part in parts),
@@ -509,12 +517,11 @@ def _rows(numbers: Sequence[int]) -> str:
 # against the ledger ---------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
-    """What a take says against the ledger. `count` is what on_hand was then: what was counted, and what is apart."""
+class Line(NamedTuple):
+    """What a take says against the ledger. `total` is what on_hand was then: what was counted, and what is apart."""
 
     take: Take
-    count: int
+    total: int
     expected: int | None  # what should have been counted; None for a SKU's first count
     now: int  # on hand once it is posted
     apart: int = 0  # C3: units of open orders that lay elsewhere
@@ -527,6 +534,7 @@ class Line:
 
     @property
     def difference(self) -> int | None:
+        """What was counted, less what was expected."""
         return None if self.expected is None else self.take.units - self.expected
 
 
@@ -601,12 +609,17 @@ def _since(after: Iterable[Fact]) -> tuple[tuple[str, int], ...]:
     return tuple((word, units) for word, units in told.items() if units)
 
 
+@lru_cache(4096)
+def _when(at: datetime, zone: tzinfo, today: date) -> str:
+    """A scanner, or a look, gives many rows one time."""
+    local = at.astimezone(zone)
+    return f"at {local:%H:%M}" if local.date() == today else f"on {local:%Y-%m-%d} at {local:%H:%M}"
+
+
 def said(line: Line, zone: tzinfo, today: datetime, *, posted: bool = False) -> str:
     """The row's Status, in words: what was counted, what happened since, and what is on hand by it."""
     take = line.take
-    local = take.at.astimezone(zone)
-    same_day = local.date() == today.astimezone(zone).date()
-    when = f"at {local:%H:%M}" if same_day else f"on {local:%Y-%m-%d} at {local:%H:%M}"
+    when = _when(take.at, zone, today.astimezone(zone).date())
     sums = ""
     if take.sums:
         some = " + ".join(map(str, take.sums[:6])) + (" + ..." if len(take.sums) > 6 else "")
@@ -692,23 +705,24 @@ def improbable(lines: Sequence[Line], grouped: Grouped, zeroed: int, stocked: in
 
 
 def _shifted(lines: Sequence[Line]) -> list[str]:
-    """Counts that are what the row above, or below, should have: SKUs and counts slipped against each other."""
-    single = [n for n in lines if len(n.take.rows) == 1 and n.expected is not None]
-    by_row = {n.take.rows[0]: n for n in single}
-    differ = [n for n in single if n.difference]
+    """Rows below one another whose counts are what the row above, or below, should have: they slipped by a row."""
+    single = {n.take.rows[0]: n for n in lines if len(n.take.rows) == 1 and n.expected is not None}
     for step, where in ((-1, "above"), (1, "below")):
-        like = 0
-        for line in differ:
-            beside = by_row.get(line.take.rows[0] + step)
-            like += beside is not None and beside.expected == line.take.units
-        if like >= 3 and like > 0.6 * len(differ):
-            return [f"{like:,} counts are what the row {where} should have. Did SKUs and counts slip by a row?"]
+        most = differing = previous = 0
+        for row in sorted(row for row, n in single.items() if n.difference):
+            beside = single.get(row + step)
+            slipped = beside is not None and beside.expected == single[row].take.units
+            differing = (differing + 1 if row - previous <= 2 else 1) if slipped else 0
+            most = max(most, differing)
+            previous = row
+        if most >= 5 or most >= 3 and most * 2 > len(single):
+            return [f"{most:,} rows in a row have counts that the row {where} should have. Did columns slip by a row?"]
     return []
 
 
 def digest_of(lines: Iterable[Line], mode: str) -> str:
     """A name for exactly these counts: what an approval holds for."""
-    parts = sorted(line.take.digest for line in lines)
+    parts = sorted(repr((take.sku, take.units, take.at.timestamp(), take.note)) for take, *_ in lines)
     return hashlib.sha256("\n".join([mode, *parts]).encode()).hexdigest()[:20]
 
 
@@ -718,7 +732,7 @@ def fact_of(line: Line, session: str, *, actor: str, source: str = "stock-take")
     kind = Kind.STOCK_TAKE if line.expected is not None else Kind.OPENING
     where = f", {_rows(take.rows)}" if take.rows else ", not counted"
     return Fact(
-        f"stock_take:{session}:{take.sku}", take.sku, kind, take.at, count=line.count, apart=line.lines,
+        f"stock_take:{session}:{take.sku}", take.sku, kind, take.at, count=line.total, apart=line.lines,
         source=source, actor=actor, reference=f"{session}{where}", note=take.note, batch=session,
     )  # fmt: skip
 
@@ -743,13 +757,14 @@ def missing(balances: Iterable[Balance], named: frozenset[str], archived: frozen
 
 # the settings above the rows -----------------------------------------------------------------------------------
 
-POST, MODE, AT_ALL, ZERO, FREEZE, SESSION = (
-    "Post", "Mode", "Counted at for all", "Not counted are 0", "Freeze", "Session",
+POST, MODE, AT_ALL, ZERO, FREEZE, SESSION, STATE = (
+    "Post", "Mode", "Counted at for all", "Not counted are 0", "Freeze", "Session", "State",
 )  # fmt: skip
 SKUS, DIFFER, UP, DOWN, VALUE, FLAGGED, ROWS = (
     "SKUs counted", "SKUs that differ", "Units up", "Units down", "Value", "Rows flagged", "Rows",
 )  # fmt: skip
-STATE_ROW, SETTINGS_ROW = 3, 2
+CHOSEN = (POST, MODE, AT_ALL, ZERO, ORDERS, FREEZE)
+SETTINGS_ROW, WORDS_ROW = 2, 3
 
 
 @dataclass(frozen=True)
@@ -758,7 +773,7 @@ class Settings:
 
     at: Mapping[str, int] = field(default_factory=dict)  # their columns, counted from 0
     cells: Mapping[str, Cell] = field(default_factory=dict)
-    state: Cell = None  # the sentence below them, as it stands
+    words: Cell = None  # what stands below State
 
     @property
     def whole(self) -> bool:
@@ -820,8 +835,9 @@ def settings_of(rows: Sequence[Sequence[Cell]]) -> Settings:
     at = {_text(name): place for place, name in reversed(list(enumerate(rows[0]))) if name is not None}
     chosen = rows[SETTINGS_ROW - 1] if len(rows) >= SETTINGS_ROW else ()
     cells = {name: chosen[place] if place < len(chosen) else None for name, place in at.items()}
-    state = rows[STATE_ROW - 1][0] if len(rows) >= STATE_ROW and rows[STATE_ROW - 1] else None
-    return Settings(at, cells, state)
+    below, place = rows[WORDS_ROW - 1] if len(rows) >= WORDS_ROW else (), at.get(STATE)
+    words = below[place] if place is not None and place < len(below) else None
+    return Settings(at, cells, words)
 
 
 def obstacles(lines: Iterable[Line], choice: str | None) -> list[str]:

@@ -57,7 +57,10 @@ class Day:
         return values[at] if at < len(values) else None
 
     def state(self) -> str:
-        return str(self.rows()[2][0])
+        """What State says, and the line below it."""
+        names, values, words = self.rows()[:3]
+        at = names.index("State")
+        return f"{values[at]} {words[at] if at < len(words) else ''}"
 
     def shown(self, row: int = BODY) -> tuple[Any, Any, str]:
         """Expected, Difference, Status."""

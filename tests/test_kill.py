@@ -333,6 +333,13 @@ def webhooks_come(stage: Stage) -> Deliveries:
     return got
 
 
+def a_count_is_pasted_and_post_is_ticked(stage: Stage) -> None:
+    world = stage.world
+    for cell, text in (("A5", "00123"), ("B5", "8"), ("A6", "1E5"), ("B6", "25"), ("A7", "1-2"), ("B7", "7 pcs")):
+        world.store.type(world.book.spreadsheet_id, tabs.STOCK_TAKE, cell, text)
+    world.store.type(world.book.spreadsheet_id, tabs.STOCK_TAKE, "A2", "TRUE")
+
+
 def one_more_is_gone(stage: Stage) -> None:
     """A person takes one off whatever the cell shows."""
     world = stage.world
@@ -365,6 +372,7 @@ CHAPTERS = {
         Chapter("sale", "begin", sold_shipped_and_counted, {"00123": "5/0/5"}, loops=(*SHEET, WOO)),
         Chapter("cancel", "sold", cancelled_and_shipped, {"00123": "10/0/10", "1E5": "17/0/17"}, loops=SHOPS),
         Chapter("webhooks", "hooked", webhooks_come, {"00123": "10/2/8", "1E5": "20/3/17"}, loops=SHOPS),
+        Chapter("stock-take", "begin", a_count_is_pasted_and_post_is_ticked, TYPED, loops=SHEET),
         Chapter("meanwhile", "begin", counts_are_typed, {"00123": "7/0/7"}, loops=SHEET, meanwhile=one_more_is_gone),
         Chapter("twice", "begin", killed_with_the_exchange_landed, TYPED, loops=SHEET),
         Chapter("pushing", "begin", killed_with_a_figure_on_its_way, TYPED, loops=SHOPS),

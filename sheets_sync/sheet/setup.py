@@ -31,6 +31,7 @@ _AMBER = "#fce8b2"
 
 _NUMBER_FORMATS: Mapping[Format, Mapping[str, str]] = {
     Format.TEXT: {"type": "TEXT"},
+    Format.PROSE: {"type": "TEXT"},
     Format.NUMBER: {"type": "NUMBER", "pattern": "0"},
     Format.MONEY: {"type": "NUMBER", "pattern": "0.00"},
     Format.DATETIME: {"type": "DATE_TIME", "pattern": "yyyy-mm-dd hh:mm:ss"},
@@ -245,7 +246,7 @@ def _dress_head(tab: Tab, sheet: int, new: Mapping[int, Column]) -> Iterator[Req
     """Settings above the table: their names, and a cell below each for what is chosen."""
     yield _cells({"start": _at(sheet, 0, min(new))}, [_header_cell(c) for c in new.values()], _HEADER_FIELDS)
     for at, column in new.items():
-        yield _format(sheet, at, column, rows=(1, 2))
+        yield _format(sheet, at, column, rows=(1, tab.top if column.format is Format.PROSE else 2))
         if column.choices or column.format is Format.TICK:
             yield _validate(tab, sheet, at, column, rows=(1, 2))
         if at >= len(tab.columns):
@@ -363,6 +364,9 @@ def _format(
     fields = ["numberFormat"]
     if column.format in _NUMBER_FORMATS:
         form["numberFormat"] = dict(_NUMBER_FORMATS[column.format])
+    if column.format is Format.PROSE:
+        form["wrapStrategy"] = "WRAP"
+        fields.append("wrapStrategy")
     if fill and column.accent:
         form["backgroundColor"] = _colour(_ACCENT_FILL)
         fields.append("backgroundColor")

@@ -106,6 +106,7 @@ class Format(StrEnum):
     """What a cell of the column is shown as."""
 
     TEXT = "text"  # plain text: 00123 stays 00123
+    PROSE = "prose"  # text that is shown in as many lines as it needs
     NUMBER = "number"  # whole units
     MONEY = "money"  # an amount, as it was typed
     DATETIME = "datetime"  # a serial number in the spreadsheet's own time zone
@@ -136,7 +137,7 @@ class Tab:
     rows: int
     frozen_columns: int = 0
     ticked: int = 1  # rows below the header that show tick boxes: a box stands in every cell that may be ticked
-    head: tuple[Column, ...] = ()  # settings above the table: their names in row 1, what is chosen in row 2
+    head: tuple[Column, ...] = ()  # settings above the table: names in row 1, what is chosen in row 2, words in row 3
 
     @property
     def top(self) -> int:
@@ -305,7 +306,7 @@ STOCK_TAKE_HEAD = (
         "post",
         Format.TICK,
         130,
-        "Tick to record the whole stock-take, once. The row below says what came of it.",
+        "Tick to record the whole stock-take, once. State says what came of it.",
         accent=True,
     ),
     Column(
@@ -356,7 +357,8 @@ STOCK_TAKE_HEAD = (
     ),
     _service("Session", "session", Format.TEXT, 90, "This stock-take's name. `sheets-sync undo NAME` takes it back."),
     _service("Rows", "rows", Format.NUMBER, 90),
-    _service("Rows flagged", "flagged", Format.NUMBER, 460, "Rows that do not count; their Status says why."),
+    _service("State", "state", Format.PROSE, 460, "What is still to be answered, or what became of Post."),
+    _service("Rows flagged", "flagged", Format.NUMBER, 90, "Rows that do not count; their Status says why."),
     _service("SKUs counted", "skus", Format.NUMBER, 90),
     _service("SKUs that differ", "differ", Format.NUMBER, 90),
     _service("Units up", "up", Format.NUMBER, 90, "Units counted beyond what was expected."),
