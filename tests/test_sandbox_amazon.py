@@ -719,3 +719,9 @@ def test_the_storefront_lets_you_be_buyer_and_seller(amazon: Application, clock:
     visitor.post(f"orders/{order}", verb="return")
     assert (visitor.buttons(order), amazon.shop.figure("00123")) == ([], 7)
     assert visitor.post("buy", product="00123", units="8").status_code == 409
+
+
+def test_the_page_about_the_local_shops_runs() -> None:
+    page = (Path(__file__).resolve().parents[1] / "docs" / "local-shops.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    exec(compile(code, "docs/local-shops.md", "exec"), {})
