@@ -319,6 +319,8 @@ def _completed(line: OrderLine, stored: LineState | None, order: Order) -> Order
     if line.ordered_gone and before is not None:
         rest = max(0, before.ordered - line.sent)
         line = replace(line, ordered=before.ordered, cancelled=rest, taken=before.taken)
+    if line.returned_apart and before is not None:
+        line = replace(line, returned=min(max(line.returned, before.returned), line.sent))
     if line.free_if_pending and line.cancelled and stored is not None and not line.freely:
         line = replace(line, freely=stored.state is OrderState.PENDING or _was_freed(stored.level))
     if any(s.at_latest for s in line.shipped):
@@ -769,7 +771,9 @@ def questions(
             f"{order_name(line)}: {units.unanswered} of {line.sku} were returned. They are not in stock until you "
             "say: sellable, damaged, not arrived, or already counted (in a count since they came)."
         )
-        asked.append(_question(RETURN, line, f"{line.level.returned}:{line.said.came}", text))
+        about = f"{line.level.returned}:{line.said.came}"
+        said = line.said.good + line.said.broken + line.said.counted + line.said.absent
+        asked.append(_question(RETURN, line, about, text, said))
     _, doubt = _on_their_side(line, policy, last_count)
     if doubt:
         text = _about_side(line, doubt)
@@ -800,20 +804,22 @@ def _about_open_units(
             f"{name} is not on {line.channel} any more (trashed or deleted); {units.open} of {line.sku} are still "
             "committed. Say what became of them: back to stock, or shipped."
         )
-        yield _question(GONE_ORDER, line, line.version.isoformat(), text)
+        yield _question(GONE_ORDER, line, line.version.isoformat(), text, line.said.kept + line.said.left)
     if units.undecided:
         text = (
             f"{name}: {units.undecided} of {line.sku} were cancelled before shipping, not by the buyer. They stay "
             "committed until you say: back to stock (the usual case), gone, or damaged."
         )
-        yield _question(CANCELLATION, line, f"{line.level.cancelled}", text)
+        said = line.said.back + line.said.gone + line.said.damaged
+        yield _question(CANCELLATION, line, f"{line.level.cancelled}", text, said)
     waiting, since = units.open - units.undecided, asks_at(line, policy)
     if waiting and line.state is not OrderState.GONE and now is not None and since is not None and now >= since:
         text = (
             f"{name}: {waiting} of {line.sku} have been promised since {_clock(line.placed_at)} and have not been "
             "shipped, as far as the channel knows. Say what became of them: shipped, back to stock, or still waiting."
         )
-        yield _question(WAITING, line, since.astimezone(UTC).isoformat(), text)
+        said = line.said.kept + line.said.left
+        yield _question(WAITING, line, since.astimezone(UTC).isoformat(), text, said)
 
 
 def asks_at(line: LineState, policy: Policy) -> datetime | None:
@@ -857,8 +863,12 @@ def _unknown_sku(line: LineState, units: _Shares) -> tuple[Question, ...]:
     return (_question(UNKNOWN_SKU, line, "", text),)
 
 
-def _question(kind: str, line: LineState, about: str, text: str) -> Question:
+def _question(kind: str, line: LineState, about: str, text: str, said: int = 0) -> Question:
+    """`said`: units that people have answered for. The rest is another question: the answer that still stands beside
+    the first one in Review was for a part, and must not be taken for the rest as well.
+    """
     key = f"{kind}:{line.key}:{about}" if about else f"{kind}:{line.key}"
+    key += f"~{said}" if said else ""
     reference = line.number or line.order_id
     sku = line.sku or line.level.sku or ""
     return Question(key=key, kind=kind, sku=sku, text=text, reference=reference, about={"line": line.key})

@@ -189,6 +189,7 @@ class OrderLine:
     free_if_pending: bool = False  # not by the buyer: comes back by itself only where the order was pending till then
     cancelled_at: datetime | None = None
     returned: int = 0
+    returned_apart: bool = False  # its channel tells of returns in another place: the most that was ever told counts
     restocked: int = 0  # of `returned`, those that the channel itself put back
     taken: int = 0  # units that the channel has taken off its own figure for this line, as of this level (P1)
     taken_at: datetime | None = None  # when it last did so or gave back; None: not known

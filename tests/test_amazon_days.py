@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from sheets_sync.assembly import _applying
 from sheets_sync.channels.amazon.hooks import KEY_HEADER
+from sheets_sync.config import ChannelSettings
 from sheets_sync.model import Kind
+from sheets_sync.sandbox import shops
 from sheets_sync.sandbox.shops import Seed
 from sheets_sync.sandbox.shops.amazon import Pace
 from sheets_sync.sheet import tabs
@@ -25,6 +29,12 @@ class AmazonDay(Day):
     """A web shop and Amazon, Amazon at its own pace; its notifications come in by HTTP."""
 
     clock: Clock
+
+    @staticmethod
+    def _channel(name: str, shop: shops.Running, *, primary: bool) -> ChannelSettings:
+        settings = Day._channel(name, shop, primary=primary)
+        aws = {"aws_account_id": "123456789012", "aws_region": "eu-west-1"}
+        return settings.model_copy(update=aws) if name == "amazon" else settings
 
     @property
     def amazon(self):  # type: ignore[no-untyped-def]
@@ -116,4 +126,64 @@ def test_O5_a_return_is_counted_once_and_offered_everywhere(day: AmazonDay) -> N
     day.clock.tick(hours=50)
     day.amazon.returns(order)
     day.settle()
-    assert day.figures("RETURN") == "8/0/8", "what comes back from Amazon is a person's word"
+    day.settle()  # Amazon makes its report of returns, and it is read at the next look at the orders
+    assert (day.figures("RETURN"), day.questions()["RETURN"]) == ("8/0/8", "return")
+    day.decide("sellable", day.asked("RETURN"), Units="1")
+    day.settle()
+    assert (day.figures("RETURN"), day.figures_everywhere("RETURN")) == ("9/0/9", (9, 9))
+    day.decide("damaged", day.asked("RETURN"))
+    day.settle()
+    assert (day.figures("RETURN"), day.figures_everywhere("RETURN")) == ("9/0/9", (9, 9))
+    assert "RETURN" not in day.questions()
+
+
+def test_O2_what_the_buyer_cancels_in_time_or_never_pays_for_comes_back_by_itself(day: AmazonDay) -> None:
+    day.amazon.pace = replace(Pace(), payment=timedelta(hours=1))
+    bought, unpaid = day.amazon.buy("BUYER", 2), day.amazon.buy("PAYS", 3, paid=False)
+    day.settle()
+    assert (day.figures("BUYER"), day.figures("PAYS")) == ("10/2/8", "10/3/7"), "pending commits"
+    assert day.figures_everywhere("PAYS") == (7, 7)
+    day.amazon.cancel(bought)
+    day.amazon.payment_fails(unpaid)
+    day.settle()
+    assert (day.figures("BUYER"), day.figures("PAYS")) == ("10/0/10", "10/0/10")
+    assert day.figures_everywhere("BUYER") == day.figures_everywhere("PAYS") == (10, 10)
+    assert not {"BUYER", "PAYS"} & day.questions().keys()
+    day.amazon.pace = Pace()
+
+
+def test_O2_a_buyer_who_asks_to_cancel_moves_nothing_and_the_order_may_be_shipped(day: AmazonDay) -> None:
+    order = day.amazon.buy("ASKS", 2)
+    day.clock.tick(hours=2)
+    day.amazon.ask_to_cancel(order)
+    day.settle()
+    assert (day.figures("ASKS"), day.figures_everywhere("ASKS")) == ("10/2/8", (8, 8))
+    assert "ASKS" not in day.questions()
+    day.amazon.ship(order)
+    day.settle()
+    assert day.figures("ASKS") == "8/0/8"
+
+
+def test_nothing_of_a_buyer_and_no_key_lies_in_the_ledger(day: AmazonDay) -> None:
+    with day.ledger.read() as view:
+        stored = view.deliveries("amazon")
+    assert stored
+    for delivery in stored:
+        assert b"PostalCode" not in delivery.body and KEY_HEADER.lower() not in {k.lower() for k in delivery.headers}
+
+
+def test_lowering_on_amazon_waits_for_no_answer(day: AmazonDay) -> None:
+    """Amazon takes its time to apply a figure, and a lower one is wanted meanwhile: it is sent all the same."""
+    day.amazon.pace = replace(Pace(), listing=timedelta(minutes=3))
+    day.type("SLOW", "8")
+    day.passes()
+    day.type("SLOW", "6")
+    day.passes()
+    assert (day.figure("woocommerce", "SLOW"), day.figure("amazon", "SLOW")) == (6, 10)
+    day.settle()
+    day.settle()
+    assert day.figures_everywhere("SLOW") == (6, 6)
+    with day.ledger.read() as view:
+        (listing,) = view.listings("amazon", skus=["SLOW"])
+    assert (listing.pending_job, listing.shown, listing.error) == ("", 6, "")
+    day.amazon.pace = Pace()

@@ -20,6 +20,7 @@ from sheets_sync.channels.amazon.hooks import KEY_HEADER
 from sheets_sync.channels.amazon.listings import read_feed_report, read_item, read_report
 from sheets_sync.channels.amazon.orders import read_order, was_not_there
 from sheets_sync.channels.amazon.queue import SqsQueue
+from sheets_sync.channels.amazon.returns import read_returns, with_returns
 from sheets_sync.channels.http import Token
 from sheets_sync.config import Settings, SheetSettings
 from sheets_sync.desk import Desk
@@ -332,6 +333,56 @@ def test_the_published_notifications_say_where_to_look(shared: Path) -> None:
     }
 
 
+# returns --------------------------------------------------------------------------------------------------------
+
+RETURNS = (
+    "Order ID\tReturn request date\tReturn request status\tAmazon RMA ID\tMerchant SKU\tReturn quantity\tReason\n"
+    "1-2-3\t02-Mar-2026\tApproved\tD1\tMUG\t1\tNot needed\n"
+    "1-2-3\t03-Mar-2026\tCompleted\tD2\tMUG\t1\tBroken\n"
+    "1-2-3\t03-Mar-2026\tDenied\tD3\tMUG\t1\tLate\n"
+    "4-5-6\t03-Mar-2026\tApproved\tD4\tCUP\tmany\tOdd\n"
+)
+
+
+def test_O5_the_report_of_returns_is_read_row_by_row() -> None:
+    assert read_returns(RETURNS.encode()) == {"1-2-3": {"D1 MUG": ("MUG", 1), "D2 MUG": ("MUG", 1)}}
+    assert read_returns(b"") == read_returns(b"what\tis this\n1\t2\n") == {}
+    order = with_returns(read_order(an_order("SHIPPED", 2, 2, 0)), {"MUG": 5, "CUP": 1})
+    assert [line.returned for line in order.lines] == [2], "at most what was shipped"
+
+
+def test_O5_what_comes_back_is_told_with_its_order_when_the_report_is_there() -> None:
+    with an_amazon() as (running, channel, clock):
+        running.shop.add_product("A", "A", 10)
+        order = running.shop.buy("A", 3)
+        running.shop.ship(order)
+        since = clock()
+        clock.tick(hours=30)
+        running.shop.returns(order, {"A": 1})
+        assert not [o for o in channel.orders(clock()).items if o.id == order], "the report is being made"
+        clock.tick(minutes=4)
+        (again,) = [o for o in channel.orders(clock()).items if o.id == order]
+        assert (again.lines[0].returned, again.lines[0].sent) == (1, 3)
+        clock.tick(minutes=4)
+        assert not [o for o in channel.orders(clock()).items if o.id == order], "once is enough"
+        clock.tick(hours=26)
+        running.shop.returns(order, {"A": 2})
+        for _ in range(3):
+            clock.tick(minutes=4)
+            found = [o.lines[0].returned for o in channel.orders(clock()).items if o.id == order]
+        assert found in ([3], []) and channel.order(order).lines[0].returned == 3, "parts are summed"
+        assert channel.orders(since).cursor is None
+
+
+def test_a_role_that_is_missing_for_returns_stops_nothing(counter: AmazonCounter) -> None:
+    denied = Answer(403, body=b'{"errors":[{"code":"Unauthorized","message":"Access denied"}]}')
+    with counter.faults(lambda seen: denied if "/reports/" in seen.path else None) as asked:
+        for _ in range(3):
+            counter.channel.orders(datetime.now(UTC))
+    assert len([seen for seen in asked if "/reports/" in seen.path]) == 1
+    assert "Access denied" in counter.channel.check().facts["returns"]
+
+
 # buyers ---------------------------------------------------------------------------------------------------------
 
 
@@ -424,6 +475,17 @@ def test_accepted_and_not_shown_for_long_is_unknown() -> None:
         clock.tick(seconds=PATCH_PATIENCE.total_seconds() + 1)
         (after,) = channel.results(result.job) or ()
         assert after.outcome is Outcome.UNKNOWN and "accepted 7 and shows 10" in after.why
+
+
+def test_a_figure_that_was_overtaken_is_looked_at_after_a_minute() -> None:
+    with an_amazon(pace=replace(Pace(), listing=timedelta(days=1))) as (running, channel, clock):
+        running.shop.add_product("A", "A", 10)
+        (result,) = channel.push([Target(Ref("A"), 7, 10, "k")])
+        running.shop.set_figure("A", 5)
+        assert channel.results(result.job) is None, "it may be on its way"
+        clock.tick(seconds=90)
+        (after,) = channel.results(result.job) or ()
+        assert after.outcome is Outcome.UNKNOWN
 
 
 def test_invalid_is_final_and_figures_that_amazon_does_not_take_are_not_sent(counter: AmazonCounter) -> None:

@@ -541,6 +541,26 @@ def test_O2_a_channel_that_forgets_what_was_ordered_once_it_is_cancelled_is_aske
 # O5 to O7: returns, tills, undo ---------------------------------------------------------------------------------
 
 
+def test_O5_the_rest_of_what_was_answered_in_part_is_another_question() -> None:
+    """The first answer still stands beside its own in Review, and must not be taken for the rest as well."""
+    shop = Book()
+    (first,) = shop.read(an_order(a_line(3, shipped=left((9, 3)), returned=3), version=12)).questions
+    shop.say(good=2, at=at(13))
+    (rest,) = questions(shop.lines["1"])
+    assert rest.key != first.key
+    late = booked(an_order(a_line(3)), an_order(a_line(3, cancelled=3, freely=False), version=9))
+    (first,) = questions(late.lines["1"])
+    late.say(gone=1)
+    (rest,) = questions(late.lines["1"])
+    assert rest.key != first.key
+
+
+def test_O5_returns_that_the_channel_tells_apart_stay_told() -> None:
+    shop = booked(an_order(a_line(3, shipped=left((9, 3)), returned=2, returned_apart=True), version=12))
+    assert not shop.read(an_order(a_line(3, shipped=left((9, 3)), returned_apart=True), version=13)).facts
+    assert "2 of MUG were returned" in questions(shop.lines["1"])[0].text
+
+
 def test_O5_returns_are_asked_and_answered_in_parts() -> None:
     shop = Book()
     booking = shop.read(an_order(a_line(3, shipped=left((9, 3)), returned=3), version=12))

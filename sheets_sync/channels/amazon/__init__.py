@@ -21,7 +21,6 @@ import hmac
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
-from urllib.parse import quote
 
 import orjson
 
@@ -56,7 +55,9 @@ from sheets_sync.channels.amazon.listings import (
 )
 from sheets_sync.channels.amazon.orders import INCLUDED, read_order, when
 from sheets_sync.channels.amazon.queue import SqsQueue
+from sheets_sync.channels.amazon.returns import Returns, with_returns
 from sheets_sync.channels.amazon.subscriptions import Resources, Subscriptions
+from sheets_sync.channels.amazon.wire import iso, quoted
 from sheets_sync.channels.http import TIMEOUT, HttpRefused, Shelf
 from sheets_sync.errors import (
     ChannelRefused,
@@ -91,6 +92,9 @@ OVERLAP = timedelta(minutes=10)
 
 FEED_TAKES = timedelta(minutes=2)
 """How long a feed is taken to be in work, until one has told."""
+
+PATCH_SETTLES = timedelta(seconds=60)
+"""So long a single figure mostly takes to show."""
 
 PATCH_PATIENCE = timedelta(minutes=15)
 FEED_PATIENCE = timedelta(hours=6)
@@ -176,6 +180,7 @@ class Amazon:
         self.queue = queue
         resources = Resources(aws_account, aws_region, queue.arn if queue else "")
         self._subscriptions = Subscriptions(self.api, name, resources)
+        self._returns = Returns(self.api, self.marketplaces)
         self._types: dict[str, str] = {}  # product types by SKU, as last seen
         self._reports: dict[str, tuple[datetime, list[str]]] = {}  # SKUs by marketplace, as of a report
         self._ordered: dict[str, str] = {}  # reports that Amazon is making, by marketplace
@@ -206,6 +211,7 @@ class Amazon:
             problems += self._check_queue(self.queue, facts)
         if not self._accepted and self.queue is None:
             facts["notifications"] = "none can be verified: no webhook_secret is given; orders are read by themselves"
+        facts["returns"] = self._returns.refused or "read from Amazon's report every three hours, and asked in Review"
         account = f"{self.seller} in {', '.join(self.marketplaces)}"
         return Health(not problems, account, tuple(problems), skew, facts)
 
@@ -235,7 +241,7 @@ class Amazon:
 
     def _check_orders(self, facts: dict[str, str]) -> None:
         now = self._clock()
-        answer = self._search_orders({"lastUpdatedAfter": _iso(now - OVERLAP), "maxResultsPerPage": "1"})
+        answer = self._search_orders({"lastUpdatedAfter": iso(now - OVERLAP), "maxResultsPerPage": "1"})
         before = answer.data.get("lastUpdatedBefore")
         late = "not said; taken as two minutes"
         if before:
@@ -306,29 +312,23 @@ class Amazon:
         then = _cursor("report", number, start + PAGE) if more else self._next_place(number)
         return Page(self._here_first(number, self._seen_in(place, page)), then)
 
-    def _order_report(self, place: str) -> str:
-        body = {"reportType": REPORT_TYPE, "marketplaceIds": [place]}
-        answer = self.api.write(wire.CREATE_REPORT, "POST", "/reports/2021-06-30/reports", json=body)
-        return str(answer.data["reportId"])
-
     def _report(self, place: str) -> list[str]:
         """The SKUs of a report that was made for us. It takes Amazon minutes, so it is not waited for here."""
-        report = self._ordered.get(place) or self._order_report(place)
-        self._ordered[place] = report
-        about = self.api.read(wire.GET_REPORT, f"/reports/2021-06-30/reports/{_quoted(report)}").data
-        status = about.get("processingStatus")
-        if status in ("IN_QUEUE", "IN_PROGRESS"):
+        if place not in self._ordered:
+            body = {"reportType": REPORT_TYPE, "marketplaceIds": [place]}
+            self._ordered[place] = wire.order_report(self.api, body)
+        try:
+            found = wire.made_report(self.api, self._ordered[place])
+        except Unavailable:
+            del self._ordered[place]
+            raise
+        if found is None:
             raise RateLimited(
                 f"{self.name}: Amazon is making the list of all listings; it takes some minutes, asked again then",
                 REPORT_AGAIN,
             )
         del self._ordered[place]
-        if status != "DONE":
-            raise Unavailable(f"{self.name}: Amazon did not make the list of all listings ({status}); asked for again")
-        document = self.api.read(
-            wire.GET_REPORT_DOCUMENT, f"/reports/2021-06-30/documents/{_quoted(about['reportDocumentId'])}"
-        )
-        skus = read_report(self.api.download(document.data))
+        skus = read_report(found) if found else []
         self._reports[place] = (self._clock(), skus)
         return skus
 
@@ -375,8 +375,8 @@ class Amazon:
         return item
 
     def _items_path(self, sku: str | None = None) -> str:
-        path = f"/listings/2021-08-01/items/{_quoted(self.seller)}"
-        return path if sku is None else f"{path}/{_quoted(sku)}"
+        path = f"/listings/2021-08-01/items/{quoted(self.seller)}"
+        return path if sku is None else f"{path}/{quoted(sku)}"
 
     # pushing
 
@@ -436,7 +436,7 @@ class Amazon:
         self, targets: Sequence[Target], places: Mapping[Ref, tuple[str, ...]], *, anything_done: bool
     ) -> Iterator[PushResult]:  # fmt: skip
         for chunk in _chunks(targets, PAGE):
-            job = _cursor("patch", _iso(self._clock()), [[t.ref.listing, t.figure] for t in chunk])
+            job = _cursor("patch", iso(self._clock()), [[t.ref.listing, t.figure, t.expected] for t in chunk])
             results: list[PushResult] = []
             for target in chunk:
                 away = any(result.outcome is Outcome.RETRY for result in results)
@@ -499,7 +499,7 @@ class Amazon:
             "inputFeedDocumentId": document["feedDocumentId"],
         }
         answer = self.api.write(wire.CREATE_FEED, "POST", "/feeds/2021-06-30/feeds", json=body)
-        return _cursor("feed", _iso(self._clock()), str(answer.data["feedId"]))
+        return _cursor("feed", iso(self._clock()), str(answer.data["feedId"]))
 
     def _feed_document(self) -> Mapping[str, Any]:
         """A place for a feed. One that was made without our learning of it harms nobody."""
@@ -519,13 +519,13 @@ class Amazon:
         how, sent, rest = orjson.loads(job)
         if how == "feed":
             return self._feed_results(job, when(sent), rest)
-        given_up = self._clock() - when(sent) > PATCH_PATIENCE
-        shows = {f.ref.listing: f.shows for f in self.figures([Ref(sku) for sku, _ in rest])}
-        results = [_later(sku, figure, shows[sku], job, given_up) for sku, figure in rest]
+        age = self._clock() - when(sent)
+        shows = {f.ref.listing: f.shows for f in self.figures([Ref(sku) for sku, _, _ in rest])}
+        results = [_later(sku, figure, before, shows[sku], job, age) for sku, figure, before in rest]
         return None if all(result.outcome is Outcome.ACCEPTED for result in results) else results
 
     def _feed_results(self, job: str, sent: datetime, feed_id: str) -> Sequence[PushResult] | None:
-        about = self.api.read(wire.GET_FEED, f"/feeds/2021-06-30/feeds/{_quoted(feed_id)}").data
+        about = self.api.read(wire.GET_FEED, f"/feeds/2021-06-30/feeds/{quoted(feed_id)}").data
         status, document = about.get("processingStatus"), about.get("resultFeedDocumentId")
         if status in ("IN_QUEUE", "IN_PROGRESS"):
             return () if self._clock() - sent > FEED_PATIENCE else None
@@ -537,13 +537,14 @@ class Amazon:
             return None
         if not document:
             return ()
-        found = self.api.read(wire.GET_FEED_DOCUMENT, f"/feeds/2021-06-30/documents/{_quoted(document)}").data
+        found = self.api.read(wire.GET_FEED_DOCUMENT, f"/feeds/2021-06-30/documents/{quoted(document)}").data
         return tuple(read_feed_report(self.api.download(found)))
 
     # orders
 
     def orders(self, since: datetime, cursor: str | None = None) -> Page[Order]:
-        """Every order of the seller's own fulfilment that changed since, ten minutes of overlap included.
+        """Every order of the seller's own fulfilment that changed since, ten minutes of overlap included; and those of
+        which Amazon's report of returns says something new.
 
         Raises RateLimited at once where the calls for this list are used up.
         """
@@ -551,10 +552,13 @@ class Amazon:
         after = since.astimezone(UTC) - OVERLAP
         if after >= read_at:
             return Page([])  # Amazon refuses times that are yet to come
-        params = {"lastUpdatedAfter": _iso(after), "maxResultsPerPage": str(ORDERS_PAGE)}
+        params = {"lastUpdatedAfter": iso(after), "maxResultsPerPage": str(ORDERS_PAGE)}
         answer = self._search_orders(params | ({"paginationToken": cursor} if cursor else {})).data
         then = (answer.get("pagination") or {}).get("nextToken")
-        return Page([self._order(body, read_at) for body in answer.get("orders") or ()], then or None)
+        orders = [self._order(body, read_at) for body in answer.get("orders") or ()]
+        if not then:
+            orders += [self.order(order_id) for order_id in self._returns.news(since, read_at)]
+        return Page(orders, then or None)
 
     def _search_orders(self, params: Mapping[str, str]) -> Any:
         places = ",".join(self.marketplaces)
@@ -566,7 +570,7 @@ class Amazon:
         read_at = self._clock()
         try:
             answer = self.api.read(
-                wire.GET_ORDER, f"/orders/2026-01-01/orders/{_quoted(order_id)}", {"includedData": INCLUDED}
+                wire.GET_ORDER, f"/orders/2026-01-01/orders/{quoted(order_id)}", {"includedData": INCLUDED}
             )
         except HttpRefused as error:
             if error.status != 404:
@@ -576,9 +580,10 @@ class Amazon:
 
     def _order(self, body: Mapping[str, Any], read_at: datetime) -> Order:
         try:
-            return read_order(body, read_at=read_at, one_figure=len(self.marketplaces) == 1)
+            order = read_order(body, read_at=read_at, one_figure=len(self.marketplaces) == 1)
         except Malformed as error:
             raise Unavailable(f"{self.name}: {error}") from error
+        return with_returns(order, self._returns.units(order.id))
 
     # deliveries
 
@@ -626,14 +631,6 @@ def _delivery(request: RawRequest) -> Delivery | None:
     return Delivery(hooks.id_of(body), topic, hooks.sent_at(body), kept=orjson.dumps(hooks.without_buyers(body)))
 
 
-def _iso(at: datetime) -> str:
-    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-
-
-def _quoted(text: str) -> str:
-    return quote(text, safe="")
-
-
 def _cursor(*parts: object) -> str:
     return orjson.dumps(parts).decode()
 
@@ -654,11 +651,15 @@ def _unfit(target: Target, twice: bool) -> PushResult | None:
     return None
 
 
-def _later(sku: str, figure: int, shows: int | None, job: str, given_up: bool) -> PushResult:
-    """What a look says about a figure that was accepted."""
+def _later(sku: str, figure: int, before: int | None, shows: int | None, job: str, age: timedelta) -> PushResult:
+    """What a look says about a figure that was accepted so long ago.
+
+    What shows neither it nor what was there before was overtaken: by a sale, or by a later figure.
+    """
     if shows == figure:
         return PushResult(Ref(sku), Outcome.APPLIED, actual=shows)
-    if shows is None or given_up:
+    overtaken = before is not None and shows != before and age > PATCH_SETTLES
+    if shows is None or overtaken or age > PATCH_PATIENCE:
         why = f"Amazon accepted {figure} and shows {'nothing' if shows is None else shows} now"
         return PushResult(Ref(sku), Outcome.UNKNOWN, why=why)
     return PushResult(Ref(sku), Outcome.ACCEPTED, job=job)

@@ -96,7 +96,7 @@ def read_report(body: bytes) -> list[str]:
     Its figures are left alone: they are as old as the report, and a figure is only good with the moment of its look.
     Raises ChannelRefused where the report has no column of SKUs.
     """
-    rows = csv.reader(_text(body).splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE)
+    rows = csv.reader(report_text(body).splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE)
     header = [name.strip().lower() for name in next(rows, [])]
     at = next((header.index(name) for name in _SKU if name in header), None)
     if at is None:
@@ -107,7 +107,7 @@ def read_report(body: bytes) -> list[str]:
     return list(dict.fromkeys(row[at] for row in rows if len(row) > at and row[at]))
 
 
-def _text(body: bytes) -> str:
+def report_text(body: bytes) -> str:
     """Reports come in UTF-8, or in whatever Windows spoke in that country."""
     for encoding in ("utf-8-sig", "cp932" if b"\x83" in body[:400] else "cp1252"):
         try:

@@ -104,6 +104,7 @@ def _line(
         freely=freely if status == "CANCELLED" else freely or not cancelled,
         ordered_gone=status == "CANCELLED" and ordered == 0,
         free_if_pending=status == "CANCELLED" and by in ("", "AMAZON") and not was_not_there(reason),
+        returned_apart=True,
         # what Amazon does with its figure after a late cancellation nobody has written down: then it is looked at
         taken=ordered - (cancelled if freely else 0),
         taken_at=placed,

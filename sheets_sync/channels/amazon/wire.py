@@ -11,10 +11,10 @@ from __future__ import annotations
 import gzip
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import requests
 import stamina
@@ -33,7 +33,7 @@ from sheets_sync.channels.http import (
     is_loopback,
     seed_of,
 )
-from sheets_sync.errors import CredentialsRefused, RateLimited, Unavailable
+from sheets_sync.errors import CredentialsRefused, OutcomeUnknown, RateLimited, Unavailable
 
 Clock = Callable[[], datetime]
 
@@ -84,6 +84,16 @@ def token_refused(response: requests.Response) -> bool:
     if response.status_code == 401:
         return True
     return response.status_code == 403 and b"token you provided" in response.content
+
+
+def iso(at: datetime) -> str:
+    """A time as Amazon takes it."""
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def quoted(text: str) -> str:
+    """Text as one step of a path."""
+    return quote(text, safe="")
 
 
 class Api:
@@ -251,3 +261,33 @@ class Api:
         if not isinstance(data, dict) or not data.get("access_token"):
             raise Unavailable(f"{self.who}: Amazon's token endpoint answered without a token")
         return Token(str(data["access_token"]), began + timedelta(seconds=float(data.get("expires_in") or 3600)))
+
+
+# reports ----------------------------------------------------------------------------------------------------------
+
+REPORTS = "/reports/2021-06-30"
+
+
+def order_report(api: Api, body: Mapping[str, Any]) -> str:
+    """Ask for a report; its id. One that is asked for twice is made twice, and harms nobody."""
+    try:
+        answer = api.write(CREATE_REPORT, "POST", f"{REPORTS}/reports", json=body)
+    except OutcomeUnknown as error:
+        raise Unavailable(f"{error}; asked for again later") from error
+    return str(answer.data["reportId"])
+
+
+def made_report(api: Api, report: str) -> bytes | None:
+    """What a report says; None while it is being made. Nothing (b"") where Amazon found that there is nothing to say.
+
+    Raises Unavailable where it was not made.
+    """
+    about = api.read(GET_REPORT, f"{REPORTS}/reports/{quoted(report)}").data
+    status = about.get("processingStatus")
+    if status in ("IN_QUEUE", "IN_PROGRESS"):
+        return None
+    if status == "CANCELLED":
+        return b""
+    if status != "DONE":
+        raise Unavailable(f"{api.who}: Amazon did not make a report ({status}); asked for again")
+    return api.download(api.read(GET_REPORT_DOCUMENT, f"{REPORTS}/documents/{quoted(about['reportDocumentId'])}").data)
