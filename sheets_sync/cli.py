@@ -64,9 +64,12 @@ from sheets_sync import (
     takereport,
     views,
 )
+from sheets_sync.channels import Health
+from sheets_sync.channels.registry import build
 from sheets_sync.config import Settings
 from sheets_sync.desk import ROWS, Books, Desk, start_batch
 from sheets_sync.errors import BadInput, ConfigError, NextPass, OtherSide, SellerMustAct, SheetsSyncError
+from sheets_sync.guide import name_spreadsheet, write_config
 from sheets_sync.ledger import Ledger, View
 from sheets_sync.model import MAIN, Event, Fact, Listing, Stock, StockKey, StoredDelivery
 from sheets_sync.sandbox import shops
@@ -269,9 +272,15 @@ def init(
     create: Annotated[
         str, typer.Option(metavar="TITLE", help="Make a new spreadsheet of this title, where config.toml names none.")
     ] = "",
+    guide: Annotated[
+        bool, typer.Option("--guide", help="Be asked for all that is needed; by itself where there is no config yet.")
+    ] = False,
 ) -> None:
     """Create or repair the tabs of your spreadsheet; what you wrote there stays."""
     asked: Asked = ctx.obj
+    guided = guide or (sys.stdin.isatty() and not asked.path.exists())
+    if guided:
+        write_config(asked.path, _Terminal(), _try_channel)
     settings = asked.settings()
     if create and settings.sheet.spreadsheet_id:
         raise ConfigError(
@@ -283,12 +292,39 @@ def init(
     if not settings.sheet.spreadsheet_id:
         _never_two(settings)
         made = workbooks.create(assembly.access(settings), create or "Stock")
-        _say("Made a spreadsheet. Write this into the [sheet] section of your config:", f'spreadsheet_id = "{made}"')
+        if guided:
+            name_spreadsheet(settings.path, made)
+            _say(f"Made a spreadsheet, {made}, and named it in {settings.path.name}.")
+        else:
+            _say(
+                "Made a spreadsheet. Write this into the [sheet] section of your config:", f'spreadsheet_id = "{made}"'
+            )
         sheet = settings.sheet.model_copy(update={"spreadsheet_id": made})
         settings = dataclasses.replace(settings, sheet=sheet)
     with assembly.desk_of(settings) as desk:
         says = onboarding.set_up(desk, assembly.workbook_of(settings))
     _say(*(says or ["Everything is there already."]), "Next: sheets-sync doctor")
+
+
+class _Terminal:
+    """The person who is guided."""
+
+    def ask(self, text: str, *, default: str = "", hidden: bool = False) -> str:
+        """What is typed; a secret is not shown."""
+        said: str = typer.prompt(text, default=default, show_default=bool(default), hide_input=hidden)
+        return said.strip()
+
+    def say(self, text: str) -> None:
+        """A line on the terminal."""
+        _say(text)
+
+
+def _try_channel(settings: Settings, name: str) -> Health:
+    channel = build(settings.channels[name])
+    try:
+        return channel.check()
+    finally:
+        channel.close()
 
 
 def _never_two(settings: Settings) -> None:
