@@ -18,7 +18,16 @@ import structlog
 
 from sheets_sync import accepted, booking, catalogue, echoes, first_sync, lines, newcomers, offers, pulling, startover
 from sheets_sync.catalogue import Reading, known_skus
-from sheets_sync.channels import Channel, Outcome, PushResult, RawRequest, SignalKind, Target, all_pages
+from sheets_sync.channels import (
+    Channel,
+    Outcome,
+    Page,
+    PushResult,
+    RawRequest,
+    SignalKind,
+    Target,
+    orders_to_open_with,
+)
 from sheets_sync.desk import FROZEN, Books, Desk, Shelf, joined, orders_cursor, remember, unseen_sales
 from sheets_sync.errors import ChannelRefused, OutcomeUnknown, RateLimited
 from sheets_sync.late_orders import Reads, units_told
@@ -50,6 +59,7 @@ class ChannelMemory:
     tidied_at: datetime | None = None
     refused_against: dict[Ref, int] = field(default_factory=dict)  # P6: never again on the same figure
     reads: Reads = field(default_factory=Reads)  # where the list of orders is late or scarce
+    orders_left: tuple[datetime, datetime, str] | None = None  # a read that limits stopped: since, begun, cursor
     elsewhere: dict[str, int] = field(default_factory=dict)  # units sold on other channels that no order shows yet (P5)
 
 
@@ -445,8 +455,10 @@ class _ChannelPass:
             return begun, self._join(begun)
         since = datetime.fromisoformat(known)
         cursor: str | None = None
+        if self.memory.orders_left is not None:  # limits stopped the last read; its first pages are booked already
+            since, begun, cursor = self.memory.orders_left
         while True:
-            page = self.channel.orders(since, cursor)
+            page = self._orders_page(since, cursor, begun)
             with self.desk.ledger.begin(self.lease) as tx:
                 events = book_orders(tx, self.desk, self.name, page.items)
                 if page.cursor is None:
@@ -458,12 +470,21 @@ class _ChannelPass:
                 return begun, made
             cursor = page.cursor
 
+    def _orders_page(self, since: datetime, cursor: str | None, begun: datetime) -> Page[Order]:
+        """One page; where limits stop us, the next read goes on there: a long list would never be read to its end."""
+        left, self.memory.orders_left = self.memory.orders_left, None
+        try:
+            return self.channel.orders(since, cursor)
+        except RateLimited:
+            self.memory.orders_left = (since, begun, cursor) if cursor is not None else left
+            raise
+
     def _join(self, begun: datetime) -> set[int]:
         """B5: a channel that was added later commits its open orders, once, and adds nothing: what it sold before then
         is in our counts already.
         """
         since = begun - timedelta(days=self.desk.settings.limits.opening_days)
-        orders = list(all_pages(lambda cursor: self.channel.orders(since, cursor)))
+        orders = list(orders_to_open_with(self.channel, since))
         with self.desk.ledger.begin(self.lease) as tx:
             events = book_orders(tx, self.desk, self.name, orders, at_opening=True, opened_at=begun)
             tx.put(joined(self.name), begun.isoformat())

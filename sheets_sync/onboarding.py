@@ -19,7 +19,7 @@ import structlog
 from sheets_sync import exchange, seed_day
 from sheets_sync.catalogue import read_catalogue
 from sheets_sync.channel_sync import book_orders
-from sheets_sync.channels import Basis, all_pages
+from sheets_sync.channels import Basis, orders_to_open_with
 from sheets_sync.desk import (
     IMPORTED,
     OPENED,
@@ -358,7 +358,7 @@ def _counted(view: View) -> set[str]:
 def _recent_orders(desk: Desk, name: str, now: datetime) -> list[Order]:
     since = now - timedelta(days=desk.settings.limits.opening_days)
     channel = desk.channels[name]
-    return list(all_pages(lambda cursor: channel.orders(since, cursor)))
+    return list(orders_to_open_with(channel, since))
 
 
 def _about(progress: Progress | None, name: str) -> Callable[[int], None] | None:

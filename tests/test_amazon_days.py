@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from sheets_sync.assembly import _applying
+from sheets_sync.channels import Page
 from sheets_sync.channels.amazon.hooks import KEY_HEADER
 from sheets_sync.config import ChannelSettings
-from sheets_sync.model import Kind
+from sheets_sync.errors import RateLimited
+from sheets_sync.model import Kind, Order
 from sheets_sync.sandbox import shops
 from sheets_sync.sandbox.shops import Seed
 from sheets_sync.sandbox.shops.amazon import Pace
@@ -187,3 +189,27 @@ def test_lowering_on_amazon_waits_for_no_answer(day: AmazonDay) -> None:
         (listing,) = view.listings("amazon", skus=["SLOW"])
     assert (listing.pending_job, listing.shown, listing.error) == ("", 6, "")
     day.amazon.pace = Pace()
+
+
+def test_a_list_of_orders_that_limits_cut_short_is_read_on_where_it_was(day: AmazonDay) -> None:
+    """More pages than Amazon allows at once: what was read is booked, and the next read begins with the next page."""
+    channel = day.desk.channels["amazon"]
+    read: list[str | None] = []
+    whole = channel.orders
+
+    def three_pages(since: datetime, cursor: str | None = None) -> Page[Order]:
+        read.append(cursor)
+        if len(read) == 3:
+            raise RateLimited("used up", 170.0)
+        page = whole(since)
+        return page if cursor == "3" else Page(page.items, {None: "2", "2": "3"}[cursor])
+
+    channel.orders = three_pages  # type: ignore[method-assign]
+    try:
+        for _ in range(3):
+            day.clock.tick(minutes=4)
+            day.channel_pass("amazon")
+    finally:
+        del channel.orders
+    assert read[:4] == [None, "2", "3", "3"]
+    assert read[4:] == [None, "2", "3"]

@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 import pytest
 
-from sheets_sync.channels import Channel, Outcome, RawRequest, SignalKind, Target, all_pages
+from sheets_sync.channels import Channel, Outcome, RawRequest, SignalKind, Target, all_pages, orders_to_open_with
 from sheets_sync.channels.amazon import FEED_PATIENCE, PATCH_PATIENCE, Amazon, hooks
 from sheets_sync.channels.amazon.hooks import KEY_HEADER
 from sheets_sync.channels.amazon.listings import read_feed_report, read_item, read_report
@@ -35,9 +35,10 @@ from sheets_sync.ledger import Ledger
 from sheets_sync.model import OrderState, Ref
 from sheets_sync.pulling import pull
 from sheets_sync.sandbox.shops._common import Answer, Drop, Running, Seen
-from sheets_sync.sandbox.shops.amazon import Pace, Plan, serve
+from sheets_sync.sandbox.shops.amazon import Pace, Plan, Wanted, serve
 from tests.amazon_models import Checked, operations
 from tests.contract import ChannelContract, Counter, Receiver
+from tests.contract_channel import an_hour_ago
 from tests.hands import Clock
 
 SECRET = "the-key-of-the-api-destination"
@@ -610,6 +611,17 @@ def test_the_list_of_orders_is_read_twenty_times_and_then_when_amazon_allows_it_
             restarted.orders(clock())
         assert (limited.value.retry_after or 0) > 100, "Amazon knows better than a process that has just begun"
         restarted.close()
+
+
+def test_an_opening_reads_only_what_is_open(counter: AmazonCounter) -> None:
+    counter.add("A", "A", 100)
+    waits, sent, off = (counter.buy("A", 1) for _ in range(3))
+    unpaid = counter.shop.place([Wanted("A", 1)])
+    counter.ship(sent)
+    counter.cancel(off)
+    found = {order.id: order for order in orders_to_open_with(counter.channel, an_hour_ago())}
+    assert waits in found and not {sent, off} & found.keys()
+    assert found.keys() <= {waits, unpaid}
 
 
 def test_times_yet_to_come_are_not_asked_for(counter: AmazonCounter) -> None:

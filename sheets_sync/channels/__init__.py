@@ -236,6 +236,21 @@ class Pulls(Protocol):
         ...
 
 
+@runtime_checkable
+class ListsOpenOrders(Protocol):
+    """A channel whose list of orders is so scarce that months of it cannot be read in one go."""
+
+    def open_orders(self, since: datetime, cursor: str | None = None) -> Page[Order]:
+        """Orders placed since that are not finished yet: all that an opening needs (B2)."""
+        ...
+
+
+def orders_to_open_with(channel: Channel, since: datetime) -> Iterator[Order]:
+    """What an opening reads: the orders since, or, where that list is scarce, those of them that are still open."""
+    read = channel.open_orders if isinstance(channel, ListsOpenOrders) else channel.orders
+    return all_pages(lambda cursor: read(since, cursor))
+
+
 def all_pages(read: Callable[[str | None], Page[T]]) -> Iterator[T]:
     """Every item of every page, lazily."""
     cursor: str | None = None

@@ -81,6 +81,7 @@ WINDOW = 1000
 """Listings that the search pages through; of more, only the report knows."""
 
 ORDERS_PAGE = 100
+OPEN = "PENDING_AVAILABILITY,PENDING,UNSHIPPED,PARTIALLY_SHIPPED"
 FEED_MESSAGES = 25_000
 
 ORDERS_EVERY = timedelta(seconds=179)
@@ -559,6 +560,14 @@ class Amazon:
         if not then:
             orders += [self.order(order_id) for order_id in self._returns.news(since, read_at)]
         return Page(orders, then or None)
+
+    def open_orders(self, since: datetime, cursor: str | None = None) -> Page[Order]:
+        """Orders placed since that are still to be shipped or paid: of sixty days that is a fraction of all."""
+        read_at = self._clock()
+        params = {"createdAfter": iso(since), "fulfillmentStatuses": OPEN, "maxResultsPerPage": str(ORDERS_PAGE)}
+        answer = self._search_orders(params | ({"paginationToken": cursor} if cursor else {})).data
+        then = (answer.get("pagination") or {}).get("nextToken")
+        return Page([self._order(body, read_at) for body in answer.get("orders") or ()], then or None)
 
     def _search_orders(self, params: Mapping[str, str]) -> Any:
         places = ",".join(self.marketplaces)
