@@ -341,19 +341,19 @@ class _Look:
     def _read(self, header: Header) -> bool:
         """The rows, once. False where the header is another one by now."""
         seen, before = self.seen, self.seen.body
-        places = sorted({*header.at.values(), *header.shown.values()})
+        places = {*header.at.values(), *header.shown.values()}
+        left, right = min(places), max(places)
         began, first = self.desk.clock(), header.row + 1
         title = f"'{tabs.STOCK_TAKE}'"
-        ranges = [f"{title}!{letter(a)}{first}:{letter(b - 1)}" for a, b in _runs(places)]
-        head, *blocks = self.workbook.values([f"{title}!1:{stocktake.HEAD_ROWS}", *ranges], by="COLUMNS")
+        # the rows in one range: of several, each might be from another moment
+        ranges = [f"{title}!1:{stocktake.HEAD_ROWS}", f"{title}!{letter(left)}{first}:{letter(right)}"]
+        head, block = self.workbook.values(ranges, by="COLUMNS")
         self.head = tuple(zip_longest(*head))
         if stocktake.header_of(self.head) != header:
             return False
         self.settings = stocktake.settings_of(self.head)
         seen.typed = _typed(self.head, self.settings, header)
-        columns: dict[int, list[Cell]] = {}
-        for (a, b), block in zip(_runs(places), blocks, strict=True):
-            columns |= {place: block[place - a] if place - a < len(block) else [] for place in range(a, b)}
+        columns = {place: block[place - left] if place - left < len(block) else [] for place in places}
         rows = stocktake.rows_of({name: columns[place] for name, place in header.at.items()}, first)
         shown = [columns.get(header.shown.get(name, -1), []) for name in stocktake.SHOWN]
         shows = {
@@ -632,7 +632,8 @@ class _Look:
             for at, number in enumerate(one.rows):
                 shows = body.shows.get(number, _NOTHING)
                 first = posted.get(sku) == one.digest and at == 0
-                cells[number] = (shows[0], shows[1], text) if first else (None, None, text)
+                of = text if at == 0 or posted.get(sku) != one.digest else f"posted: counted with row {one.rows[0]}"
+                cells[number] = (shows[0], shows[1], text) if first else (None, None, of)
         for number, text in preview.grouped.kits.items():
             cells[number] = (None, None, f"posted: {text}")
         for row in body.rows:

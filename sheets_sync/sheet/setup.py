@@ -437,6 +437,8 @@ def _covers(protection: Mapping[str, Any], at: int | None, tab: TabInfo) -> bool
 def _rules(tab: Tab, sheet: int, header: Sequence[str]) -> list[Request]:
     if tab.title == tabs.SEED_DAY:
         return _seed_rules(tab, sheet, header)
+    if tab.title == tabs.STOCK_TAKE:
+        return _stock_take_rules(sheet, header)
     if tab.title != tabs.STOCK:
         return []
     available, low, status = (header.index(name) for name in (tabs.AVAILABLE, tabs.LOW_STOCK, tabs.STATUS))
@@ -462,6 +464,16 @@ def _seed_rules(tab: Tab, sheet: int, header: Sequence[str]) -> list[Request]:
             differs = f"=AND(ISNUMBER({figure}),ISNUMBER({primary}),{figure}<>{primary})"
             out.append(_colouring(sheet, at, "CUSTOM_FORMULA", differs, _AMBER))
     return out
+
+
+def _stock_take_rules(sheet: int, header: Sequence[str]) -> list[Request]:
+    """What differs, and the rows that do not count."""
+    difference, status = header.index("Difference"), header.index(tabs.STATUS)
+    return [
+        _colouring(sheet, difference, "NUMBER_LESS", "0", _RED),
+        _colouring(sheet, difference, "NUMBER_GREATER", "0", _AMBER),
+        _colouring(sheet, status, "TEXT_STARTS_WITH", "?", _AMBER),
+    ]
 
 
 def _colouring(sheet: int, at: int, kind: str, value: str, colour: str) -> Request:

@@ -21,6 +21,7 @@ ADJUSTMENTS = "Adjustments"
 STOCK_TAKE = "Stock take"
 SEED_DAY = "Seed day"
 LISTINGS_TAB = "Listings"
+KITS = "Kits"
 EXCHANGE = "_exchange"
 
 SKU = "SKU"
@@ -355,7 +356,7 @@ STOCK_TAKE_HEAD = (
         "While it is ticked, no channel is raised for the SKUs below. Lowering goes on.",
         accent=True,
     ),
-    _service("Session", "session", Format.TEXT, 90, "This stock-take's name. `sheets-sync undo NAME` takes it back."),
+    _service("Session", "session", Format.TEXT, 105, "This stock-take's name. `sheets-sync undo NAME` takes it back."),
     _service("Rows", "rows", Format.NUMBER, 90),
     _service("State", "state", Format.PROSE, 460, "What is still to be answered, or what became of Post."),
     _service("Rows flagged", "flagged", Format.NUMBER, 90, "Rows that do not count; their Status says why."),
@@ -386,8 +387,8 @@ STOCK_TAKE_COLUMNS = (
         choices=("in the count", "packed apart"),
     ),
     _person("Cost", "cost", Format.MONEY, 90, "Optional: what one unit costs, for the value of the differences."),
-    _service("Expected", "expected", Format.NUMBER, 90, "What should have been there when it was counted."),
-    _service("Difference", "difference", Format.NUMBER, 90, "Counted less Expected."),
+    _service("Expected", "expected", Format.NUMBER, 105, "What should have been there when it was counted."),
+    _service("Difference", "difference", Format.NUMBER, 105, "Counted less Expected."),
     _service(
         STATUS, "status", Format.TEXT, 460, "What was counted, what happened since, or why the row does not count."
     ),
@@ -438,6 +439,14 @@ def seed_columns(channel_titles: Sequence[str] = ()) -> tuple[Column, ...]:
     )
     return (*_SEED_FRONT, *shown, *_SEED_BACK)
 
+
+KIT_COLUMNS = (
+    _person("Kit SKU", "kit", Format.TEXT, 130, "The SKU that is sold. A row for each of its components.", accent=True),
+    _person("Component SKU", "component", Format.TEXT, 130, "A SKU of yours that it is made of.", accent=True),
+    _person(UNITS, "units", Format.TEXT, 80, "How many of it one kit has. 'no kit' dissolves the kit.", accent=True),
+    _service(AVAILABLE, "available", Format.NUMBER, 90, "How many kits can be made of what is there."),
+    _service(STATUS, "status", Format.TEXT, 460),
+)
 
 LISTING_COLUMNS = (
     _service(KEY, "key", Format.TEXT, 120, _KEY_HELP, hidden=True),
@@ -514,5 +523,6 @@ def wanted(channel_titles: Sequence[str] = ()) -> tuple[Tab, ...]:
         Tab(LEDGER, LEDGER_COLUMNS, rows=200),
         Tab(SEED_DAY, seed_columns(channel_titles), rows=200, frozen_columns=3),
         Tab(LISTINGS_TAB, LISTING_COLUMNS, rows=200, frozen_columns=4),
+        Tab(KITS, KIT_COLUMNS, rows=100, frozen_columns=1),
         Tab(CHANNELS, CHANNEL_COLUMNS, rows=50, frozen_columns=1, ticked=max(1, len(channel_titles))),
     )
