@@ -85,10 +85,10 @@ def _carry_out(tx: Tx, desk: Desk, question: Question, effect: review.Effect, ac
         events += booking.settle(tx, desk, effect.line, actor=actor, note=effect.note, ask=False)
     if effect.opens:
         events += newcomers.open_with_its_figure(tx, desk, question, actor)
-    if effect.put_back_row:
-        tx.put(ROWS, [sku for sku in tx.get(ROWS, ()) if sku != effect.put_back_row])
-    if effect.archive:
-        renaming.archive(tx, effect.archive)
+    if effect.put_back_rows:
+        tx.put(ROWS, sorted(set(tx.get(ROWS, ())) - set(effect.put_back_rows)))
+    for sku in effect.archive:
+        renaming.archive(tx, sku)
     if effect.rename:
         events += renaming.rename(tx, desk, *effect.rename, actor=actor)
     return events
