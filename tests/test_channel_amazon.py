@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from sheets_sync.channels.amazon.listings import read_feed_report, read_item, re
 from sheets_sync.channels.amazon.orders import read_order, was_not_there
 from sheets_sync.channels.amazon.queue import SqsQueue
 from sheets_sync.channels.amazon.returns import read_returns, with_returns
+from sheets_sync.channels.amazon.wire import Steady
 from sheets_sync.channels.http import Token
 from sheets_sync.config import Settings, SheetSettings
 from sheets_sync.desk import Desk
@@ -611,6 +613,12 @@ def test_the_list_of_orders_is_read_twenty_times_and_then_when_amazon_allows_it_
             restarted.orders(clock())
         assert (limited.value.retry_after or 0) > 100, "Amazon knows better than a process that has just begun"
         restarted.close()
+
+
+def test_a_clock_that_is_set_back_makes_nobody_wait_for_it() -> None:
+    times = iter([datetime(2026, 3, 2, hour, tzinfo=UTC) for hour in (9, 10, 8, 9)])
+    seconds = Steady(lambda: next(times))
+    assert [round(b - a) for a, b in pairwise([seconds(), seconds(), seconds(), seconds()])] == [3600, 0, 3600]
 
 
 def test_an_opening_reads_only_what_is_open(counter: AmazonCounter) -> None:

@@ -18,7 +18,8 @@ Notifications v1) and their usage plans.
 from __future__ import annotations
 
 import hmac
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
@@ -162,6 +163,7 @@ class Amazon:
         clock: Clock = lambda: datetime.now(UTC),
         shelf: Shelf | None = None,
         timeout: tuple[float, float] = TIMEOUT,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.name, self.seller, self.marketplaces = name, seller_id, tuple(marketplaces)
         self._clock = clock
@@ -177,6 +179,7 @@ class Amazon:
             clock=clock,
             shelf=shelf,
             timeout=timeout,
+            sleep=sleep,
         )
         self.queue = queue
         resources = Resources(aws_account, aws_region, queue.arn if queue else "")
