@@ -407,9 +407,14 @@ def test_no_buyer_is_asked_for_and_none_is_kept(counter: AmazonCounter) -> None:
 
 
 def test_what_amazon_fulfils_is_shown_and_never_pushed(counter: AmazonCounter) -> None:
-    counter.shop.add_product("F", "By Amazon", 5, fba=True)
+    counter.shop.add_product("F", "By Amazon", fba=5)
+    counter.add("OWN", "By the seller", 4)
     listing = counter.listing("F")
-    assert (listing.pushable, listing.shows) == (False, None) and "FBA" in listing.why_not
+    assert (listing.pushable, listing.shows) == (False, 5) and "FBA" in listing.why_not
+    assert (counter.listing("OWN").pushable, counter.listing("OWN").shows) == (True, 4)
+    denied = Answer(403, body=b'{"errors":[{"code":"Unauthorized","message":"Access denied"}]}')
+    with counter.faults(lambda seen: denied if "/fba/" in seen.path else None):
+        assert counter.listing("F").shows is None, "without that role it is shown without its figure"
     assert counter.channel.figures([listing.ref])[0].shows is None
 
 

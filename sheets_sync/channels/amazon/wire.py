@@ -68,6 +68,7 @@ GET_ORDER = Operation("getOrder", 0.5, 30)
 SEARCH_LISTINGS = Operation("searchListingsItems", 5, 5)
 GET_LISTING = Operation("getListingsItem", 5, 10)
 PATCH_LISTING = Operation("patchListingsItem", 5, 5)
+FBA_INVENTORY = Operation("getInventorySummaries", 2, 2)
 CREATE_FEED_DOCUMENT = Operation("createFeedDocument", 0.5, 15)
 CREATE_FEED = Operation("createFeed", 0.0083, 5, scarce=True)  # and of listings five in five minutes
 GET_FEED = Operation("getFeed", 2, 15)
