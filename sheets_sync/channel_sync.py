@@ -17,6 +17,7 @@ from types import MappingProxyType
 import structlog
 
 from sheets_sync import accepted, booking, catalogue, echoes, first_sync, lines, newcomers, offers, pulling, startover
+from sheets_sync.batching import GROUPS, batches
 from sheets_sync.catalogue import Reading, known_skus
 from sheets_sync.channels import (
     Channel,
@@ -731,9 +732,10 @@ class _ChannelPass:
 
     def _write(self, targets: Sequence[tuple[Listing, int, int | None]]) -> None:
         """Figures, in batches: recorded as sent, sent once, and recorded as answered."""
-        size = self.channel.capabilities.max_batch
-        for start in range(0, len(targets), size):
-            self._write_batch(targets[start : start + size])
+        able = self.channel.capabilities
+        group = GROUPS[able.grouped_by]
+        for batch in batches(targets, able.max_batch, lambda target: group(target[0].ref)):
+            self._write_batch(batch)
 
     def _write_batch(self, targets: Sequence[tuple[Listing, int, int | None]]) -> None:
         refs = {item.ref for item, _, _ in targets}
