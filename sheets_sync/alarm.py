@@ -31,7 +31,9 @@ log = structlog.get_logger()
 
 TOLD = "alerts:"  # before a way's name: the keys told, and when the last digest went
 TIMEOUT = 15.0  # seconds for a mail server or a webhook to answer
-HELD = frozenset("text below_zero reason undo is_order restored moved_column formula_held mass pasted".split())
+HELD = frozenset(
+    "text below_zero reason undo is_order restored moved_column formula_held mass jump cleared rows_missing".split()
+)
 DAY = timedelta(days=1)
 MOST_EVENTS = 100_000
 

@@ -11,6 +11,9 @@ from sheets_sync.errors import BadInput
 from sheets_sync.ledger import Tx
 from sheets_sync.model import MAIN, Event, Fact, Kind, LineState, Question, StockKey
 
+CHUNK = 5_000
+"""Facts of one statement, and SKUs whose histories are in memory at once."""
+
 
 def answer(desk: Desk, id: str, word: str, *, units: int | None = None, note: str = "", actor: str = "") -> list[Event]:
     """Answer the open question `id` (as `sheets-sync review` and the Review tab show it) with `word`.
@@ -47,8 +50,7 @@ def undo(desk: Desk, what: str, *, actor: str = "", note: str = "") -> list[Even
         recorded += [event for key in keys for event in _uncount(tx, desk, key, actor)]
         at = desk.clock()
         strikes = [_strike(e, at.isoformat(), actor, note) for e in events if not e.fact.line and e.is_fact]
-        _refuse_twice(tx, strikes)
-        recorded += tx.append(replace(fact, occurred_at=at) for fact in strikes)
+        recorded += _strike_all(tx, [replace(fact, occurred_at=at) for fact in strikes])
     desk.wake_others()
     return recorded
 
@@ -85,10 +87,10 @@ def _carry_out(tx: Tx, desk: Desk, question: Question, effect: review.Effect, ac
         events += booking.settle(tx, desk, effect.line, actor=actor, note=effect.note, ask=False)
     if effect.opens:
         events += newcomers.open_with_its_figure(tx, desk, question, actor)
-    if effect.put_back_row:
-        tx.put(ROWS, [sku for sku in tx.get(ROWS, ()) if sku != effect.put_back_row])
-    if effect.archive:
-        renaming.archive(tx, effect.archive)
+    if effect.put_back_rows:
+        tx.put(ROWS, sorted(set(tx.get(ROWS, ())) - set(effect.put_back_rows)))
+    for sku in effect.archive:
+        renaming.archive(tx, sku)
     if effect.rename:
         events += renaming.rename(tx, desk, *effect.rename, actor=actor)
     return events
@@ -125,13 +127,19 @@ def _line(tx: Tx, key: str) -> LineState:
     raise BadInput(f"The order line {key} is not in the ledger any more.")
 
 
-def _refuse_twice(tx: Tx, strikes: Sequence[Fact]) -> None:
-    for fact in strikes:
-        done = tx.event_by_key(fact.key)
+def _strike_all(tx: Tx, strikes: Sequence[Fact]) -> list[Event]:
+    """All of them in one transaction; a stock-take's hundred thousand in statements of bounded size."""
+    recorded: list[Event] = []
+    for start in range(0, len(strikes), CHUNK):
+        some = strikes[start : start + CHUNK]
+        done = next(iter(tx.events_by_key(fact.key for fact in some)), None)
         if done is not None:
             raise BadInput(
-                f"{fact.reference.capitalize()} is undone already, by event {done.id}. To bring it back, undo that one."
+                f"{done.fact.reference.capitalize()} is undone already, by event {done.id}. To bring it back, undo "
+                "that one."
             )
+        recorded += tx.append(some)
+    return recorded
 
 
 def _strike(event: Event, at: str, actor: str, note: str) -> Fact:

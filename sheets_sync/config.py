@@ -192,6 +192,15 @@ class LimitSettings(Section):
         default=14, ge=1, le=365, description="days after which units that were never shipped are asked about (O3)"
     )
     events_in_sheet: int = Field(default=2_000, ge=10, le=50_000, description="rows kept in the Ledger tab, the newest")
+    hold_edits: int = Field(
+        default=100, ge=0, description="counts changed at once from which on they are asked about; 0: never (H1)"
+    )
+    hold_zeros: int = Field(
+        default=20, ge=0, description="counts set to zero, or cleared, at once from which on they are asked about"
+    )
+    hold_jump: int = Field(
+        default=500, ge=0, description="units from which on a count that rises tenfold is asked about; 0: never"
+    )
     batch_bytes: int = Field(default=1_500_000, ge=50_000, le=2_000_000, description="bytes of one write to the sheet")
     batch_requests: int = Field(default=2_000, ge=100, description="requests in one write to the sheet")
     image_gap: int = Field(default=50, ge=0, description="rows that an image may copy in vain to save a request")
@@ -455,8 +464,8 @@ class Settings:
     ledger: LedgerSettings = field(default_factory=LedgerSettings)
     web: WebSettings = field(default_factory=WebSettings)
     limits: LimitSettings = field(default_factory=LimitSettings)
-    alerts: AlertSettings = field(default_factory=AlertSettings)
     channels: Mapping[str, ChannelSettings] = field(default_factory=dict)
+    alerts: AlertSettings = field(default_factory=AlertSettings)
 
     @property
     def primary(self) -> ChannelSettings | None:
@@ -496,7 +505,7 @@ def load(path: Path, environ: Mapping[str, str] | None = None) -> Settings:
     if reader.problems or None in (sheet, ledger, web, limits, alerts):
         raise ConfigError(reader.problems)
     assert sheet and ledger and web and limits and alerts
-    return Settings(reader.path, sheet, reader.beside(ledger), web, limits, alerts, MappingProxyType(channels))
+    return Settings(reader.path, sheet, reader.beside(ledger), web, limits, MappingProxyType(channels), alerts)
 
 
 class _Reader:

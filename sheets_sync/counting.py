@@ -217,7 +217,8 @@ def names_of(
     view: View, balances: Mapping[StockKey, Balance], skus: Collection[str], barcodes: Mapping[str, tuple[str, ...]]
 ) -> Names:
     """What may be counted: every SKU with a count, a row or a listing."""
-    return Names(frozenset({key.sku for key in balances} | set(view.get(ROWS, ())) | set(skus)), barcodes)
+    named = {key.sku for key in balances} | set(view.get(ROWS, ())) | set(skus)
+    return Names(frozenset(named), barcodes)
 
 
 def record(tx: Tx, session: str, preview: Preview, *, actor: str) -> list[Event]:
@@ -522,9 +523,10 @@ class _Look:
         zero_at = session.get("zero_at") if self.settings.zero else None
         if self.settings.zero and zero_at is None:
             zero_at, self.again = self.now.isoformat(), True
-        freezes = sorted(preview.grouped.named | preview.grouped.blank) if self.settings.freeze else []
         with self.desk.ledger.read() as view:
             held = view.get(FROZEN) or []
+        named = preview.grouped.named | preview.grouped.blank if self.settings.freeze else frozenset()
+        freezes = sorted(named)
         after = {**session, "zero_at": zero_at}
         if held == freezes and after == {"zero_at": None, **session}:
             return session

@@ -15,6 +15,7 @@ from sheets_sync.channels.http import Token
 from sheets_sync.config import Settings
 from sheets_sync.guard import Limits
 from sheets_sync.ledger import Ledger, Tx, View
+from sheets_sync.masses import Holds
 from sheets_sync.model import Balance, Event, Listing, Question, Ref, StockKey
 
 STARTED = "started"  # when Start was, ISO; None before
@@ -191,6 +192,12 @@ class Desk:
     def limits(self) -> Limits:
         wanted = self.settings.limits
         return Limits(wanted.batch_bytes, wanted.batch_requests, wanted.image_gap)
+
+    @property
+    def holds(self) -> Holds:
+        """From how many on changes in the sheet are asked about; 0 in the config: never."""
+        wanted = self.settings.limits
+        return Holds(wanted.hold_edits or None, wanted.hold_zeros or None, wanted.hold_jump or None)
 
     def primary(self, view: View) -> str | None:
         """The primary marketplace's name: as ticked in the sheet, or else as the config says."""

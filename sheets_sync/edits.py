@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sheets_sync import guard, names
+from sheets_sync import guard, masses, names
 from sheets_sync.model import Cell, Look, Question, Reason, Stock, Tag
 
 SKU, TITLE, ON_HAND, REASON, NOTE, STATUS, UPDATED = "SKU", "Title", "On hand", "Reason", "Note", "Status", "Updated"
@@ -80,6 +80,9 @@ class Known:
     formulas: Mapping[int, str] = field(default_factory=dict)  # S6: row -> the formula in its On hand
     last_edit: Mapping[str, tuple[int, int]] = field(default_factory=dict)  # S4: its (figure before, change)
     orders: Mapping[str, Sequence[OrderAsked]] = field(default_factory=dict)  # S10: orders whose units may be meant
+    holds: masses.Holds = masses.Holds()  # H1: from how many on a change is asked about
+    masses: Sequence[Question] = ()  # the open questions about many rows
+    approved: Mapping[tuple[str, str], Cell] = field(default_factory=dict)  # (exchange, SKU) -> figure, of their rows
     orders_asked: Mapping[tuple[str, str], Question] = field(default_factory=dict)  # (exchange, SKU) -> asked already
 
 
@@ -90,7 +93,8 @@ def judge(sku: Cell, figure: Cell, tag: Tag, known: Known) -> Verdict:
     stock = known.stock.get(sku)
     if figure is None:  # an empty cell over a foreign or no tag asks for our figure; over its own it was cleared
         cleared = stock is not None and tag.sku == sku and tag.figure is not None
-        return Verdict(Says.TEXT if cleared else Says.NOTHING)
+        put_back = known.answered.get((str(tag.exchange), sku), _NONE) is None
+        return Verdict(Says.TEXT if cleared and not put_back else Says.NOTHING)
     if type(figure) is int and figure == tag.figure:
         return Verdict(Says.NOTHING)  # ours, wherever it stands; it opens no SKU
     if known.answered.get((str(tag.exchange), sku), _NONE) == figure:
@@ -129,6 +133,8 @@ def hold(sku: str, figure: int, tag: Tag, reason: str, known: Known, at: datetim
     if change < 0 and stock.on_hand + change < 0:
         text = guard.below_zero(figure, tag.figure, stock.on_hand)
         return guard.ask("below_zero", sku, text, at, typed=figure, tag=tag)
+    if masses.jumps(tag.figure, figure, known.holds) and known.approved.get((str(tag.exchange), sku)) != figure:
+        return guard.ask("jump", sku, masses.jump(figure, tag.figure, stock.on_hand), at, typed=figure, tag=tag)
     before, edited = known.last_edit.get(sku, (None, 0))
     if before == figure:  # Ctrl+Z, or typed anew?
         text = guard.back_again(figure, stock.on_hand, stock.on_hand - edited)
@@ -196,6 +202,7 @@ class Before:
     new: Mapping[str, Cell] = field(default_factory=dict)  # uncounted SKUs and their figures
     missing: frozenset[str] = frozenset()
     done: frozenset[int] = frozenset()  # put-backs that seemed to need nothing more
+    left: frozenset[tuple[str, str]] = frozenset()  # rows that seemed to have left their hold (H1)
 
 
 @dataclass(frozen=True)
@@ -208,6 +215,7 @@ class Wanted:
     put_backs: Sequence[PutBack] = ()
     vanished: frozenset[str] = frozenset()  # SKUs of which it is asked already where their row is
     renamed: Mapping[str, frozenset[str]] = field(default_factory=dict)  # new SKUs asked about -> who vanished then
+    listed: tuple[str, ...] = ()  # of the service's headers, the channels'
 
 
 @dataclass(frozen=True)
@@ -235,8 +243,9 @@ def find(look: Look, known: Known, wanted: Wanted, before: Before, *, started: b
         if question:
             questions.append(question)
     questions += rows.vanished()
+    questions += rows.masses
     questions += rows.kept(questions)
-    seen = Before(rows.new, rows.missing, frozenset(rows.done))
+    seen = Before(rows.new, rows.missing, frozenset(rows.done), rows.left)
     done = tuple(sorted(seen.done & before.done))
     lost = tuple(question for id, question in rows.lost.items() if id in before.done)
     return Found(
@@ -264,6 +273,8 @@ class _Rows:
         self.lost: dict[int, Question] = {}
         self.restore = self._places() if wanted.put_backs else {}
         self.figures_moved, self.skus_moved = self._columns_moved()
+        self.masses, self.left = self._masses()
+        self.held = {(row.exchange, row.sku): (q, row) for q in self.masses for row in masses.rows_of(q)}
 
     def _duplicates(self) -> dict[str, list[int]]:
         if len(self.present) + self.texts.count(None) == len(self.texts):
@@ -316,6 +327,34 @@ class _Rows:
         skus = len(renamed) > 1 and sorted(rows[i][0] for i in renamed) == sorted(rows[i][2] for i in renamed)
         return frozenset(typed if figures else ()), frozenset(renamed if skus else ())
 
+    def _masses(self) -> tuple[list[Question], frozenset[tuple[str, str]]]:
+        """H1: what is held for its number alone, or was, and still stands."""
+        known, cells = self.known, self.cells
+        typed = (
+            _differing(cells[ON_HAND], cells[TAG_FIGURE]) - self.figures_moved - self.skus_moved - self.restore.keys()
+        )
+        least = min((n for n in (known.holds.edits, known.holds.zeros) if n is not None), default=len(typed) + 1)
+        if known.adopting or (len(typed) < least and not known.masses):
+            return [], frozenset()
+        fresh, cleared = list[masses.Row](), list[masses.Row]()
+        for at in sorted(typed):
+            sku, figure, tag = self.texts[at], cells[ON_HAND][at], Tag(*(cells[name][at] for name in TAG))
+            if sku is None or sku in self.duplicates or at + 2 in known.formulas or type(tag.figure) is not int:
+                continue
+            verdict = judge(sku, figure, tag, known)
+            row = masses.Row(sku, str(tag.exchange), tag.figure, figure)
+            if verdict.says is Says.TEXT and figure is None:
+                cleared.append(row)
+            elif verdict.says is Says.EDIT and known.approved.get((row.exchange, sku), _NONE) != figure:
+                fresh.append(row)
+        rows = {row.sku for row in (*fresh, *cleared)}
+        listings = Counter(sku for h in self.wanted.listed for sku in rows & self.wanted.service[h].keys())
+        held = {row.sku for question in known.masses for row in masses.rows_of(question)}
+        away = (held - self.present) | (held & self.duplicates.keys())
+        return masses.find(
+            fresh, cleared, known.masses, known.holds, listings, self.at, away=away, left_before=self.before.left
+        )
+
     def differ(self) -> list[int]:
         """The rows that are not just as they should be, counted from 0."""
         stock = list(map(self.known.stock.get, self.texts))
@@ -332,6 +371,10 @@ class _Rows:
         return sorted(found)
 
     def vanished(self) -> Iterator[Question]:
+        gone = [sku for sku in self.gone if sku not in self.renames]
+        if many := masses.missing(gone, len(self.wanted.rows & self.known.stock.keys()), self.at):
+            yield many
+            return
         for sku in self.gone:
             if sku in self.renames:
                 continue
@@ -360,6 +403,9 @@ class _Rows:
         if sku in self.duplicates:
             question = guard.ask("duplicate", sku, guard.duplicate(self.duplicates[sku]), self.at)
             return self._service(at, sku, question.text), question if self.duplicates[sku][0] == at + 2 else None
+        held, row = self.held.get((str(tag.exchange), sku), (None, None))
+        if held and row and row.typed == figure:
+            return self._service(at, sku, masses.status_of(held, row)), None
         whole = self._held_whole(at, sku, figure, tag)
         if whole is not None:
             return self._service(at, sku, whole.text), whole

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sheets_sync.model import Cell, Event, Kind, Origin, Question, Reason, Stock, Tag
+from sheets_sync.stock import MOST
 
 KINDS = {
     "text": "what stands in On hand is not a whole number",
@@ -22,6 +23,10 @@ KINDS = {
     "duplicate": "a SKU stands in several rows; none of them counts",
     "sku_number": "the SKU is a number or a formula result, so its leading zeros may be lost",
     "moved_column": "a column was sorted or moved without its rows (H4)",
+    "mass": "many counts were changed at once, or set to zero (H1)",
+    "jump": "a count rose improbably (H1)",
+    "cleared": "On hand of many rows was cleared (H1)",
+    "rows_missing": "half the rows are gone",
     "formula_held": "On hand holds a formula that refers to other cells (S6)",
     "late_note": "a Reason or Note stands in a row without a change (S5)",
     "restored": "a change stands in a version of the spreadsheet that was brought back",
@@ -47,6 +52,10 @@ KINDS = {
 }
 
 
+QUOTED = 60
+"""Letters of what a person typed that a message repeats."""
+
+
 @dataclass(frozen=True)
 class Limits:
     """What is taken without asking. Config, `[limits]`."""
@@ -62,12 +71,14 @@ def shown(cell: Cell) -> str:
         return "nothing"
     if isinstance(cell, bool):
         return str(cell).upper()
-    return f"'{cell}'" if isinstance(cell, str) else f"{cell:g}" if isinstance(cell, float) else str(cell)
+    if isinstance(cell, str):
+        return f"'{cell}'" if len(cell) <= QUOTED else f"'{cell[:QUOTED]}…'"
+    return f"{cell:g}" if isinstance(cell, float) else str(cell)
 
 
 def is_count(cell: Cell) -> bool:
-    """A whole number of units, not below zero. `True`, text and 3.5 are not."""
-    return type(cell) is int and cell >= 0
+    """A whole number of units, not below zero and not beyond belief. `True`, text and 3.5 are not."""
+    return type(cell) is int and 0 <= cell <= MOST
 
 
 # questions ------------------------------------------------------------------------------------------------------
@@ -96,6 +107,10 @@ def not_a_count(typed: Cell, on_hand: int | None) -> str:
     keeps = "" if on_hand is None else f"; the ledger keeps {on_hand}"
     if typed is None:
         return f"? On hand is empty{keeps}. Type a whole number."
+    if type(typed) is int and typed > MOST:
+        return f"? {typed} is more than anybody has{keeps}. Was it a barcode? Type a whole number."
+    if isinstance(typed, str) and typed.isdecimal():
+        return f"? {shown(typed)} is text here, not a number{keeps}. Type it again as a number."
     return f"? {shown(typed)} is not a whole number of units{keeps}. Type a whole number."
 
 

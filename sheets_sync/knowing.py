@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
-from sheets_sync import adjusting, edits, guard
+from sheets_sync import adjusting, edits, guard, masses
 from sheets_sync.desk import ANSWERED
 from sheets_sync.ledger import View
-from sheets_sync.model import MAIN, Cell, Event, Look, StockKey
+from sheets_sync.model import MAIN, Cell, Event, Look, Origin, Question, StockKey
+from sheets_sync.review import APPROVED
 
 
 def known_of(view: View, skus: frozenset[str], pairs: frozenset[tuple[str, str]]) -> edits.Known:
@@ -19,7 +20,7 @@ def known_of(view: View, skus: frozenset[str], pairs: frozenset[tuple[str, str]]
     held = adjusting.orders_held(view.questions())
     return edits.Known(
         stock, view.taken(pairs), answered(view, pairs), restored=asked & pairs, last_edit=_figures(edited),
-        orders_asked=held,
+        orders_asked=held, approved=approved(view, pairs),
     )  # fmt: skip
 
 
@@ -27,6 +28,12 @@ def answered(view: View, pairs: Iterable[tuple[str, str]]) -> dict[tuple[str, st
     """Of these (exchange, SKU), the figures that an answer in Review has settled. They are kept like used tags."""
     found = view.taken((ANSWERED + exchange_id, sku) for exchange_id, sku in pairs)
     return {(exchange_id.removeprefix(ANSWERED), sku): typed for (exchange_id, sku), typed in found.items()}
+
+
+def approved(view: View, pairs: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Cell]:
+    """Of these (exchange, SKU), the figures of holds that were approved (H1)."""
+    found = view.taken((APPROVED + exchange_id, sku) for exchange_id, sku in pairs)
+    return {(exchange_id.removeprefix(APPROVED), sku): typed for (exchange_id, sku), typed in found.items()}
 
 
 def last_edits(edited: Mapping[str, Event], last: Mapping[str, Event]) -> dict[str, tuple[int, int]]:
@@ -44,6 +51,16 @@ def _figures(edited: Mapping[str, Event]) -> dict[str, tuple[int, int]]:
         typed = guard.typed_in(event.fact.reference)
         if typed is not None:
             out[sku] = (typed - event.change.on_hand, event.change.on_hand)
+    return out
+
+
+def held(asked: Iterable[Question], kinds: Collection[str]) -> dict[str, Cell]:
+    """SKU -> what was typed, of edits held in their cells, alone or with others (H2)."""
+    out: dict[str, Cell] = {}
+    for question in asked:
+        if question.origin is Origin.CELL and question.kind in kinds:
+            out[question.sku] = question.typed
+        out |= {row.sku: row.typed for row in masses.rows_of(question)}
     return out
 
 

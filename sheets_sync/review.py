@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from sheets_sync import guard, lines
+from sheets_sync import guard, lines, masses
 from sheets_sync.edits import NEW, TYPO
 from sheets_sync.errors import BadInput
 from sheets_sync.model import Cell, Event, Fact, Kind, LineState, Question, Reason, Said, Stock, Word
@@ -25,6 +25,9 @@ ADJUSTMENT_SAID = "adjustment_said:"
 
 STOCK_TAKE_SAID = "stock_take_said:"
 """Before the digest of a stock-take: what was answered about exactly those counts."""
+
+APPROVED = "approved:"
+"""Before a tag's exchange: what was typed over it is part of a hold that was approved."""
 
 POST_IT = "post it"
 
@@ -53,6 +56,16 @@ ANSWERS: Mapping[str, tuple[Answer, ...]] = {
         _PUT_BACK,
     ),
     "restored": (_RECORD, _COUNT, _PUT_BACK),
+    "jump": (_RECORD, _COUNT, _PUT_BACK),
+    "mass": (
+        Answer("approve", "takes exactly these changes, each against the figure of now"),
+        Answer("put back", "takes none of them; the cells show the ledger's figures again"),
+    ),
+    "cleared": (Answer("put back", "the cells show the ledger's figures again"),),
+    "rows_missing": (
+        Answer("put back", "writes all of these rows again"),
+        Answer("archive", "offers none of these SKUs any more; their history stays"),
+    ),
     "moved_column": (_RECORD, _PUT_BACK),
     "formula_held": (Answer("count", "takes its value as a count; the formula goes"), _PUT_BACK),
     "lost_image": (_SEEN,),
@@ -131,8 +144,8 @@ class Effect:
     facts: tuple[Fact, ...] = ()
     taken: Mapping[tuple[str, str], Cell] = field(default_factory=dict)
     line: LineState | None = None
-    put_back_row: str = ""  # a SKU whose row is written again
-    archive: str = ""  # a SKU that is offered nowhere from now on
+    put_back_rows: tuple[str, ...] = ()  # SKUs whose rows are written again
+    archive: tuple[str, ...] = ()  # SKUs that are offered nowhere from now on
     rename: tuple[str, str] | None = None  # (old name, new name)
     remember: Mapping[str, str] = field(default_factory=dict)  # small state, by name
     note: str = ""  # a remark for what the line's settling records
@@ -188,8 +201,9 @@ def effect(
     if question.kind == "is_order" and chosen.word == "yes":
         return _is_that_order(question, situation, at, note)
     if question.kind == "vanished":
-        archives = chosen.word == "archive"
-        return Effect(archive=question.sku if archives else "", put_back_row="" if archives else question.sku)
+        return _about_rows_gone([question.sku], chosen.word)
+    if question.kind in masses.KINDS:
+        return _about_mass(question, chosen.word)
     if chosen.word == "rename":
         return Effect(rename=(str(question.about.get("gone")), question.sku))
     if question.kind in ("rename", "alike"):
@@ -198,6 +212,18 @@ def effect(
     if chosen.word in ("put back", "seen"):
         return Effect(taken=_used(question, with_tag=False))
     return _typed(question, chosen.word, situation, at, note, actor)
+
+
+def _about_rows_gone(skus: Sequence[str], word: str) -> Effect:
+    return Effect(archive=tuple(skus)) if word == "archive" else Effect(put_back_rows=tuple(skus))
+
+
+def _about_mass(question: Question, word: str) -> Effect:
+    """A word about a hold is one about exactly its rows; whatever else stands there now is not meant."""
+    if question.kind == masses.MISSING:
+        return _about_rows_gone(masses.skus_of(question), word)
+    mark = APPROVED if word == "approve" else ANSWERED
+    return Effect(taken={(mark + row.exchange, row.sku): row.typed for row in masses.rows_of(question)})
 
 
 def _chosen(question: Question, word: str) -> Answer:

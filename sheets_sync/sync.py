@@ -24,6 +24,7 @@ from sheets_sync import (
     exchange,
     keeping,
     knowing,
+    masses,
     recovery,
     review,
     showing,
@@ -69,9 +70,9 @@ log = structlog.get_logger()
 SHEET_KINDS = frozenset(
     "text below_zero other_tag used_tag untagged reason undo is_order restored moved_column formula_held duplicate "
     "alike sku_number late_note rename "
-    "vanished".split()
+    "vanished mass jump cleared rows_missing".split()
 )
-HELD_KINDS = frozenset("text below_zero reason undo is_order restored moved_column formula_held".split())
+HELD_KINDS = frozenset("text jump below_zero reason undo is_order restored moved_column formula_held".split())
 """Of those, the ones that hold a typed figure in its cell while Status shows the ledger's (H2)."""
 
 _LAYOUT_AGE = timedelta(minutes=5)
@@ -400,7 +401,10 @@ class _Pass:
                 stock,
                 view.taken(knowing.typed_pairs(look)),
                 knowing.answered(view, knowing.typed_pairs(look)),
-                held={q.sku: q.typed for q in asked if q.kind in HELD_KINDS and q.origin is Origin.CELL},
+                held=knowing.held(asked, HELD_KINDS),
+                holds=desk.holds,
+                masses=[q for q in asked if q.kind in masses.KINDS],
+                approved=knowing.approved(view, knowing.typed_pairs(look)),
                 adopting=self.follows is not None or bool(view.get(ADOPTING)),
                 kept=[q for q in asked if q.kind in ("restored", "moved_column") and q.origin is Origin.CELL],
                 late=self.memory.notes.late(look.began_at),
@@ -417,6 +421,7 @@ class _Pass:
                 put_backs,
                 frozenset(q.sku for q in asked if q.kind == "vanished"),
                 {q.sku: frozenset(q.reference.split("\n")) for q in asked if q.kind == "rename"},
+                tuple(desk.titles.values()),
             ),
             rows=rows,
             listings=listings,
@@ -541,7 +546,13 @@ class _Pass:
                 return []  # another worker has settled it
             skus, pairs = exchange.named(image, intent)
             orders = adjusting.orders_known(tx, self.desk, skus)
-            known = replace(knowing.known_of(tx, skus, pairs), adopting=intent.adopt, orders=orders, late=self.late)
+            known = replace(
+                knowing.known_of(tx, skus, pairs),
+                adopting=intent.adopt,
+                orders=orders,
+                late=self.late,
+                holds=self.desk.holds,
+            )
             settlement = exchange.settle(image, intent, known, now)
             events = tx.append(settlement.facts)
             tx.take(settlement.taken)

@@ -42,11 +42,13 @@ class AmazonDay(Day):
     def amazon(self):  # type: ignore[no-untyped-def]
         return self.shops["amazon"].shop
 
-    def settle(self) -> None:
-        """Time goes by, notifications come in, and everybody looks: a reason to raise, the list of orders two minutes
-        later, the raise, and Amazon's word that it is applied.
-        """
-        for minutes in (0.2, 2.5, 0.5, 0.5):
+    def soon(self) -> None:
+        """Some seconds later: notifications have come in, and everybody has looked."""
+        self.settle(0.2)
+
+    def settle(self, *after: float) -> None:
+        """Minutes later: a reason to raise, the list of orders that knows of it, the raise, Amazon's word for it."""
+        for minutes in after or (0.2, 2.5, 0.5, 0.5):
             self.clock.tick(minutes=minutes)
             assert self.amazon.wait_delivered()
             self.passes()
@@ -89,15 +91,19 @@ def test_a_count_reaches_amazon(day: AmazonDay) -> None:
     day.type("COUNT", "12")
     day.settle()
     assert day.figures_everywhere("COUNT") == (12, 12)
+    day.amazon.set_figure("COUNT", 20)  # somebody types in Seller Central; a notification says so
+    day.soon()
+    day.soon()
+    assert day.figures_everywhere("COUNT") == (12, 12), "counts are made in the sheet, and nowhere else"
 
 
 def test_O2_cancelled_late_on_amazon_is_asked_and_decided_in_review(day: AmazonDay) -> None:
     order = day.amazon.buy("LATE", 2)
-    day.settle()
+    day.soon()
     assert (day.figures("LATE"), day.figures_everywhere("LATE")) == ("10/2/8", (8, 8))
     day.clock.tick(hours=2)
     day.amazon.seller_cancels(order, "Buyer Cancelled")
-    day.settle()
+    day.soon()
     assert (day.figures("LATE"), day.figures_everywhere("LATE")) == ("10/2/8", (8, 8)), "Amazon gives nothing back"
     assert day.questions()["LATE"] == "cancellation"
     day.decide("back to stock", day.asked("LATE"))
@@ -121,20 +127,20 @@ def test_P5_a_sale_that_no_order_shows_yet_is_promised_everywhere(day: AmazonDay
 
 def test_O5_a_return_is_counted_once_and_offered_everywhere(day: AmazonDay) -> None:
     order = day.amazon.buy("RETURN", 2)
-    day.settle()
+    day.soon()
+    day.clock.tick(minutes=1)
     day.amazon.ship(order)
-    day.settle()
+    day.soon()
     assert (day.figures("RETURN"), day.figures_everywhere("RETURN")) == ("8/0/8", (8, 8))
     day.clock.tick(hours=50)
     day.amazon.returns(order)
-    day.settle()
-    day.settle()  # Amazon makes its report of returns, and it is read at the next look at the orders
+    day.settle(4, 4)  # Amazon makes its report of returns, and it is read at the next look at the orders
     assert (day.figures("RETURN"), day.questions()["RETURN"]) == ("8/0/8", "return")
     day.decide("sellable", day.asked("RETURN"), Units="1")
     day.settle()
     assert (day.figures("RETURN"), day.figures_everywhere("RETURN")) == ("9/0/9", (9, 9))
     day.decide("damaged", day.asked("RETURN"))
-    day.settle()
+    day.soon()
     assert (day.figures("RETURN"), day.figures_everywhere("RETURN")) == ("9/0/9", (9, 9))
     assert "RETURN" not in day.questions()
 
@@ -142,7 +148,7 @@ def test_O5_a_return_is_counted_once_and_offered_everywhere(day: AmazonDay) -> N
 def test_O2_what_the_buyer_cancels_in_time_or_never_pays_for_comes_back_by_itself(day: AmazonDay) -> None:
     day.amazon.pace = replace(Pace(), payment=timedelta(hours=1))
     bought, unpaid = day.amazon.buy("BUYER", 2), day.amazon.buy("PAYS", 3, paid=False)
-    day.settle()
+    day.soon()
     assert (day.figures("BUYER"), day.figures("PAYS")) == ("10/2/8", "10/3/7"), "pending commits"
     assert day.figures_everywhere("PAYS") == (7, 7)
     day.amazon.cancel(bought)
@@ -158,11 +164,11 @@ def test_O2_a_buyer_who_asks_to_cancel_moves_nothing_and_the_order_may_be_shippe
     order = day.amazon.buy("ASKS", 2)
     day.clock.tick(hours=2)
     day.amazon.ask_to_cancel(order)
-    day.settle()
+    day.soon()
     assert (day.figures("ASKS"), day.figures_everywhere("ASKS")) == ("10/2/8", (8, 8))
     assert "ASKS" not in day.questions()
     day.amazon.ship(order)
-    day.settle()
+    day.soon()
     assert day.figures("ASKS") == "8/0/8"
 
 
@@ -182,8 +188,7 @@ def test_lowering_on_amazon_waits_for_no_answer(day: AmazonDay) -> None:
     day.type("SLOW", "6")
     day.passes()
     assert (day.figure("woocommerce", "SLOW"), day.figure("amazon", "SLOW")) == (6, 10)
-    day.settle()
-    day.settle()
+    day.settle(3.5, 1, 1)
     assert day.figures_everywhere("SLOW") == (6, 6)
     with day.ledger.read() as view:
         (listing,) = view.listings("amazon", skus=["SLOW"])

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from sheets_sync.channels.amazon.listings import read_feed_report, read_item, re
 from sheets_sync.channels.amazon.orders import read_order, was_not_there
 from sheets_sync.channels.amazon.queue import SqsQueue
 from sheets_sync.channels.amazon.returns import read_returns, with_returns
+from sheets_sync.channels.amazon.wire import Steady
 from sheets_sync.channels.http import Token
 from sheets_sync.config import Settings, SheetSettings
 from sheets_sync.desk import Desk
@@ -405,9 +407,14 @@ def test_no_buyer_is_asked_for_and_none_is_kept(counter: AmazonCounter) -> None:
 
 
 def test_what_amazon_fulfils_is_shown_and_never_pushed(counter: AmazonCounter) -> None:
-    counter.shop.add_product("F", "By Amazon", 5, fba=True)
+    counter.shop.add_product("F", "By Amazon", fba=5)
+    counter.add("OWN", "By the seller", 4)
     listing = counter.listing("F")
-    assert (listing.pushable, listing.shows) == (False, None) and "FBA" in listing.why_not
+    assert (listing.pushable, listing.shows) == (False, 5) and "FBA" in listing.why_not
+    assert (counter.listing("OWN").pushable, counter.listing("OWN").shows) == (True, 4)
+    denied = Answer(403, body=b'{"errors":[{"code":"Unauthorized","message":"Access denied"}]}')
+    with counter.faults(lambda seen: denied if "/fba/" in seen.path else None):
+        assert counter.listing("F").shows is None, "without that role it is shown without its figure"
     assert counter.channel.figures([listing.ref])[0].shows is None
 
 
@@ -611,6 +618,12 @@ def test_the_list_of_orders_is_read_twenty_times_and_then_when_amazon_allows_it_
             restarted.orders(clock())
         assert (limited.value.retry_after or 0) > 100, "Amazon knows better than a process that has just begun"
         restarted.close()
+
+
+def test_a_clock_that_is_set_back_makes_nobody_wait_for_it() -> None:
+    times = iter([datetime(2026, 3, 2, hour, tzinfo=UTC) for hour in (9, 10, 8, 9)])
+    seconds = Steady(lambda: next(times))
+    assert [round(b - a) for a, b in pairwise([seconds(), seconds(), seconds(), seconds()])] == [3600, 0, 3600]
 
 
 def test_an_opening_reads_only_what_is_open(counter: AmazonCounter) -> None:

@@ -116,6 +116,10 @@ class View:
         row = self._connection.execute(sa.select(events).where(events.c.key == key)).one_or_none()
         return None if row is None else codec.event_of(row)
 
+    def events_by_key(self, keys: Iterable[str]) -> list[Event]:
+        """The events that were recorded under these keys."""
+        return [codec.event_of(row) for row in self._among(sa.select(events), events.c.key, keys)]
+
     def iter_events(self) -> Iterator[Event]:
         """All events in the order of recording, streamed: a ledger may be larger than memory."""
         query = sa.select(events).order_by(events.c.id)

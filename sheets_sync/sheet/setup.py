@@ -438,7 +438,7 @@ def _rules(tab: Tab, sheet: int, header: Sequence[str]) -> list[Request]:
     if tab.title == tabs.SEED_DAY:
         return _seed_rules(tab, sheet, header)
     if tab.title == tabs.STOCK_TAKE:
-        return _stock_take_rules(sheet, header)
+        return _stock_take_rules(tab, sheet, header)
     if tab.title != tabs.STOCK:
         return []
     available, low, status = (header.index(name) for name in (tabs.AVAILABLE, tabs.LOW_STOCK, tabs.STATUS))
@@ -466,20 +466,22 @@ def _seed_rules(tab: Tab, sheet: int, header: Sequence[str]) -> list[Request]:
     return out
 
 
-def _stock_take_rules(sheet: int, header: Sequence[str]) -> list[Request]:
+def _stock_take_rules(tab: Tab, sheet: int, header: Sequence[str]) -> list[Request]:
     """What differs, and the rows that do not count."""
-    difference, status = header.index("Difference"), header.index(tabs.STATUS)
+    difference, status, rows = header.index("Difference"), header.index(tabs.STATUS), (tab.top + 1, None)
     return [
-        _colouring(sheet, difference, "NUMBER_LESS", "0", _RED),
-        _colouring(sheet, difference, "NUMBER_GREATER", "0", _AMBER),
-        _colouring(sheet, status, "TEXT_STARTS_WITH", "?", _AMBER),
+        _colouring(sheet, difference, "NUMBER_LESS", "0", _RED, rows),
+        _colouring(sheet, difference, "NUMBER_GREATER", "0", _AMBER, rows),
+        _colouring(sheet, status, "TEXT_STARTS_WITH", "?", _AMBER, rows),
     ]
 
 
-def _colouring(sheet: int, at: int, kind: str, value: str, colour: str) -> Request:
+def _colouring(
+    sheet: int, at: int, kind: str, value: str, colour: str, rows: tuple[int, int | None] = (1, None)
+) -> Request:  # fmt: skip
     condition = {"type": kind, "values": [{"userEnteredValue": value}]}
     return {
-        "ranges": [_column(sheet, at)],
+        "ranges": [_column(sheet, at, rows)],
         "booleanRule": {"condition": condition, "format": {"backgroundColor": _colour(colour)}},
     }
 

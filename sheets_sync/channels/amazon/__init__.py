@@ -18,7 +18,9 @@ Notifications v1) and their usage plans.
 from __future__ import annotations
 
 import hmac
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
@@ -52,6 +54,7 @@ from sheets_sync.channels.amazon.listings import (
     read_item,
     read_patched,
     read_report,
+    read_stock_of_amazon,
 )
 from sheets_sync.channels.amazon.orders import INCLUDED, read_order, when
 from sheets_sync.channels.amazon.queue import SqsQueue
@@ -162,6 +165,7 @@ class Amazon:
         clock: Clock = lambda: datetime.now(UTC),
         shelf: Shelf | None = None,
         timeout: tuple[float, float] = TIMEOUT,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.name, self.seller, self.marketplaces = name, seller_id, tuple(marketplaces)
         self._clock = clock
@@ -177,6 +181,7 @@ class Amazon:
             clock=clock,
             shelf=shelf,
             timeout=timeout,
+            sleep=sleep,
         )
         self.queue = queue
         resources = Resources(aws_account, aws_region, queue.arn if queue else "")
@@ -300,7 +305,24 @@ class Amazon:
             there = [(other, seen[sku]) for other, seen in elsewhere if sku in seen]
             if all(other > number for other, _ in there):
                 out.append(listing_of(merged([item, *(seen for _, seen in there)])))
-        return out
+        by_amazon = [item.ref.listing for item in out if found[item.ref.listing].by_amazon]
+        stock = self._stock_of_amazon(self.marketplaces[number], by_amazon) if by_amazon else {}
+        return [replace(item, shows=stock.get(item.ref.listing, item.shows)) for item in out]
+
+    def _stock_of_amazon(self, place: str, skus: Sequence[str]) -> dict[str, int]:
+        """What Amazon has of these SKUs and may sell, to be shown. Without the role for it they are shown without."""
+        params = {
+            "granularityType": "Marketplace",
+            "granularityId": place,
+            "marketplaceIds": place,
+            "sellerSkus": ",".join(sku for sku in skus if "," not in sku),
+            "details": "true",
+        }
+        try:
+            answer = self.api.read(wire.FBA_INVENTORY, "/fba/inventory/v1/summaries", params).data
+        except (CredentialsRefused, ChannelRefused):
+            return {}
+        return read_stock_of_amazon(answer)
 
     def _reported(self, number: int, start: int) -> Page[RemoteListing]:
         """A page of the report's SKUs, with their figures as they are now."""

@@ -84,6 +84,17 @@ def listing_of(seen: Seen) -> RemoteListing:
     return RemoteListing(Ref(seen.sku), seen.sku, seen.title, shows, pushable=not why_not, why_not=why_not)
 
 
+def read_stock_of_amazon(body: Mapping[str, Any]) -> dict[str, int]:
+    """What Amazon has in its warehouses and may sell, by SKU (FBA Inventory API v1)."""
+    found = (body.get("payload") or {}).get("inventorySummaries") or ()
+    units = {
+        str(one["sellerSku"]): (one.get("inventoryDetails") or {}).get("fulfillableQuantity", one.get("totalQuantity"))
+        for one in found
+        if one.get("sellerSku")
+    }
+    return {sku: quantity for sku, quantity in units.items() if isinstance(quantity, int)}
+
+
 # the report -----------------------------------------------------------------------------------------------------
 
 _SKU = ("seller-sku", "sku", "出品者sku", "händler-sku", "sku-vendeur", "sku-vendedor", "sku del vendedor")

@@ -9,6 +9,7 @@ Sources: the usage plans in Amazon's published models; Login with Amazon's token
 from __future__ import annotations
 
 import gzip
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -67,6 +68,7 @@ GET_ORDER = Operation("getOrder", 0.5, 30)
 SEARCH_LISTINGS = Operation("searchListingsItems", 5, 5)
 GET_LISTING = Operation("getListingsItem", 5, 10)
 PATCH_LISTING = Operation("patchListingsItem", 5, 5)
+FBA_INVENTORY = Operation("getInventorySummaries", 2, 2)
 CREATE_FEED_DOCUMENT = Operation("createFeedDocument", 0.5, 15)
 CREATE_FEED = Operation("createFeed", 0.0083, 5, scarce=True)  # and of listings five in five minutes
 GET_FEED = Operation("getFeed", 2, 15)
@@ -96,6 +98,21 @@ def quoted(text: str) -> str:
     return quote(text, safe="")
 
 
+class Steady:
+    """The seconds of a clock, for limits: where somebody sets it back, they stand still instead."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock, self._ahead, self._last = clock, 0.0, 0.0
+
+    def __call__(self) -> float:
+        now = self._clock().timestamp() + self._ahead
+        if now < self._last:
+            self._ahead += self._last - now
+            now = self._last
+        self._last = now
+        return now
+
+
 class Api:
     """One seller's calls in one region. `who` is the channel's name, for messages."""
 
@@ -112,8 +129,11 @@ class Api:
         clock: Clock,
         shelf: Shelf | None,
         timeout: tuple[float, float] = TIMEOUT,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self.who, self._clock, self._timeout = who, clock, timeout
+        self.who, self._clock, self._timeout, self._sleep = who, clock, timeout, sleep
+        # by the channel's own clock: what Amazon gives back is a matter of time as the other side counts it
+        self._seconds = Steady(clock)
         self._client = {"client_id": client_id, "client_secret": client_secret}
         self._refresh_token = refresh_token
         self._limits: dict[str, Limiter] = {}
@@ -190,8 +210,7 @@ class Api:
 
     def _limit(self, of: Operation) -> Limiter:
         if of.name not in self._limits:
-            # by the channel's own clock: what Amazon gives back is a matter of time as the other side counts it
-            self._limits[of.name] = Limiter(of.rate, of.burst, clock=lambda: self._clock().timestamp())
+            self._limits[of.name] = Limiter(of.rate, of.burst, clock=self._seconds, sleep=self._sleep)
         return self._limits[of.name]
 
     @staticmethod
