@@ -608,8 +608,9 @@ class _Pass:
         desk, layout = self.desk, self._layout()
         with desk.ledger.read() as view:
             facts = self._facts(view, look) if self.events else facts
-            events = self._unshown(view, facts.shown)
-        titles = {item.sku: item.title for item in facts.listings if item.sku}
+            events, primary = self._unshown(view, facts.shown), desk.primary(view)
+        listings = sorted(facts.listings, key=lambda item: item.channel == primary)  # its words are the last
+        titles = {item.sku: item.title for item in listings if item.sku}
         requests: list[Request] = [*self.pages.requests]
         extra: dict[str, Any] = {}
         channels = self._channel_requests(look, facts, layout)

@@ -53,6 +53,7 @@ def test_the_catalogue_is_in_sheet_and_shops_as_it_is_written(running: Demo) -> 
     assert rows.keys() == {seed.sku for seed in demo.catalogue("shopify")}
     assert {"00123", "1E5", "MAR1", "1-2", "8e3"} <= rows.keys()
     assert rows["1-2"]["Title"] == "Käthe, große Vase, mundgeblasen"
+    assert rows["KRZ-S"]["Title"] == "Stumpenkerze, Bienenwachs - Small", "as the primary calls it"
     for shop in ("woocommerce", "amazon"):
         assert running.storefront(shop).keys() == {seed.sku for seed in demo.catalogue(shop)}
     assert {sku: row["On hand"] for sku, row in rows.items()} == {s.sku: s.stock for s in demo.catalogue("shopify")}
