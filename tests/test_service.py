@@ -19,7 +19,7 @@ import sqlalchemy as sa
 import stamina
 
 from sheets_sync import onboarding
-from sheets_sync.channel_sync import ChannelMemory, channel_pass
+from sheets_sync.channel_sync import ChannelMemory, ChannelReport, channel_pass
 from sheets_sync.desk import START_WANTED
 from sheets_sync.errors import LeaseLost, Unavailable
 from sheets_sync.ledger import LEASE_TTL, Ledger
@@ -481,6 +481,18 @@ def test_hooks_are_asked_for_once_a_day(town: Town, monkeypatch: pytest.MonkeyPa
     town.clock.tick(hours=25)
     service._hooks("shopify")
     assert len(asked) == 2
+
+
+def test_a_channel_is_looked_at_when_its_pass_said_that_there_would_be_something_to_do(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = town.service("first")
+    loop = service.loops["shopify"]
+    both = ChannelReport(again=True, after=7.5)
+    reports = [ChannelReport(after=7.5), ChannelReport(after=999.0), both, ChannelReport()]
+    monkeypatch.setattr("sheets_sync.service.channel_pass", lambda *given: reports.pop(0))
+    assert [service._once(loop) for _ in range(4)] == [7.5, loop.every, 0.0, loop.every]
+    service.stop()
 
 
 def test_a_shop_that_answers_nonsense_is_told_and_waited_out(town: Town) -> None:
