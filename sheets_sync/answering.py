@@ -41,18 +41,20 @@ def undo(desk: Desk, what: str, *, actor: str = "", note: str = "") -> list[Even
     Raises BadInput where there is nothing to undo.
     """
     with desk.ledger.begin() as tx:
-        if what.strip() == start_batch(desk, tx) and desk.started_at(tx) is not None:  # B6
-            recorded = startover.undo_start(tx, desk, actor=actor, note=note)
-            events = []
-        else:
-            events, recorded = list(_meant(tx, what)), []
-        keys = sorted({e.fact.line for e in events if e.fact.line})
-        recorded += [event for key in keys for event in _uncount(tx, desk, key, actor)]
-        at = desk.clock()
-        strikes = [_strike(e, at.isoformat(), actor, note) for e in events if not e.fact.line and e.is_fact]
-        recorded += _strike_all(tx, [replace(fact, occurred_at=at) for fact in strikes])
+        recorded = strike(tx, desk, what, actor=actor, note=note)
     desk.wake_others()
     return recorded
+
+
+def strike(tx: Tx, desk: Desk, what: str, *, actor: str = "", note: str = "") -> list[Event]:
+    """`undo`, in the caller's transaction."""
+    if what.strip() == start_batch(desk, tx) and desk.started_at(tx) is not None:  # B6
+        return startover.undo_start(tx, desk, actor=actor, note=note)
+    events, at = list(_meant(tx, what)), desk.clock()
+    keys = sorted({e.fact.line for e in events if e.fact.line})
+    recorded = [event for key in keys for event in _uncount(tx, desk, key, actor)]
+    strikes = [_strike(e, at.isoformat(), actor, note) for e in events if not e.fact.line and e.is_fact]
+    return recorded + _strike_all(tx, [replace(fact, occurred_at=at) for fact in strikes])
 
 
 def _question(tx: Tx, id: str) -> Question:
@@ -87,6 +89,8 @@ def _carry_out(tx: Tx, desk: Desk, question: Question, effect: review.Effect, ac
         events += booking.settle(tx, desk, effect.line, actor=actor, note=effect.note, ask=False)
     if effect.opens:
         events += newcomers.open_with_its_figure(tx, desk, question, actor)
+    if effect.undo:
+        events += strike(tx, desk, effect.undo, actor=actor, note=effect.note)
     if effect.put_back_rows:
         tx.put(ROWS, sorted(set(tx.get(ROWS, ())) - set(effect.put_back_rows)))
     for sku in effect.archive:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from sheets_sync import listings_tab, seed_day
+from sheets_sync import listings_tab, seed_day, undoing
 from sheets_sync.desk import Desk
 from sheets_sync.exchange import Request
 from sheets_sync.model import Layout, Lease
@@ -25,6 +25,7 @@ class Seen:
 
     seed_day: seed_day.Seen = field(default_factory=seed_day.Seen)
     listings: listings_tab.Seen = field(default_factory=listings_tab.Seen)
+    undo: undoing.Seen = field(default_factory=undoing.Seen)
 
 
 @dataclass(frozen=True)
@@ -42,5 +43,6 @@ def take(
     found = [
         listings_tab.take(desk, workbook, seen.listings, layout, lease),
         seed_day.take(desk, workbook, seen.seed_day, layout, lease),
+        undoing.take(desk, workbook, seen.undo, layout, lease),
     ]
     return Kept(tuple(r for one in found for r in one.requests), any(one.requests or one.more for one in found))

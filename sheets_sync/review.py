@@ -29,6 +29,7 @@ STOCK_TAKE_SAID = "stock_take_said:"
 APPROVED = "approved:"
 """Before a tag's exchange: what was typed over it is part of a hold that was approved."""
 
+UNDO_BATCH = "undo the batch"
 POST_IT = "post it"
 
 
@@ -62,6 +63,12 @@ ANSWERS: Mapping[str, tuple[Answer, ...]] = {
         Answer("put back", "takes none of them; the cells show the ledger's figures again"),
     ),
     "cleared": (Answer("put back", "the cells show the ledger's figures again"),),
+    "undo_event": (
+        Answer("undo", "strikes this event; what happened since stays"),
+        Answer(UNDO_BATCH, "strikes all that was recorded together with it"),
+        Answer("leave", "changes nothing"),
+    ),
+    "undo_refused": (_SEEN,),
     "rows_missing": (
         Answer("put back", "writes all of these rows again"),
         Answer("archive", "offers none of these SKUs any more; their history stays"),
@@ -149,6 +156,7 @@ class Effect:
     rename: tuple[str, str] | None = None  # (old name, new name)
     remember: Mapping[str, str] = field(default_factory=dict)  # small state, by name
     note: str = ""  # a remark for what the line's settling records
+    undo: str = ""  # an event's number, or a batch, that is struck
     opens: bool = False  # B7: the question's listing is opened with the figure that it shows
 
 
@@ -171,7 +179,9 @@ def short_id(question: Question) -> str:
 
 def offered(question: Question) -> tuple[Answer, ...]:
     """The answers that a question has; none where only the sheet itself can be put right (a duplicate, say)."""
-    return ANSWERS.get(question.kind, ())
+    answers = ANSWERS.get(question.kind, ())
+    alone = question.kind == "undo_event" and "batch" not in question.about
+    return tuple(answer for answer in answers if answer.word != UNDO_BATCH) if alone else answers
 
 
 def words(question: Question) -> str:
@@ -202,6 +212,9 @@ def effect(
         return _is_that_order(question, situation, at, note)
     if question.kind == "vanished":
         return _about_rows_gone([question.sku], chosen.word)
+    if question.kind == "undo_event":
+        meant = {"undo": "event", UNDO_BATCH: "batch"}.get(chosen.word)
+        return Effect(undo=str(question.about[meant]) if meant else "", note=note)
     if question.kind in masses.KINDS:
         return _about_mass(question, chosen.word)
     if chosen.word == "rename":

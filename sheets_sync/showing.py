@@ -101,6 +101,11 @@ def ledger_requests(
         {"insertDimension": {"range": span, "inheritFromBefore": False}},
         {"updateCells": {"range": where, "fields": "userEnteredValue", "rows": [exchange.cells_of(r) for r in rows]}},
     ]
+    if tabs.UNDO in header:
+        at = header.index(tabs.UNDO)
+        box = {"condition": {"type": "BOOLEAN"}, "strict": True}
+        cells_ = exchange.grid_range(tab.id, 1, 1 + len(rows), at, at + 1)
+        out.append({"setDataValidation": {"range": cells_, "rule": box}})
     have = tab.rows + len(rows)
     if have > most + 1:
         gone = {"sheetId": tab.id, "dimension": "ROWS", "startIndex": most + 1, "endIndex": have}

@@ -42,6 +42,7 @@ UPDATED = "Updated"
 EVENT = "Event"
 WHEN = "When"
 WHAT = "What"
+UNDO = "Undo"
 ON_HAND_CHANGE = "On hand change"
 COMMITTED_CHANGE = "Committed change"
 DAMAGED_CHANGE = "Damaged change"
@@ -216,6 +217,15 @@ LEDGER_COLUMNS = (
     _service(REFERENCE, "reference", Format.TEXT, 150, "The order, count or row that it came from."),
     _service(WHO, "who", Format.TEXT, 120),
     _service(BATCH, "batch", Format.TEXT, 120, "One paste, stock-take or import shares a batch."),
+    Column(
+        UNDO,
+        Writer.BOTH,
+        "undo",
+        Format.TICK,
+        65,
+        "Tick to undo this event: Review shows what it would do.",
+        accent=True,
+    ),  # fmt: skip
 )
 
 CHANNEL_COLUMNS = (
