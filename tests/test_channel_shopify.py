@@ -446,6 +446,27 @@ def test_P8_a_chosen_location_is_pushed_whatever_lies_elsewhere(counter: Shopify
     chosen.close()
 
 
+def test_P2_with_a_chosen_location_a_sale_may_have_been_taken_from_another(
+    counter: ShopifyCounter, receiver: Receiver
+) -> None:
+    """No field of an order tells from which; what the chosen one shows is looked up."""
+    counter.add("A", "A", 1)
+    second = counter.shop.add_location("Second")
+    counter.shop.stock_at("A", second, 5)
+    chosen = channel_for(counter.running, location=str(counter.shop.location_id))
+    chosen.ensure_hooks(receiver.url)
+    order = str(counter.shop.buy("A", 3)["id"])
+    assert [counter.shop.figure("A", place) for place in (counter.shop.location_id, second)] == [1, 2]
+    (line,) = chosen.order(order).lines
+    assert (line.taken, line.taken_at) == (3, None)
+    counter.settle()
+    made = receiver.wait(lambda got: any(r.header("X-Shopify-Topic") == "orders/create" for r in got))
+    (inline,) = [s.order for r in made for s in chosen.signals(r) if s.order is not None]
+    assert [x.taken_at for x in inline.lines] == [None]
+    assert counter.channel.order(order).lines[0].taken_at is not None
+    chosen.close()
+
+
 def test_what_cannot_be_pushed_says_why(counter: ShopifyCounter) -> None:
     service = counter.shop.add_location("Warehouse Ltd", service=True)
     counter.shop.add_product("UNTRACKED", "Untracked", None)

@@ -82,7 +82,8 @@ class Shop:
         seen: list[str] = []
 
         def note(request: Any) -> None:
-            seen.append(json.loads(request.body)["query"].split()[1].partition("(")[0])
+            if request.path.endswith("/graphql.json"):
+                seen.append(json.loads(request.body)["query"].split()[1].partition("(")[0])
 
         self.world.shops["shopify"].middleware = note
         try:
@@ -144,3 +145,24 @@ def test_O5_a_body_that_leaves_returns_out_takes_nothing_back(office: Shop) -> N
     assert world.figures("A") == "9/0/9" and "waiting" in office.states(), "it is read, not believed"
     world.passes()
     assert world.figures("A") == "9/0/9" and office.states() == {"applied"}
+
+
+def test_orders_do_not_wait_for_a_catalogue_that_is_still_being_made(
+    office: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A large shop's bulk operation runs for minutes; a pass asks once, and the next one goes on."""
+    monkeypatch.setattr("sheets_sync.channels.shopify.BULK_FROM", 1)
+    monkeypatch.setattr("sheets_sync.channels.shopify.BULK_LOOKS", (0.0,))
+    office.shop.api.bulk.looks = 1
+    office.clock.tick(hours=1)
+    office.shop.add_product("C", "Bowl", 4)
+    office.shop.buy("A", 2)
+    begun = office.calls()
+    assert begun == ["Orders", "HowMany", "Bulk"] and office.world.figures("A") == "10/2/8"
+    assert office.calls() == ["Orders", "BulkState"]
+    with office.world.ledger.read() as view:
+        assert len(view.listings("shopify")) == 2
+    assert "BulkState" in office.calls()
+    with office.world.ledger.read() as view:
+        assert {item.remote_sku for item in view.listings("shopify")} == {"A", "B", "C"}
+    assert office.calls() == ["Orders"], "and that was it for a while"

@@ -19,6 +19,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
@@ -43,7 +44,7 @@ from sheets_sync.channels.shopify.api import Api, Keys, TooDear
 from sheets_sync.channels.shopify.deliveries import DISPOSED, body_of, header, read_signals, resource_signal, signed_by
 from sheets_sync.channels.shopify.ids import bare, bare_or_blank, gid, time_of
 from sheets_sync.channels.shopify.listings import read_bulk, read_figure, read_variant
-from sheets_sync.channels.shopify.orders import HAS_RETURNS, read_node
+from sheets_sync.channels.shopify.orders import HAS_RETURNS, from_anywhere, read_node
 from sheets_sync.channels.shopify.writes import RETRY_AFTER, batch_key, failed, read_set, set_variables, unfit
 from sheets_sync.errors import (
     ChannelRefused,
@@ -399,7 +400,10 @@ class Shopify:
         for refund in node["refunds"]:
             self._complete(refund, "refundLineItems", ask.MORE_BACK)
         returns = self._returns(node["id"]) if node["returnStatus"] in HAS_RETURNS else ()
-        return read_node(node, returns, read_at)
+        return self._placed(read_node(node, returns, read_at))
+
+    def _placed(self, order: Order) -> Order:
+        return from_anywhere(order) if self._location else order
 
     def _returns(self, id: str) -> list[Mapping[str, Any]]:
         """An order's returns, with what became of the goods; asked for only where there are any, as it is dear."""
@@ -477,7 +481,8 @@ class Shopify:
             return ()
         try:
             resource = header(request, "Resource-Id")
-            return resource_signal(resource) if resource else read_signals(header(request, "Topic") or "", body)
+            signals = resource_signal(resource) if resource else read_signals(header(request, "Topic") or "", body)
+            return [s if s.order is None else replace(s, order=self._placed(s.order)) for s in signals]
         except (KeyError, TypeError, ValueError, AttributeError):
             return ()
 

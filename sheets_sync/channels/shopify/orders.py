@@ -12,7 +12,7 @@ counts, and what was missing did not come.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any
@@ -226,6 +226,13 @@ def _freely(seen: Seen, cancelled: int, put_back: int) -> bool:
 
 def _cancelled_at(seen: Seen, back: Sequence[Back]) -> datetime | None:
     return seen.cancelled_at or max((b.at for b in back if b.type != "RETURN"), default=None)
+
+
+def from_anywhere(order: Order) -> Order:
+    """The order of a shop with several locations, of which one is ours: no field of it tells which one was lowered, so
+    that nobody knows what that one shows now (P2), and it is looked at.
+    """
+    return replace(order, lines=tuple(replace(line, taken_at=None) for line in order.lines))
 
 
 def _came(parcels: Sequence[Disposed], parcel: str, due: int) -> int:
