@@ -17,14 +17,14 @@ from sheets_sync.errors import RateLimited
 from sheets_sync.model import Kind, Order
 from sheets_sync.sandbox import shops
 from sheets_sync.sandbox.shops import Seed
-from sheets_sync.sandbox.shops.amazon import Pace
+from sheets_sync.sandbox.shops.amazon import Pace, Unknowns
 from sheets_sync.sheet import tabs
 from tests.hands import Clock
 from tests.test_review import Day
 from webhook.app import create_app
 from webhook.server import serve
 
-SKUS = ("COUNT", "LATE", "RETURN", "BUYER", "PAYS", "ASKS", "UNSEEN", "SLOW")
+SKUS = ("COUNT", "LATE", "RETURN", "BUYER", "PAYS", "ASKS", "UNSEEN", "SLOW", "GIVES")
 
 
 class AmazonDay(Day):
@@ -110,6 +110,22 @@ def test_O2_cancelled_late_on_amazon_is_asked_and_decided_in_review(day: AmazonD
     day.settle()
     assert (day.figures("LATE"), day.figures_everywhere("LATE")) == ("10/0/10", (10, 10))
     assert [e.fact.kind for e in day.events("LATE")] == [Kind.OPENING, Kind.ORDER, Kind.CANCELLATION]
+
+
+def test_O2_whatever_amazon_makes_of_its_own_figure_and_order(day: AmazonDay) -> None:
+    """It gives back what the seller cancelled, and forgets how many were ordered: units are still a person's word."""
+    order = day.amazon.buy("GIVES", 2)
+    day.soon()
+    day.clock.tick(hours=2)
+    day.amazon.unknowns = Unknowns(seller_cancellation_gives_back=True, cancelled_orders_nothing=True)
+    day.amazon.seller_cancels(order, "Buyer Cancelled")
+    assert day.amazon.figure("GIVES") == 10
+    day.settle(0.2, 0.2)
+    assert (day.figures("GIVES"), day.figures_everywhere("GIVES")) == ("10/2/8", (8, 8))
+    day.decide("gone", day.asked("GIVES"))
+    day.settle(0.2, 0.2)
+    assert (day.figures("GIVES"), day.figures_everywhere("GIVES")) == ("8/0/8", (8, 8))
+    day.amazon.unknowns = Unknowns()
 
 
 def test_P5_a_sale_that_no_order_shows_yet_is_promised_everywhere(day: AmazonDay) -> None:
