@@ -50,7 +50,7 @@ TITLES = {"shopify": "Shopify", "woocommerce": "WooCommerce", "amazon": "Amazon"
 PORTS = {"sheet": 8790, "shopify": 8791, "woocommerce": 8792, "amazon": 8794, "web": 8793}
 """What is taken where it is free, so that bookmarks go on working; after the first start, the ports of the last one."""
 
-OPENLY = frozenset({"shop", "seller_id", "marketplaces", "queue_url"})
+OPENLY = frozenset({"shop", "seller_id", "marketplaces", "sqs_queue", "aws_region"})
 """What of a shop's credentials is no secret."""
 
 Said = Callable[[str], object]
@@ -219,7 +219,7 @@ def _settings(
         sheet=sheet, web=ports["web"], shop=shopify.credentials["shop"], shopify=shopify.base_url,
         woocommerce=woocommerce.base_url, amazon=amazon.base_url, seller=amazon.credentials["seller_id"],
         marketplace=amazon.credentials["marketplaces"], aws=AWS_ACCOUNT, region=REGION,
-        queue=amazon.credentials["queue_url"], spreadsheet=SPREADSHEET, titles=TITLES,
+        queue=amazon.credentials["sqs_queue"], spreadsheet=SPREADSHEET, titles=TITLES,
     )  # fmt: skip
     _write(folder / "config.toml", text)
     return config.load(folder / "config.toml")

@@ -794,7 +794,7 @@ def test_another_sellers_notification_says_nothing(counter: AmazonCounter) -> No
 
 def test_notifications_wait_in_a_queue_until_they_are_stored(counter: AmazonCounter, tmp_path: Path) -> None:
     keys = counter.running.credentials
-    queue = SqsQueue("amazon", keys["queue_url"], "eu-west-1", keys["aws_access_key_id"], keys["aws_secret_access_key"])
+    queue = SqsQueue("amazon", keys["sqs_queue"], "eu-west-1", keys["aws_access_key_id"], keys["aws_secret_access_key"])
     queue.arn = counter.shop.queue.arn
     channel = adapter(counter.running, aws_account="", aws_region="", queue=queue)
     counter.add("A", "A", 100)
@@ -824,7 +824,7 @@ def test_notifications_wait_in_a_queue_until_they_are_stored(counter: AmazonCoun
 
 def test_a_queue_that_lets_us_not_in_says_what_to_do_and_stops_nothing(counter: AmazonCounter, tmp_path: Path) -> None:
     keys = counter.running.credentials
-    queue = SqsQueue("amazon", keys["queue_url"], "eu-west-1", keys["aws_access_key_id"], "wrong")
+    queue = SqsQueue("amazon", keys["sqs_queue"], "eu-west-1", keys["aws_access_key_id"], "wrong")
     channel = adapter(counter.running, queue=queue)
     with pytest.raises(CredentialsRefused, match="aws_secret_access_key"):
         channel.pull()

@@ -520,7 +520,7 @@ def test_each_type_goes_where_amazons_pages_say_and_a_pipe_hands_the_queue_on(
 
 def sqs(amazon: Application, action: str, secret: str = "", **asked: Any) -> requests.Response:
     """As an AWS client signs it."""
-    url = amazon.running.credentials["queue_url"]
+    url = amazon.running.credentials["sqs_queue"]
     body = json.dumps({"QueueUrl": url, **asked}).encode()
     headers = {
         "host": url.split("/")[2],
@@ -660,8 +660,8 @@ def test_it_goes_on_from_its_file(tmp_path: Path, clock: Clock) -> None:
     clock.tick(minutes=1)
     with shops.serve("amazon", file, seed=seeds, clock=clock) as running:
         amazon = Application(running, clock)
-        assert {k: v for k, v in running.credentials.items() if k != "queue_url"} == {
-            k: v for k, v in known.items() if k != "queue_url"
+        assert {k: v for k, v in running.credentials.items() if k != "sqs_queue"} == {
+            k: v for k, v in known.items() if k != "sqs_queue"
         }
         assert (amazon.shop.figure("00123"), amazon.shop.status(order)) == (8, "UNSHIPPED")
         parent = next(

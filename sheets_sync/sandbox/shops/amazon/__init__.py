@@ -31,7 +31,7 @@ from sheets_sync.sandbox.shops.amazon.front import Desk, in_json
 from sheets_sync.sandbox.shops.amazon.gate import Limits, Plan, Tokens
 from sheets_sync.sandbox.shops.amazon.jobs import Jobs, jobs_api
 from sheets_sync.sandbox.shops.amazon.model import MARKETPLACES, SCHEMA, Pace, Unknowns, Wanted
-from sheets_sync.sandbox.shops.amazon.notices import Notices, Queue, Sent, notifications_api, queue_pages
+from sheets_sync.sandbox.shops.amazon.notices import REGION, Notices, Queue, Sent, notifications_api, queue_pages
 from sheets_sync.sandbox.shops.amazon.storefront import Account
 
 __all__ = ["LocalShop", "Pace", "Plan", "Sent", "Unknowns", "Wanted", "serve"]
@@ -99,11 +99,12 @@ def serve(
     _notifications(app, desk, shop, known)
     app.register_blueprint(storefront_pages(shop))
     _login(app, shop.tokens)
+    keys = {**known, "marketplaces": ",".join(marketplaces), "sqs_queue": shop.queue.url, "aws_region": REGION}
     return Running(
         name="amazon",
         base_url=server.base_url,
         storefront=f"{server.base_url}/",
-        credentials={**known, "marketplaces": ",".join(marketplaces), "queue_url": shop.queue.url},
+        credentials=keys,
         shop=shop,
         faults=faults,
         closers=(server.close, shop.courier.close, store.close),
