@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from sheets_sync import booking, lines, newcomers, renaming, review, startover
+from sheets_sync import booking, kits_tab, lines, newcomers, renaming, review, startover
 from sheets_sync.desk import ROWS, Desk, start_batch
 from sheets_sync.errors import BadInput
 from sheets_sync.ledger import Tx
@@ -87,6 +87,8 @@ def _carry_out(tx: Tx, desk: Desk, question: Question, effect: review.Effect, ac
         tx.put(name, word)
     if effect.line is not None:
         events += booking.settle(tx, desk, effect.line, actor=actor, note=effect.note, ask=False)
+    if effect.makes_kit:
+        events += kits_tab.make_kit(tx, desk, question, actor)
     if effect.opens:
         events += newcomers.open_with_its_figure(tx, desk, question, actor)
     if effect.undo:

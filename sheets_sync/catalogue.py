@@ -16,7 +16,7 @@ from typing import Any
 import structlog
 
 from sheets_sync import newcomers, offers
-from sheets_sync.desk import Desk, remember
+from sheets_sync.desk import Desk, kits_of, remember
 from sheets_sync.errors import BadInput, ChannelRefused
 from sheets_sync.ledger import Tx, View
 from sheets_sync.model import Lease, Listing, Ref, RemoteListing
@@ -39,7 +39,8 @@ def _listed(channel: str) -> str:
 def known_skus(view: View, skus: Iterable[str]) -> set[str]:
     """Of these SKUs those that we know: with a balance, or of a matched listing."""
     wanted = list(skus)
-    return {k.sku for k in view.balances(wanted)} | {i.sku for i in view.listings(skus=wanted) if i.sku}
+    known = {k.sku for k in view.balances(wanted)} | {i.sku for i in view.listings(skus=wanted) if i.sku}
+    return known | (kits_of(view).keys() & set(wanted))
 
 
 @dataclass

@@ -16,7 +16,19 @@ from types import MappingProxyType
 
 import structlog
 
-from sheets_sync import accepted, booking, catalogue, echoes, first_sync, lines, newcomers, offers, pulling, startover
+from sheets_sync import (
+    accepted,
+    booking,
+    catalogue,
+    echoes,
+    first_sync,
+    kits,
+    lines,
+    newcomers,
+    offers,
+    pulling,
+    startover,
+)
 from sheets_sync.batching import GROUPS, batches
 from sheets_sync.catalogue import Reading, known_skus
 from sheets_sync.channels import (
@@ -29,7 +41,7 @@ from sheets_sync.channels import (
     Target,
     orders_to_open_with,
 )
-from sheets_sync.desk import FROZEN, Books, Desk, Shelf, joined, orders_cursor, remember, unseen_sales
+from sheets_sync.desk import FROZEN, Books, Desk, Shelf, joined, kits_of, orders_cursor, remember, unseen_sales
 from sheets_sync.errors import ChannelRefused, OutcomeUnknown, RateLimited
 from sheets_sync.late_orders import Reads, units_told
 from sheets_sync.ledger import Tx, View
@@ -124,7 +136,7 @@ class _OrderBook:
         counted_at: Mapping[str, datetime] = MappingProxyType({}),
     ) -> None:  # fmt: skip
         self.tx, self.desk, self.name, self.opened_at, self.at_opening = tx, desk, name, opened_at, at_opening
-        self.counted_at = counted_at
+        self.counted_at, self.kits = counted_at, kits_of(tx)
         self.about = desk.settings.channels[name]
         joined = desk.joined_at(tx, name)
         self.started, self.opened = joined or desk.started_at(tx), joined or desk.opened_at(tx)
@@ -156,10 +168,12 @@ class _OrderBook:
         if not self.at_opening and self.started and self.opened:
             order = lines.since_opening(order, self.started, self.opened, self.allowance)
             limit = self.started - self.allowance
+        parts = [part for line in order.lines for part in kits.expand(line, stored, self.resolve, self.kits)]
+        named = {line.id: (sku, pack_size) for line, sku, pack_size in parts}
         booked = lines.book_order(
             stored,
-            order,
-            self.resolve,
+            replace(order, lines=tuple(line for line, _, _ in parts)),
+            lambda line: named[line.id],
             channel=self.name,
             opened_at=lambda _: limit,
             at_opening=self.at_opening,
@@ -260,7 +274,11 @@ def count_waiting(tx: Tx, desk: Desk, name: str) -> list[Event]:
     book.prepare(line.level for line in waiting)
     for line in waiting:
         sku, pack_size = book.resolve(line.level)
-        if sku is not None:
+        if sku in book.kits:
+            for part in kits.parts_of(line, book.kits[str(sku)], pack_size):
+                events += booking.settle(tx, desk, part, actor=book.about.title)
+            tx.put_line(replace(line, sku=sku, counted=False))
+        elif sku is not None:
             events += booking.settle(tx, desk, replace(line, sku=sku, pack_size=pack_size), actor=book.about.title)
     return events
 

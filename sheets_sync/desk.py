@@ -14,6 +14,8 @@ from sheets_sync.channels import Channel
 from sheets_sync.channels.http import Token
 from sheets_sync.config import Settings
 from sheets_sync.guard import Limits
+from sheets_sync.kits import Kits
+from sheets_sync.kits import available as kits_available
 from sheets_sync.ledger import Ledger, Tx, View
 from sheets_sync.masses import Holds
 from sheets_sync.model import Balance, Event, Listing, Question, Ref, StockKey
@@ -28,6 +30,7 @@ ANSWERED = "answered:"  # before a used tag's exchange: what was typed over it w
 ARCHIVED = "archived"  # SKUs whose row is gone on purpose: never added or missed again
 CHAIN = "chain"  # the named range's name; another one once the first was lost with its tab
 ADOPTING = "adopting"  # a person said that the ledger stands: the next pass asks about every change in the workbook
+KITS = "kits"  # kit SKU -> component SKU -> units
 IMPORTED = "imported"  # which primary marketplace the first import took, when, and what the config said then
 SEED_TYPED = "seed_typed"  # what people typed in Seed day: row key -> [cell, when it was first seen]
 SEED_ANSWER = "seed_answer"  # whether the primary's figure leaves out other channels' open orders
@@ -69,6 +72,12 @@ def token_state(channel: str) -> str:
     return f"token:{channel}"
 
 
+def kits_of(view: View) -> Kits:
+    """The kits that are in force."""
+    found: Kits = view.get(KITS, {})
+    return found
+
+
 def start_batch(desk: Desk, view: View) -> str:
     """The batch of the openings that count now; after an undone Start it is another one."""
     again = view.get(STARTS, 0)
@@ -93,6 +102,7 @@ class Books:
     """Units that may be sold, by SKU, over all locations (K5). A SKU without a count has none (B1)."""
 
     upto: int = 0
+    kits: Kits = field(default_factory=dict)
 
     # Events of two workers may become visible out of the order of their ids; a look back costs little.
     _BACK = 500
@@ -100,8 +110,8 @@ class Books:
 
     def refresh(self, view: View) -> set[str]:
         """Bring it up to the snapshot of `view`; gives the SKUs that may have changed."""
-        newest = view.last_event_id()
-        if newest == self.upto and self.balances:
+        newest, made_of = view.last_event_id(), kits_of(view)
+        if newest == self.upto and self.balances and made_of == self.kits:
             return set()
         since = max(0, self.upto - self._BACK)
         changed = view.balances(since=since)
@@ -115,7 +125,22 @@ class Books:
         for event in events:
             self.last[event.fact.sku] = event
         self.upto = newest
-        return skus
+        return skus | self._make_kits(made_of, skus)
+
+    def _make_kits(self, made_of: Kits, changed: set[str]) -> set[str]:
+        """K1, K2: what is available of the kits that are new, or of whose components one has changed."""
+        before, self.kits = self.kits, made_of
+        ended = before.keys() - made_of.keys()
+        for kit in ended:
+            self._sum({kit})
+        touched = {
+            kit for kit, parts in made_of.items()
+            if before.get(kit) != parts or kit in changed or not changed.isdisjoint(parts)
+        }  # fmt: skip
+        places = {key.location for key in self.balances} if touched else set()
+        for kit in touched:
+            self.available[kit] = kits_available(made_of[kit], self.balances, places)
+        return touched | ended
 
     def _sum(self, skus: set[str]) -> None:
         places = {key.location for key in self.balances}

@@ -79,6 +79,7 @@ class Known:
     late: Mapping[str, tuple[str, str]] = field(default_factory=dict)  # S5: SKU -> Reason and Note flagged as too late
     formulas: Mapping[int, str] = field(default_factory=dict)  # S6: row -> the formula in its On hand
     last_edit: Mapping[str, tuple[int, int]] = field(default_factory=dict)  # S4: its (figure before, change)
+    kits: frozenset[str] = frozenset()  # SKUs that are made of others and have no count (K1)
     orders: Mapping[str, Sequence[OrderAsked]] = field(default_factory=dict)  # S10: orders whose units may be meant
     holds: masses.Holds = masses.Holds()  # H1: from how many on a change is asked about
     masses: Sequence[Question] = ()  # the open questions about many rows
@@ -102,6 +103,8 @@ def judge(sku: Cell, figure: Cell, tag: Tag, known: Known) -> Verdict:
     if not guard.is_count(figure):
         return Verdict(Says.TEXT)
     assert isinstance(figure, int)
+    if sku in known.kits:
+        return Verdict(Says.TEXT)  # K1: it has no count
     freed = known.held.get(sku, figure) != figure
     if stock is not None and figure == stock.on_hand and (tag.figure is None or freed):
         return Verdict(Says.NOTHING)  # what we would write; typed over a held figure it ends the hold (H2)
@@ -640,6 +643,8 @@ def question_of(verdict: Verdict, sku: str, figure: Cell, tag: Tag, known: Known
         case Says.UNTAGGED:
             assert stock is not None
             return "untagged", guard.untagged(figure, stock.on_hand)
+    if sku in known.kits and guard.is_count(figure):
+        return "text", guard.count_of_kit(figure, sku)
     return "text", guard.not_a_count(figure, None if stock is None else stock.on_hand)
 
 

@@ -42,6 +42,7 @@ KINDS = {
     "cancellation": "the seller or the marketplace cancelled late (O2)",
     "gone_order": "the channel has no such order any more (O9)",
     "before_opening": "an order from before the opening still shows open units (B2)",
+    "make_kit": "a SKU with a count of its own was made a kit (K1)",
     "start_undone": "Start was undone, and shops still show what we wrote (B6)",
     "new_listing": "a listing appeared after Start, with a SKU that we do not know (B7)",
     "is_order": "a plus that an order's open question may be about (S10)",
@@ -114,6 +115,10 @@ def not_a_count(typed: Cell, on_hand: int | None) -> str:
     if isinstance(typed, str) and typed.isdecimal():
         return f"? {shown(typed)} is text here, not a number{keeps}. Type it again as a number."
     return f"? {shown(typed)} is not a whole number of units{keeps}. Type a whole number."
+
+
+def count_of_kit(typed: Cell, sku: str) -> str:
+    return f"? {shown(typed)} was typed, but {sku} is a kit and has no count. Clear On hand, and count its components."
 
 
 def below_zero(typed: int, tag: int, on_hand: int) -> str:

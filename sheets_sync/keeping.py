@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from sheets_sync import listings_tab, seed_day, undoing
+from sheets_sync import kits_tab, listings_tab, seed_day, undoing
 from sheets_sync.desk import Desk
 from sheets_sync.exchange import Request
 from sheets_sync.model import Layout, Lease
 from sheets_sync.sheet import tabs
 from sheets_sync.sheet.workbook import Workbook
 
-TABS = (tabs.SEED_DAY, tabs.LISTINGS_TAB)
+TABS = (tabs.SEED_DAY, tabs.LISTINGS_TAB, tabs.KITS)
 
 
 @dataclass
@@ -26,6 +26,7 @@ class Seen:
     seed_day: seed_day.Seen = field(default_factory=seed_day.Seen)
     listings: listings_tab.Seen = field(default_factory=listings_tab.Seen)
     undo: undoing.Seen = field(default_factory=undoing.Seen)
+    kits: kits_tab.Seen = field(default_factory=kits_tab.Seen)
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ def take(
 ) -> Kept:  # fmt: skip
     """Look at the tabs that are due, keep what people typed, and say what has to be shown."""
     found = [
+        kits_tab.take(desk, workbook, seen.kits, layout, lease),
         listings_tab.take(desk, workbook, seen.listings, layout, lease),
         seed_day.take(desk, workbook, seen.seed_day, layout, lease),
         undoing.take(desk, workbook, seen.undo, layout, lease),

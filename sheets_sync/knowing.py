@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 
 from sheets_sync import adjusting, edits, guard, masses
-from sheets_sync.desk import ANSWERED
+from sheets_sync.desk import ANSWERED, kits_of
 from sheets_sync.ledger import View
 from sheets_sync.model import MAIN, Cell, Event, Look, Origin, Question, StockKey
 from sheets_sync.review import APPROVED
@@ -14,7 +14,8 @@ from sheets_sync.review import APPROVED
 def known_of(view: View, skus: frozenset[str], pairs: frozenset[tuple[str, str]]) -> edits.Known:
     """What settling must know of these SKUs, read in the transaction that records."""
     balances = view.balances(skus)
-    stock = {k.sku: b.stock for k, b in balances.items() if b.counted and k.location == MAIN}
+    kits = frozenset(kits_of(view))
+    stock = {k.sku: b.stock for k, b in balances.items() if b.counted and k.location == MAIN and k.sku not in kits}
     edited = {sku: e for sku, e in view.last_edits(skus).items() if _moved_since(e, balances[StockKey(sku)].event_id)}
     asked = frozenset((str(q.about.get("exchange")), q.sku) for q in view.questions() if q.kind == "restored")
     held = adjusting.orders_held(view.questions())

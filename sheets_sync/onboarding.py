@@ -31,6 +31,7 @@ from sheets_sync.desk import (
     STARTED,
     STARTS,
     Desk,
+    kits_of,
     orders_cursor,
     remember,
     start_batch,
@@ -234,6 +235,7 @@ def start(desk: Desk, lease: Lease | None = None) -> Started:
         seeds = [item for item in view.listings(primary) if item.sku] if primary else []
         counted, started = _counted(view), desk.started_at(view) is not None
         typed = {key.removeprefix("sku:"): t for key, t in seed_day.typed(view).items() if t.cell is not None}
+        counted |= kits_of(view).keys()  # K1: they have no balance
     if primary is None or not seeds:
         raise SellerMustAct("There is nothing to start from: run `sheets-sync import` first, and look at the figures.")
     at = desk.clock()
@@ -293,7 +295,8 @@ class _Opening:
         Only what the first of these reads shows was there before us (B2). Later ones are readings like any other:
         what has been sold and shipped since the first opening must not be taken for old.
         """
-        first, counted = self.desk.started_at(tx) is None, _counted(tx)  # another Start may have been quicker
+        first = self.desk.started_at(tx) is None
+        counted = _counted(tx) | kits_of(tx).keys()  # another Start may have been quicker
         facts = self._typed(tx) if first else []
         facts += self._shown(tx, seen)
         self.opened += tx.append(fact for fact in facts if fact.sku not in counted)

@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from sheets_sync import booking
-from sheets_sync.desk import ARCHIVED, ROWS, Desk
+from sheets_sync.desk import ARCHIVED, KITS, ROWS, Desk, kits_of
 from sheets_sync.errors import BadInput
 from sheets_sync.ledger import Tx
 from sheets_sync.model import MAIN, Event, Fact, Kind, Stock, StockKey
@@ -45,6 +45,9 @@ def rename(tx: Tx, desk: Desk, old: str, new: str, *, actor: str = "") -> list[E
     )
     events += tx.append([common, *_rest(common, old, new, had, at)])
     tx.put_listings(replace(item, sku=new) for item in tx.listings(skus=[old]))
+    made_of = kits_of(tx)
+    if made_of:
+        tx.put(KITS, {kit: {new if c == old else c: n for c, n in parts.items()} for kit, parts in made_of.items()})
     tx.put(ROWS, sorted({*tx.get(ROWS, ()), new} - {old}))
     tx.put(ARCHIVED, sorted({*tx.get(ARCHIVED, ()), old}))
     return events

@@ -129,6 +129,10 @@ ANSWERS: Mapping[str, tuple[Answer, ...]] = {
         Answer(lines.BEFORE, "the count did not have them in it any more"),
         Answer(lines.AFTER, "the count still had them in it: they are taken off now"),
     ),
+    "make_kit": (
+        Answer("turn into components", "what nobody has ordered becomes its components; it has no count from then on"),
+        Answer("leave", "it keeps its count, and is no kit"),
+    ),
     "start_undone": (
         Answer("put back", "the listings that still show what we wrote get their figures from before Start"),
         Answer("leave", "they keep what they show now"),
@@ -157,6 +161,7 @@ class Effect:
     remember: Mapping[str, str] = field(default_factory=dict)  # small state, by name
     note: str = ""  # a remark for what the line's settling records
     undo: str = ""  # an event's number, or a batch, that is struck
+    makes_kit: bool = False  # K1: the question's SKU is turned into a kit
     opens: bool = False  # B7: the question's listing is opened with the figure that it shows
 
 
@@ -199,6 +204,8 @@ def effect(
         raise BadInput(f"'{chosen.word}' takes {'a number of units from 1 on' if chosen.units else 'no Units'} here.")
     if question.kind in _OF_LINES:
         return _about_line(question, chosen.word, situation, at, units, actor, note)
+    if question.kind == "make_kit":
+        return Effect(makes_kit=chosen.word != "leave")
     if question.kind == "start_undone":
         put_back = {f"put_back:{question.about.get('channel')}": chosen.word} if chosen.word == "put back" else {}
         return Effect(remember=put_back)

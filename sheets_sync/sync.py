@@ -23,6 +23,7 @@ from sheets_sync import (
     edits,
     exchange,
     keeping,
+    kits_tab,
     knowing,
     masses,
     recovery,
@@ -385,10 +386,15 @@ class _Pass:
         for name in desk.settings.channels:
             self.memory.shelves.setdefault(name, Shelf()).refresh(view, name)
         listings = tuple(item for shelf in self.memory.shelves.values() for item in shelf.listings.values())
-        stock = {k.sku: b.stock for k, b in books.balances.items() if b.counted and k.location == MAIN}
+        stock = {
+            k.sku: b.stock for k, b in books.balances.items()
+            if b.counted and k.location == MAIN and k.sku not in books.kits
+        }  # fmt: skip
         asked = [q for q in view.questions() if q.kind in SHEET_KINDS or q.origin is Origin.IMAGE]
         gone = {q.sku: q for q in asked if q.origin is Origin.IMAGE}
         service = views.stock_cells(books.balances, listings, desk.titles, books.last, gone)
+        for kit, says in kits_tab.kit_rows(view).items():
+            service["Available"][kit], service["Status"][kit] = books.available.get(kit), says
         typed = knowing.typed_skus(look)
         edited = knowing.last_edits(view.last_edits(typed), books.last)
         put_backs = [edits.PutBack(id=n, **item) for n, item in view.put_backs()]
@@ -413,6 +419,7 @@ class _Pass:
                 last_edit=edited,
                 orders=adjusting.orders_known(view, desk, typed),
                 orders_asked=adjusting.orders_held(view.questions()),
+                kits=frozenset(books.kits),
             ),
             wanted=edits.Wanted(
                 service,

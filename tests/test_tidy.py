@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "sheets_sync"
 
 PURE = {
-    "alerts", "edits", "exchange", "lines", "masses", "stock", "stocktake", "offers", "guard", "names", "pages",
+    "alerts", "edits", "exchange", "lines", "masses", "stock", "stocktake", "offers", "guard", "kits", "names", "pages",
     "seeding", "mapping", "statement", "views",
 }  # fmt: skip
 OUTERMOST = {"assembly", "cli", "demo", "sandbox", "webhook"}
