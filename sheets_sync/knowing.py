@@ -21,7 +21,7 @@ def known_of(view: View, skus: frozenset[str], pairs: frozenset[tuple[str, str]]
     held = adjusting.orders_held(view.questions())
     return edits.Known(
         stock, view.taken(pairs), answered(view, pairs), restored=asked & pairs, last_edit=_figures(edited),
-        orders_asked=held, approved=approved(view, pairs),
+        orders_asked=held, approved=approved(view, pairs), kits=kits,
     )  # fmt: skip
 
 
