@@ -123,14 +123,17 @@ def measure(rows: int, folder: Path, tell: Connection) -> None:
     books = Books()
     with ledger.read() as view:
         books.refresh(view)  # a running service has them
+    worked = time.process_time()
     previewed = seconds(preview, typed)
+    worked = (time.process_time() - worked) / RUNS
     start, batches = time.perf_counter(), 0
     for batch in taken[-1].batches:
         workbook.send(list(batch))
         batches += 1
     written = time.perf_counter() - start
     print(
-        f"{rows:,} rows: read {once:.2f} s ({again:.2f} s)   preview {previewed:.2f} s = {previewed / once:.2f} x   "
+        f"{rows:,} rows: read {once:.2f} s ({again:.2f} s)   preview {previewed:.2f} s = {previewed / once:.1f} x "
+        f"({worked:.2f} s of processor time)   "
         f"written {written:.2f} s in {batches} batches"
     )
     post(desk, workbook, books, layout)

@@ -17,6 +17,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, tzinfo
+from functools import cached_property
 from itertools import zip_longest
 from typing import Any
 
@@ -117,7 +118,12 @@ class Preview:
     totals: Totals
     obstacles: tuple[str, ...]
     doubts: tuple[str, ...]
-    digest: str
+    choice: str | None
+
+    @cached_property
+    def digest(self) -> str:
+        """A name for exactly these counts."""
+        return stocktake.digest_of(self.counts, str(self.choice))
 
     @property
     def counts(self) -> list[Line]:
@@ -149,11 +155,19 @@ def compare(
     step: Callable[[int], None] = lambda _: None,
 ) -> Preview:
     """A whole stock-take against one view of the ledger. `step` hears of SKUs that are done."""
-    grouped = stocktake.group(rows, seen_at, names, zone, now, allowance=allowance, default_at=wishes.default_at)
     main = {key.sku: b for key, b in balances.items() if key.location == MAIN}
+    quick, rest, rest_seen = stocktake.plain(
+        rows, seen_at, names, main, zone, now, choice=wishes.choice, allowance=allowance, default_at=wishes.default_at
+    )
+    grouped = stocktake.group(
+        rest, rest_seen, names, zone, now, allowance=allowance, default_at=wishes.default_at
+    )  # fmt: skip
+    if not quick.keys().isdisjoint(grouped.named | grouped.blank):  # a barcode or a kit that is one of those
+        quick = {}
+        grouped = stocktake.group(rows, seen_at, names, zone, now, allowance=allowance, default_at=wishes.default_at)
+    lines = quick | dict(_reckoned(view, list(grouped.takes.values()), main, wishes.choice, now, step))
+    grouped = grouped.joined(quick)
     absent = stocktake.missing(main.values(), grouped.named, frozenset(view.get(ARCHIVED, ()))) if wishes.full else []
-    takes = list(grouped.takes.values())
-    lines = dict(_reckoned(view, takes, main, wishes.choice, now, step))
     flags = dict(grouped.flags)
     for sku in [sku for sku, line in lines.items() if line.why]:
         for row in lines.pop(sku).take.rows:
@@ -162,7 +176,7 @@ def compare(
     if wishes.zero_at is not None and absent:
         zeros = [Take(b.key.sku, 0, wishes.zero_at, True, first_at=wishes.zero_at) for b in absent]
         zeroed = dict(_reckoned(view, zeros, main, wishes.choice, now, step))
-    grouped = Grouped(grouped.takes, flags, grouped.kits, grouped.named, grouped.blank, grouped.twice)
+    grouped = replace(grouped, flags=flags)
     stocked = sum(b.counted and b.stock.on_hand > 0 for b in main.values())
     every = [*lines.values(), *zeroed.values()]
     obstacles = tuple(stocktake.obstacles(every, wishes.choice))
@@ -177,7 +191,7 @@ def compare(
         stocktake.totals(len(rows), len(flags), every),
         obstacles,
         doubts,
-        stocktake.digest_of(every, str(wishes.choice)),
+        wishes.choice,
     )
 
 
@@ -452,7 +466,7 @@ class _Look:
         seen_at = self._seen_at(body)
         with self.desk.ledger.read() as view:
             names = names_of(view, self.books.balances, self.listed, seen.barcodes)
-            if any(row.code is not None and str(row.code).strip() not in names.skus for row in body.rows):
+            if not {row[1] for row in body.rows} <= names.skus:
                 seen.barcodes = read_barcodes(self.workbook)
                 names = names_of(view, self.books.balances, self.listed, seen.barcodes)
             seen.preview = self._compare(view, body, seen_at, names, wishes)
@@ -486,7 +500,7 @@ class _Look:
         session = self._note(session, preview)
         with self.desk.ledger.read() as view:
             started = self.desk.started_at(view) is not None
-            approved = view.get(review.STOCK_TAKE_SAID + preview.digest) == review.POST_IT
+            approved = bool(preview.doubts) and view.get(review.STOCK_TAKE_SAID + preview.digest) == review.POST_IT
             asked = [q for q in view.questions() if _is_ours(q)]
         problems = [*self.settings.problems(self.zone), *preview.obstacles]
         problems += [] if started else ["Counting has not begun: tick Start in the Channels tab first."]

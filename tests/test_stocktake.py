@@ -282,6 +282,44 @@ def test_what_is_shown_is_what_posting_makes_of_it(moves: list[Fact], units: int
         assert (quick.total, quick.expected, quick.now) == (line.total, line.expected, line.now)
 
 
+CELLS = st.tuples(
+    st.sampled_from(["A", "B", "C", "00123", "NOPE", "4006381333931", "SET", None, 7]),
+    st.sampled_from([0, 3, "3", "1o", None, 3.5, 2_000_000]),
+    st.sampled_from([None, "2026-03-02 10:00", 46083.4, "soon", "2026-03-09 10:00"]),
+    st.sampled_from([None, "shelf", " back "]),
+    st.sampled_from([None, None, "packed apart", "?"]),
+    st.sampled_from([None, None, "2,50"]),
+)
+
+
+@given(st.lists(CELLS, max_size=8), st.sampled_from([None, at(8)]), st.sampled_from([None, IN_COUNT, APART]))
+def test_rows_told_at_once_are_told_as_one_by_one(
+    cells: list[tuple[Cell, ...]], default_at: datetime | None, choice: str | None
+) -> None:
+    rows = [Row(number, *values) for number, values in enumerate(cells, start=5)]
+    seen, allowance = [at(9)] * len(rows), timedelta(seconds=60)
+    names = Names(SKUS, {"4006381333931": ("B",)}, {"SET": {"A": 2}})
+    known = {
+        "A": balance(5),
+        "B": balance(8, 2),
+        "C": balance(1, last_at=at(9.5)),
+        "00123": balance(4, last_at=at(-30)),
+    }
+    quick, rest, rest_seen = stocktake.plain(
+        rows, seen, names, known, UTC, NOW, allowance=allowance, default_at=default_at, choice=choice
+    )
+    whole = stocktake.group(rows, seen, names, UTC, NOW, allowance=allowance, default_at=default_at)
+    part = stocktake.group(rest, rest_seen, names, UTC, NOW, allowance=allowance, default_at=default_at)
+    if not quick.keys().isdisjoint(part.named | part.blank):
+        return  # told anew, one by one
+    for sku, line in quick.items():
+        take = whole.takes[sku]
+        assert not stocktake.needs_facts(take, known[sku], choice, NOW)
+        assert stocktake.reckon(take, known[sku], None, choice, NOW) == line
+    assert (whole.flags, whole.kits, whole.blank, whole.twice) == (part.flags, part.kits, part.blank, part.twice)
+    assert dict(part.joined(quick).takes) == dict(whole.takes) and part.joined(quick).named == whole.named
+
+
 # improbable -----------------------------------------------------------------------------------------------------
 
 
