@@ -144,6 +144,7 @@ def rehearse(desk: Desk, workbook: Workbook) -> Report:
     (`rehearsal.py`).
     """
     memory = Memory()
+    memory.counting.trusts = True
     first = _Rehearsal(desk, workbook, memory)
     report = first.run()
     if report.problems:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import stamina
 
-from sheets_sync import answering, review
+from sheets_sync import answering, rehearsal, review
 from sheets_sync.sheet import tabs
 from tests.hands import Clock, Hands, hands_of
 from tests.world import World
@@ -132,6 +132,11 @@ def test_a_paste_is_shown_within_one_pass_and_posted_once(day: Day) -> None:
     names = ("Rows", "SKUs counted", "Rows flagged", "SKUs that differ", "Units up", "Units down")
     assert [day.head(name) for name in names] == [4, 2, 2, 1, 0, 2]
     assert day.head("Session") == "stock-take-1" and "Tick Post" in day.state()
+    day.set("Post", "TRUE")
+    before = day.world.last_event()
+    would = rehearsal.plan(day.world.desk, day.world.workbook).events
+    assert [(e.fact.sku, e.change.on_hand) for e in would] == [(MUG, -2), (SCARF, 0)], "a dry run tells it"
+    assert day.world.last_event() == before and day.head("Post") is True, "and does nothing"
     day.post()
     assert day.world.figures(MUG) == "8/0/8" and day.batches() == {"stock-take-1"}
     assert day.status().startswith("posted: counted 8 at")
@@ -328,3 +333,26 @@ def test_when_a_figure_was_first_seen_outlives_the_process(day: Day) -> None:
     assert "3 taken off since; now 5" in day.status(), "the edit was made after the figure was seen"
     day.post()
     assert day.world.figures(MUG) == "5/0/5"
+
+
+def test_two_sheets_of_rows_are_two_stock_takes_and_slipped_columns_are_asked_about(day: Day) -> None:
+    day.paste((MUG, 20), (SCARF, 5), (PLATE, 7), (BOWL, 1))
+    day.post()
+    assert "row below should have" in day.state() and day.batches() == set()
+    day.paste((MUG, 10), (SCARF, 19))
+    day.paste(("", ""), ("", ""), at=BODY + 2)
+    day.post()
+    assert day.world.figures(SCARF) == "19/0/19"
+    with day.world.ledger.read() as view:
+        assert view.questions() == [], "what was asked about is gone"
+    day.paste((PLATE, 4), (SCARF, 1, None, "back room"), at=BODY + 2)
+    day.post()
+    assert "posted without this row" in day.status(BODY + 2), "it may belong to the rows above: nobody guesses"
+    assert "was posted in stock-take-1 with another figure" in day.status(BODY + 3)
+    assert day.batches() == {"stock-take-1"}
+    day.clear()
+    day.passes()
+    day.paste((PLATE, 4), (SCARF, 18), (SCARF, 1, None, "back room"))
+    day.post()
+    assert (day.world.figures(PLATE), day.world.figures(SCARF)) == ("4/0/4", "19/0/19")
+    assert day.batches() == {"stock-take-1", "stock-take-2"}
