@@ -262,7 +262,7 @@ def _believed(desk: Desk, channel: Channel, order: Order) -> bool:
     if not any(line.sent for line in order.lines):
         return True
     with desk.ledger.read() as view:
-        return not echoes.takes_back(view, channel.name, order)
+        return not echoes.takes_back(view.lines(channel.name, order_id=order.id), order)
 
 
 def count_waiting(tx: Tx, desk: Desk, name: str) -> list[Event]:

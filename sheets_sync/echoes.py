@@ -16,8 +16,7 @@ from dataclasses import replace
 from sheets_sync import offers
 from sheets_sync.channels import Channel, RawRequest, SignalKind
 from sheets_sync.desk import Desk, Shelf
-from sheets_sync.ledger import View
-from sheets_sync.model import Figure, Lease, Listing, Order, Ref, StoredDelivery
+from sheets_sync.model import Figure, Lease, LineState, Listing, Order, Ref, StoredDelivery
 
 Levels = tuple[StoredDelivery, tuple[Figure, ...]]
 
@@ -67,8 +66,8 @@ def _names(ref: Ref) -> tuple[Ref, ...]:
     return ref, ref._replace(listing=""), Ref(ref.listing), ref._replace(place="")
 
 
-def takes_back(view: View, name: str, order: Order) -> bool:
+def takes_back(stored: Iterable[LineState], order: Order) -> bool:
     """Whether a delivered body says that fewer units came back than were known before."""
-    stored = {line.level.id: line.level for line in view.lines(name, order_id=order.id)}
-    known = ((line, stored[line.id]) for line in order.lines if line.id in stored)
+    levels = {line.level.id: line.level for line in stored}
+    known = ((line, levels[line.id]) for line in order.lines if line.id in levels)
     return any(line.returned < before.returned or line.restocked < before.restocked for line, before in known)

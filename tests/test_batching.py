@@ -18,6 +18,8 @@ def test_no_call_could_be_saved_and_nothing_is_lost(items: list[tuple[int, int]]
     cut = list(batches(items, most, lambda item: item[0]))
     assert sorted(item for batch in cut for item in batch) == sorted(items)
     assert all(0 < len(batch) <= most for batch in cut)
+    heads = [next(calls(batch, most, lambda item: item[0])) for batch in cut]
+    assert all(len(a) + len(b) > most for a, b in zip(cut, heads[1:], strict=False)), "no batch could be saved either"
     made = sum(len({item[0] for item in batch}) for batch in cut)
     least = sum(ceil(sum(i[0] == g for i in items) / most) for g in {i[0] for i in items})
     assert made == least == len(list(calls(items, most, lambda item: item[0])))

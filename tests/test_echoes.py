@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +13,8 @@ import pytest
 
 from sheets_sync.channel_sync import apply_delivery
 from sheets_sync.channels import RawRequest
-from sheets_sync.echoes import unexpected
-from sheets_sync.model import Figure, Listing, Ref, StoredDelivery
+from sheets_sync.echoes import takes_back, unexpected
+from sheets_sync.model import Figure, LineState, Listing, Order, OrderLine, OrderState, Ref, StoredDelivery
 from sheets_sync.sandbox.shops import Seed
 from sheets_sync.sandbox.shops.shopify import Refunded
 from tests.contract_channel import Receiver
@@ -43,6 +45,19 @@ def listing(shown: int | None, taken: int | None = 0) -> Listing:
 def test_an_echo_is_told_by_its_value(of: Listing, told: list[int], doubted: bool, ref: Ref) -> None:
     assert unexpected([of], [Figure(ref, n) for n in told]) == ({of.ref} if doubted else set())
     assert unexpected([of], [Figure(Ref("", "i2", "p1"), n) for n in told]) == set()
+
+
+@pytest.mark.parametrize(
+    ("returned", "restocked", "takes"),
+    [(2, 1, False), (1, 1, True), (2, 0, True), (3, 1, False), (0, 0, True)],
+)
+def test_what_came_back_is_not_taken_back_by_a_body(returned: int, restocked: int, takes: bool) -> None:
+    at = datetime(2026, 3, 2, 9, tzinfo=UTC)
+    known = OrderLine("1", 3, returned=2, restocked=1)
+    stored = LineState("web/9/1", "web", "9", known, at, at, None, OrderState.DONE)
+    told = Order("9", at, at, OrderState.DONE, (replace(known, returned=returned, restocked=restocked),))
+    assert takes_back([stored], told) is takes
+    assert not takes_back([], told)
 
 
 class Shop:
