@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,13 @@ import pytest
 import stamina
 
 from sheets_sync import answering, rehearsal, review
+from sheets_sync.desk import KITS, STARTED
+from sheets_sync.model import Fact, Kind, Stock
+from sheets_sync.onboarding import set_up
 from sheets_sync.sheet import tabs
 from tests.hands import Clock, Hands, hands_of
-from tests.world import World
+from tests.test_machine_sheet import Quick
+from tests.world import SEEDS, World
 
 MUG, SCARF, PLATE, BOWL = "00123", "1E5", "MAR1", "1-2"
 TOP = 4  # the header's row
@@ -22,8 +27,14 @@ BODY = TOP + 1
 class Day:
     """A world after Start, and the Stock take tab as a person uses it."""
 
-    def __init__(self, world: World, clock: Clock) -> None:
+    def __init__(self, world: World, clock: Any) -> None:
         self.world, self.clock = world, clock
+
+    def tick(self, **how: float) -> None:
+        if isinstance(self.clock, Clock):
+            self.clock.tick(**how)
+        else:
+            self.clock.now += timedelta(**how)
 
     @property
     def key(self) -> str:
@@ -86,6 +97,10 @@ class Day:
 
     def sold(self, sku: str, units: int) -> None:
         """Ordered, shipped, and known to us."""
+        if not self.world.shops:
+            with self.world.ledger.begin() as tx:
+                tx.append([Fact(f"{self.clock()}", sku, Kind.SHIPMENT, self.clock(), Stock(on_hand=-units))])
+            return
         order = self.shop().buy(sku, units)
         self.shop().ship(order)
         self.world.passes()
@@ -107,8 +122,30 @@ def tabs_shown() -> tuple[str, str, str]:
     return ("Expected", "Difference", "Status")
 
 
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Quick:
+    """The same without a shop and without a socket, made once."""
+    quick = Quick(tmp_path_factory.mktemp("template"), lambda call, proceed: proceed())
+    set_up(quick.desk, quick.workbook)
+    with quick.ledger.begin() as tx:
+        at = quick.clock()
+        tx.put(STARTED, at.isoformat())
+        tx.append(Fact(f"o{seed.sku}", seed.sku, Kind.OPENING, at, count=seed.stock) for seed in SEEDS)
+    quick.sheet_passes()
+    quick.clock.now += timedelta(hours=72)
+    quick.ledger.close()
+    return quick
+
+
 @pytest.fixture
-def day(tmp_path: Path) -> Iterator[Day]:
+def day(tmp_path: Path, template: Quick) -> Iterator[Day]:
+    quick = Quick(tmp_path, lambda call, proceed: proceed(), template)
+    yield Day(quick, quick.clock)
+    quick.close()
+
+
+@pytest.fixture
+def shop_day(tmp_path: Path) -> Iterator[Day]:
     clock = Clock()
     world = World(tmp_path, vendors=("shopify",), clock=clock)
     try:
@@ -147,9 +184,10 @@ def test_a_paste_is_shown_within_one_pass_and_posted_once(day: Day) -> None:
     assert day.world.figures(PLATE) == "5/0/5", "what cannot be read is never 0"
 
 
-def test_C3_C7_counting_while_orders_come_and_with_raises_frozen(day: Day) -> None:
+def test_C3_C7_counting_while_orders_come_and_with_raises_frozen(shop_day: Day) -> None:
+    day = shop_day
     day.sold(MUG, 1)
-    day.clock.tick(hours=60)
+    day.tick(hours=60)
     order = day.shop().buy(MUG, 2)
     day.world.passes()
     assert day.world.figures(MUG) == "9/2/7"
@@ -160,7 +198,7 @@ def test_C3_C7_counting_while_orders_come_and_with_raises_frozen(day: Day) -> No
     day.set("Post", "TRUE")
     day.passes()
     assert day.world.figures(MUG) == "9/2/7" and day.head("Post") is False, "C3 is asked once a stock-take"
-    day.clock.tick(minutes=10)
+    day.tick(minutes=10)
     day.shop().ship(order)
     day.world.passes()
     assert "2 shipped since; now 10" in day.status(), "12 were counted before 2 of them left"
@@ -235,14 +273,14 @@ def test_C6_undo_after_sales_and_a_second_count(day: Day) -> None:
     day.passes()
     day.post()
     assert (day.world.figures(MUG), day.world.figures(PLATE)) == ("7/0/7", "0/0/0")
-    day.clock.tick(hours=1)
+    day.tick(hours=1)
     day.sold(MUG, 2)
-    day.clock.tick(hours=1)
+    day.tick(hours=1)
     day.clear()
     day.passes()
     day.paste((SCARF, 21), (MUG, 4, day.time()))
     day.passes()
-    day.clock.tick(minutes=5)
+    day.tick(minutes=5)
     day.post()
     assert day.batches() == {"stock-take-1", "stock-take-2"} and day.world.figures(MUG) == "4/0/4"
     answering.undo(day.world.desk, "stock-take-1")
@@ -276,15 +314,19 @@ def test_barcodes_stand_for_skus_and_clashes_are_told(day: Day) -> None:
     day.world.store.type(day.key, tabs.STOCK, f"{letter}1", "Barcode")
     for sku, code in ((MUG, "4006381333931"), (SCARF, "036000291452"), (PLATE, "111"), (BOWL, "111")):
         day.world.store.type(day.key, tabs.STOCK, f"{letter}{day.world.row(sku)}", f"'{code}")
-    day.paste(("4006381333931", 9), ("36000291452", 20), ("111", 3))
+    with day.world.ledger.begin() as tx:
+        tx.put(KITS, {"SET": {PLATE: 2}})
+    day.paste(("4006381333931", 9), ("36000291452", 20), ("111", 3), (PLATE, 1), ("SET", 2))
     day.passes()
+    assert day.shown(BODY + 3)[:2] == (5, 0) and day.status(BODY + 4) == f"a kit: adds 4 of {PLATE}", "C5"
     assert day.shown()[:2] == (10, -1) and day.shown(BODY + 1)[:2] == (20, 0)
     assert "stands beside several SKUs" in day.status(BODY + 2)
     day.post()
     assert day.world.figures(MUG) == "9/0/9"
 
 
-def test_nothing_is_posted_on_a_stale_read_or_while_rows_change(day: Day) -> None:
+def test_nothing_is_posted_on_a_stale_read_or_while_rows_change(shop_day: Day) -> None:
+    day = shop_day
     day.paste((MUG, 8), (SCARF, 19))
     day.passes()
     old = day.world.store.book(day.key)
@@ -315,7 +357,7 @@ def test_an_old_version_with_post_ticked_posts_nothing(day: Day) -> None:
     before = day.world.last_event()
     day.world.store.restore(day.key, version)
     day.passes(1)
-    day.clock.tick(minutes=2)
+    day.tick(minutes=2)
     day.passes(8)
     assert day.world.last_event() == before, day.state()
     assert day.head("Post") is False
@@ -324,11 +366,11 @@ def test_an_old_version_with_post_ticked_posts_nothing(day: Day) -> None:
 def test_when_a_figure_was_first_seen_outlives_the_process(day: Day) -> None:
     day.paste((MUG, 8))
     day.passes()
-    day.clock.tick(hours=1)
+    day.tick(hours=1)
     day.world.type(MUG, "7")
     day.world.sheet_passes()
     day.world.restart()
-    day.clock.tick(hours=50)
+    day.tick(hours=50)
     day.passes()
     assert "3 taken off since; now 5" in day.status(), "the edit was made after the figure was seen"
     day.post()
