@@ -8,7 +8,7 @@ limit stopped, goes on where it was. No more than a page is held in memory, and 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -23,6 +23,7 @@ from sheets_sync.model import Lease, Listing, Ref, RemoteListing
 
 log = structlog.get_logger()
 
+MATCHED_AT_ONCE = 500
 CURSOR_LIVES = timedelta(hours=12)
 """A cursor older than this is not gone on with: the catalogue has changed too much meanwhile."""
 
@@ -147,13 +148,42 @@ def _finish(desk: Desk, name: str, reading: Reading, lease: Lease | None) -> Non
     """Listings that are gone, or share a SKU by chance, are not pushed, and say why."""
     with desk.ledger.read() as view:
         barred = {**_gone(desk, view, name, reading.seen), **_shared(desk, view, name, reading.seen)}
+    _bar(desk, name, barred, lease)
+    with desk.ledger.begin(lease) as tx:
+        if not tx.get(_listed(name)):
+            tx.put(_listed(name), desk.clock().isoformat())
+
+
+def _bar(desk: Desk, name: str, barred: Mapping[Ref, str], lease: Lease | None) -> None:
     with desk.ledger.begin(lease) as tx:
         tx.lock_listings(name)
         now = [item for item in tx.listings(name, ids={ref.listing for ref in barred}) if item.ref in barred]
         after = [replace(item, pushable=False, why_not=barred[item.ref]) for item in now]
         tx.put_listings(item for item, before in zip(after, now, strict=True) if item != before)
-        if not tx.get(_listed(name)):
-            tx.put(_listed(name), desk.clock().isoformat())
+
+
+def match_catalogue(desk: Desk, name: str) -> None:
+    """Match what was read before its SKU was known: at the import all channels are read at once."""
+    with desk.ledger.read() as view:
+        some: list[Listing] = []
+        for item in view.iter_listings(name):
+            if item.sku is None and item.remote_sku:
+                some.append(item)
+            if len(some) == MATCHED_AT_ONCE:
+                _match(desk, name, some)
+                some = []
+        _match(desk, name, some)
+    with desk.ledger.read() as view:
+        barred = _shared(desk, view, name, None)
+    _bar(desk, name, barred, None)
+
+
+def _match(desk: Desk, name: str, items: Sequence[Listing]) -> None:
+    with desk.ledger.begin() as tx:
+        known = known_skus(tx, [item.remote_sku for item in items if item.remote_sku])
+        refs = {item.ref for item in items if item.remote_sku in known}
+        now = tx.listings(name, ids=[ref.listing for ref in refs])
+        tx.put_listings(replace(i, sku=i.remote_sku) for i in now if i.ref in refs and i.sku is None)
 
 
 def _gone(desk: Desk, view: View, name: str, seen: set[int] | None) -> dict[Ref, str]:

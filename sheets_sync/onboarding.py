@@ -11,13 +11,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import structlog
 
 from sheets_sync import exchange, seed_day
-from sheets_sync.catalogue import read_catalogue
+from sheets_sync.catalogue import match_catalogue, read_catalogue
 from sheets_sync.channel_sync import book_orders
 from sheets_sync.channels import Basis, orders_to_open_with
 from sheets_sync.desk import (
@@ -161,20 +162,28 @@ def _landed(desk: Desk, intent: Intent) -> None:
 
 
 def import_catalogues(desk: Desk, progress: Progress | None = None, *, primary: str = "") -> dict[str, int]:
-    """Read every channel's listings, the primary's first: its SKUs are what the others are matched to. No event.
+    """Read every channel's listings, all at once, and match the others' to the primary's SKUs. No event.
+
+    Each shop has limits of its own, so they are read side by side. Where one fails, the others are read to their end.
 
     `primary` names another primary marketplace than the first import took, on purpose: everything is matched anew.
     Raises SellerMustAct where no channel is the primary, or where that can't be changed any more.
     """
     name = _settle_primary(desk, primary)
-    counts = {}
-    for one in (name, *(n for n in desk.channels if n != name)):
-        counts[one] = read_catalogue(desk, one, progress=_about(progress, one))
+    names = [name, *(n for n in desk.channels if n != name)]
     with desk.ledger.read() as view:
         started = desk.started_at(view) is not None
-    if not started:
-        for one in desk.channels:
+
+    def read(one: str) -> int:
+        count = read_catalogue(desk, one, progress=_about(progress, one))
+        if not started:
             note_orders(desk, one)
+        return count
+
+    with ThreadPoolExecutor(len(names), thread_name_prefix="import") as pool:
+        counts = dict(zip(names, pool.map(read, names), strict=True))
+    for one in names[1:]:
+        match_catalogue(desk, one)
     desk.wake("sheet")
     return counts
 
