@@ -388,12 +388,17 @@ class LedgerContract:
 
     def test_an_open_question_is_asked_once(self, ledger: Ledger) -> None:
         one = Question("q1", "jump", "A", "1000?", typed=1000, tag=10, asked_at=at(1))
-        two = Question("q2", "rename", "B", "renamed?", Origin.IMAGE, typed="12 pcs", tag=None, reference="row 5")
+        two = Question("q2", "rename", "B", "renamed?", Origin.IMAGE, typed="12 pcs", reference="row 5", asked_at=at(1))
         with ledger.begin() as tx:
             assert tx.ask([one, two, one]) == [one, two]
             assert tx.ask([replace(one, asked_at=at(2)), replace(two, text="really?")]) == []
             assert tx.questions() == [one, two]
             assert tx.questions(sku="B") == [two]
+
+    def test_a_question_that_does_not_say_when_it_was_asked_is_asked_now(self, ledger: Ledger) -> None:
+        with ledger.begin() as tx:
+            (asked,) = tx.ask([Question("q1", "cancellation", "A", "1 was cancelled")])
+            assert tx.questions() == [asked] and asked.asked_at.year > 2000
 
     def test_a_question_whose_cause_comes_back_is_asked_again(self, ledger: Ledger) -> None:
         one = Question("q1", "jump", "A", "1000?", typed=1000, tag=10, asked_at=at(1))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from functools import cache
 from typing import Any
@@ -29,7 +30,19 @@ from sheets_sync.ledger.schema import (
     taken,
 )
 from sheets_sync.ledger.view import HEAD_NAME, View, chunks
-from sheets_sync.model import Balance, Cell, Event, Fact, LineState, Listing, Question, Ref, StockKey, StoredDelivery
+from sheets_sync.model import (
+    LONG_AGO,
+    Balance,
+    Cell,
+    Event,
+    Fact,
+    LineState,
+    Listing,
+    Question,
+    Ref,
+    StockKey,
+    StoredDelivery,
+)
 
 # built once: `append` is the busiest road, and to build a statement costs as much as to run it
 _WITH_KEYS = sa.select(events).where(events.c.key.in_(sa.bindparam("keys", expanding=True)))
@@ -150,7 +163,12 @@ class Tx(View):
     # questions --------------------------------------------------------------------------------------------------
 
     def ask(self, asked: Iterable[Question]) -> list[Question]:
-        """Ask what is not open yet and was never answered with just these contents; gives what was newly asked."""
+        """Ask what is not open yet and was never answered with just these contents; gives what was newly asked.
+
+        A question that does not say when it was asked is asked now.
+        """
+        now = self._clock()
+        asked = [q if q.asked_at != LONG_AGO else replace(q, asked_at=now) for q in asked]
         rows = {question.key: (question, codec.question_values(question)) for question in asked}
         was_open: set[str] = set()
         answered: dict[str, set[str]] = defaultdict(set)
