@@ -50,6 +50,7 @@ from sheets_sync import (
     counting,
     demo,
     filetake,
+    healing,
     logs,
     mapping,
     onboarding,
@@ -67,7 +68,7 @@ from sheets_sync import (
 from sheets_sync.channels import Health
 from sheets_sync.channels.registry import build
 from sheets_sync.config import Settings
-from sheets_sync.desk import ROWS, Books, Desk, start_batch
+from sheets_sync.desk import PROVEN, ROWS, Books, Desk, start_batch
 from sheets_sync.errors import BadInput, ConfigError, NextPass, OtherSide, SellerMustAct, SheetsSyncError
 from sheets_sync.guide import name_spreadsheet, write_config
 from sheets_sync.ledger import Ledger, View
@@ -817,6 +818,21 @@ def undo(
     """Strike an event, or a whole batch; what happened since stays."""
     with _at_desk(ctx) as desk:
         _say_recorded(answering.undo(desk, what, note=note, actor=_actor()))
+
+
+@app.command("rebuild-sheet")
+def rebuild_sheet(ctx: typer.Context) -> None:
+    """Make the workbook anew from the ledger: tabs that are gone, every row, the newest events."""
+    with _at_desk(ctx) as desk:
+        workbook = assembly.workbook_of(desk.settings)
+        with assembly.leased(desk.ledger, [assembly.sheet_lease(desk.settings)]) as leases:
+            says = healing.rebuild(desk, workbook, leases[assembly.sheet_lease(desk.settings)])
+        _say(*says)
+        with desk.ledger.read() as view:
+            proven = view.get(PROVEN, {}).get(desk.settings.sheet.spreadsheet_id)
+        if proven:
+            _show_in_sheet(desk)
+    _say("Done." if proven else "Next: sheets-sync doctor, as this spreadsheet was never proven; then sheets-sync run.")
 
 
 @app.command()

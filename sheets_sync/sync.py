@@ -22,10 +22,12 @@ from sheets_sync import (
     counting,
     edits,
     exchange,
+    healing,
     keeping,
     kits_tab,
     knowing,
     masses,
+    onboarding,
     recovery,
     review,
     showing,
@@ -100,6 +102,8 @@ class Memory:
     adjustments: adjusting.Seen = field(default_factory=adjusting.Seen)
     pages: keeping.Seen = field(default_factory=keeping.Seen)  # the tabs beside Stock
     counting: counting.Seen = field(default_factory=counting.Seen)  # the Stock take tab
+    header: list[str] = field(default_factory=list)  # of Stock, as it was noted last
+    checked_at: datetime | None = None  # when formats and protection were compared last
     has_levels: bool = False  # the last look saw a column of Low-stock levels
     levels: Mapping[str, int] | None = None  # as they were noted last
     untaken: dict[str, str] = field(default_factory=dict)  # why an answer was not taken, by question
@@ -167,13 +171,16 @@ class _Pass:
         try:
             look = self._look()
         except SheetNotReady:
-            if self._heal():
+            if self._heal() or self._tabs_gone(self.workbook.layout()):
                 return Report(again=True)
             raise
         if look.problems:
-            return Report(problems=look.problems)
+            return self._mend_header(look)
         if not self._follow(look.mark):
             return Report(again=bool(self.memory.stale_since is None), events=tuple(self.events))
+        if self._tabs_gone(self._layout()):
+            return Report(again=True, events=tuple(self.events))
+        self._keep_header(look)
         if tabs.LOW_STOCK in look.columns:
             self.memory.levels = alarm.note_levels(self.desk, look, self.memory.levels)
         self._answers(look)
@@ -234,6 +241,49 @@ class _Pass:
     def _heal(self) -> bool:
         self.memory.layout = None
         return recovery.heal(self.desk, self.workbook, self.lease)
+
+    def _tabs_gone(self, layout: Layout) -> bool:
+        """Our tabs are put back where they were deleted; and now and then formats and protection are, too."""
+        now, checked = self.desk.clock(), self.memory.checked_at or self.desk.clock()
+        self.memory.checked_at = checked
+        if healing.tabs_gone(self.desk, self.workbook, layout):
+            self.memory.layout = None
+            return True
+        if now - checked < healing.EVERY:
+            return False
+        self.memory.checked_at = now
+        return bool(onboarding.set_up(self.desk, self.workbook))
+
+    def _keep_header(self, look: Look) -> None:
+        """What Stock's header was when all was well."""
+        header = ["" if cell is None else str(cell) for cell in look.header]
+        if header != self.memory.header:
+            with self.desk.ledger.begin(self.lease) as tx:
+                tx.put(healing.HEADER, header)
+            self.memory.header = header
+
+    def _mend_header(self, look: Look) -> Report:
+        """A header that is gone is put back where nothing else can be meant; else a person has to act."""
+        with self.desk.ledger.read() as view:
+            saved, head = view.get(healing.HEADER, []), view.head()
+            skus = {key.sku for key in view.balances()}
+        if look.mark.exchange != head:
+            return Report(problems=look.problems)
+        second = self.workbook.values([f"'{tabs.STOCK}'!2:2"])[0]
+        stock = self._layout().tabs[tabs.STOCK].id
+        found = healing.header_gone(saved, look.header, second[0] if second else [], skus, stock)
+        if isinstance(found, str):
+            return Report(problems=(found,))
+        if found is None:
+            return Report(problems=look.problems)
+        if found.requests:
+            nothing = edits.Found((), (), frozenset(), edits.Before())
+            self._one(look, nothing, (), head, found.requests, {})
+        else:
+            onboarding.set_up(self.desk, self.workbook)
+        log.warning("sheet.header", put_back=len(found.requests))
+        self.memory.layout = None
+        return Report(again=True)
 
     # looking --------------------------------------------------------------------------------------------------
 
@@ -734,6 +784,12 @@ class _Rehearsal(_Pass):
 
     def _heal(self) -> bool:
         return False
+
+    def _tabs_gone(self, layout: Layout) -> bool:
+        return False
+
+    def _mend_header(self, look: Look) -> Report:
+        return Report(problems=look.problems)
 
     def _exchange_all(self, look: Look, facts: _Facts, found: edits.Found) -> int:
         return 0 if self.looks_only else super()._exchange_all(look, facts, found)

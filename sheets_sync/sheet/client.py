@@ -213,7 +213,11 @@ def refusal(response: Response, *, write: bool, share_with: str = "") -> SheetsS
             f"Google Sheets does not let us in ({status}): {words}; {way}, or give other credentials"
         )
     if status == 404:
-        return SheetNotReady(f"no such spreadsheet, or not shared with us: {words}; check the spreadsheet's id")
+        return SheetNotReady(
+            f"The spreadsheet is not there, or not shared with us any more ({words}). Nothing is lost: the ledger has "
+            "every count. Take it out of Google's bin or share it again; or check [sheet] spreadsheet_id; or name a "
+            "new spreadsheet there and run `sheets-sync rebuild-sheet`."
+        )
     if 400 < status < 500 and status != 408:
         return BadInput(f"Google Sheets refused ({status}): {words}")
     return _lost(write, f"HTTP {status}: {words}")
