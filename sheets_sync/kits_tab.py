@@ -10,9 +10,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from sheets_sync import exchange, guard, kits, showing, views
+from sheets_sync import exchange, guard, kits, pages, showing, views
 from sheets_sync.channel_sync import count_waiting
 from sheets_sync.desk import KITS, ROWS, Books, Desk, kits_of
 from sheets_sync.errors import BadInput
@@ -24,7 +24,6 @@ from sheets_sync.sheet.workbook import Workbook
 
 KIND = "make_kit"
 DISSOLVED = "no kit"
-REST = 100
 
 
 @dataclass
@@ -58,7 +57,7 @@ def take(
     pending = bool(fresh.keys() - stand.keys()) or bool((dissolved & in_force.keys()) - ends)
     seen.before, seen.gone = fresh, frozenset(dissolved)
     requests = _requests(desk, seen, page, rows, asks, dissolved, layout().tabs[tabs.KITS].id)
-    rest = timedelta(seconds=min(600.0, REST * (time.monotonic() - began)))
+    rest = pages.rest(time.monotonic() - began)
     seen.next_at = None if pending else now + rest
     return Changes(tuple(requests), pending)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from sheets_sync import catalogue, mapping, newcomers, offers, pages
 from sheets_sync.channel_sync import count_waiting
@@ -20,9 +20,6 @@ from sheets_sync.model import Cell, Layout, Lease, Listing
 from sheets_sync.pages import Changes, Page
 from sheets_sync.sheet import tabs
 from sheets_sync.sheet.workbook import Workbook
-
-REST = 100
-"""Reading the tab takes at most one part in so many of the time."""
 
 
 @dataclass
@@ -55,7 +52,7 @@ def take(
     sheet = layout().tabs[tabs.LISTINGS_TAB].id
     gone: Mapping[str, Cell] = {tabs.STATE: "this listing is gone", tabs.SHOWS: None, tabs.OFFERS: None}
     done = pages.changes(page, tabs.KEY, wanted, new, mapping.TYPED, sheet, gone=gone)
-    rest = timedelta(seconds=min(600.0, REST * (time.monotonic() - began)))
+    rest = pages.rest(time.monotonic() - began)
     seen.next_at = None if done.more or seen.pending else now + rest
     return replace(done, more=done.more or bool(seen.pending))
 

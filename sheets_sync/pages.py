@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from types import MappingProxyType
 
 from sheets_sync import exchange, views
@@ -17,6 +18,15 @@ from sheets_sync.model import Cell
 MOST_CHANGED = 1_000
 MOST_ADDED = 2_000
 """Rows that one pass changes or adds in one tab; the next pass does the rest."""
+
+
+REST = 100
+"""Reading a tab beside Stock takes at most one part in so many of the time."""
+
+
+def rest(seconds: float) -> timedelta:
+    """How long a tab that took so long to read is left alone after it."""
+    return timedelta(seconds=min(600.0, max(15.0, REST * seconds)))
 
 
 @dataclass(frozen=True)

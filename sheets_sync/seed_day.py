@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from sheets_sync import pages, seeding
-from sheets_sync.desk import SEED_ANSWER, SEED_ORDERS, SEED_TYPED, Desk, Shelf
+from sheets_sync.desk import SEED_ANSWER, SEED_ORDERS, SEED_TYPED, Desk, Shelf, kits_of
 from sheets_sync.ledger import Tx, View
 from sheets_sync.model import Cell, Layout, Lease, Listing, Order, OrderLine, OrderState
 from sheets_sync.pages import Changes, Page
@@ -47,7 +47,7 @@ def take(
     page = Page.of(workbook.values([f"'{tabs.SEED_DAY}'"])[0])
     _keep(desk, page, lease)
     with desk.ledger.read() as view:
-        made_of = (page, revision, primary, view.get(SEED_ORDERS))
+        made_of = (page, revision, primary, view.get(SEED_ORDERS), kits_of(view))
         if made_of == seen.before:
             return Changes()
         seed = _seed(desk, view, primary, _refreshed(desk, view, seen))
@@ -108,7 +108,8 @@ def _seed(desk: Desk, view: View, primary: str, listings: Sequence[Listing]) -> 
     kept = view.get(SEED_ORDERS, {})
     orders = {name: about["open"] for name, about in kept.items() if name in desk.settings.channels}
     left_out = kept.get(primary, {}).get("left_out", {})
-    return Seed(primary, desk.titles, listings, orders, left_out, typed(view), view.get(SEED_ANSWER, ""))
+    answer = view.get(SEED_ANSWER, "")
+    return Seed(primary, desk.titles, listings, orders, left_out, typed(view), answer, kits_of(view))
 
 
 def matrix(desk: Desk, view: View) -> list[Row]:

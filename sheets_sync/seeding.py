@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -37,6 +37,7 @@ class Odd(StrEnum):
     UNTRACKED = "no stock kept"
     NOT_SET = "can't be set there"
     VARIATIONS = "keeps the stock of its variations"
+    KIT = "a kit"
     NO_PARTNER = "on one channel only"
     NOT_ON_PRIMARY = "not on the primary"
     DIFFERS = "figures differ"
@@ -87,6 +88,7 @@ class Seed:
     left_out: Mapping[str, int] = field(default_factory=dict)
     typed: Mapping[str, Typed] = field(default_factory=dict)
     answer: str = ""
+    kits: Collection[str] = ()
 
     @cached_property
     def elsewhere(self) -> Counter[str]:
@@ -177,6 +179,8 @@ def _opens(
     seed: Seed, sku: str, mine: Sequence[Listing], typed: Typed | None
 ) -> tuple[int | None, list[tuple[Odd, str]]]:
     """What the SKU opens with by B3 and B4, and what is wrong with what was typed."""
+    if sku in seed.kits:
+        return None, [(Odd.KIT, "a kit: its components are counted")]
     if typed is not None and typed.cell is not None:
         if typed.count is None and not typed.leaves_out:
             says = f"{typed.cell} is not a count: it is not opened until that is a whole number, or '{LEAVE_OUT}'"

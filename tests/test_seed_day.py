@@ -115,6 +115,11 @@ def test_B4_what_was_typed_stands_above_the_primarys_figure(cell: int | str | fl
     assert (Odd.NOT_A_COUNT in kinds(row)) is odd
 
 
+def test_K1_a_kit_opens_with_nothing_whatever_was_typed() -> None:
+    row = rows(listing("A", 10), kits={"A": {"B": 2}}, typed={"sku:A": Typed(4, AT)})["A"]
+    assert row.opens is None and Odd.KIT in kinds(row)
+
+
 def test_the_summary_counts_by_what_is_odd() -> None:
     found = seeding.summary(rows(listing("A", 999), listing("B", 5), listing("B", 5, "etsy")).values())
     assert {odd: [row.sku for row in those] for odd, those in found.items()} == {

@@ -90,7 +90,7 @@ ORDER_FIELDS = (
 )
 """All that is asked of an order: no name, address or e-mail of a buyer."""
 
-PRODUCT_FIELDS = "id,name,type,sku,manage_stock,stock_quantity,parent_id,attributes"
+PRODUCT_FIELDS = "id,name,type,sku,global_unique_id,manage_stock,stock_quantity,parent_id,attributes"
 
 # the vendor's words -----------------------------------------------------------------------------------------------
 
@@ -403,6 +403,7 @@ def read_listing(body: Mapping[str, Any], parent: Mapping[str, Any] | None = Non
         shows=shows if managed is True else None,
         pushable=not why_not,
         why_not=why_not,
+        barcode=str(body.get("global_unique_id") or ""),  # since WooCommerce 9.2
     )
 
 
