@@ -92,6 +92,7 @@ class Seen:
     posted_texts: dict[str, str] = field(default_factory=dict)  # of a posted stock-take, by SKU
     preview: Preview | None = None
     base: tuple[object, ...] = ()  # what the preview was made of
+    quiet: tuple[object, ...] = ()  # when all of this was so, nothing was left to do
 
 
 @dataclass(frozen=True)
@@ -338,10 +339,15 @@ class _Look:
             self._empty(body)
             return self._done()
         preview = self._preview(body, session)
+        now = (body.read_at, self.seen.base, self.books.upto, self.settings, repr(session))
+        if now == self.seen.quiet and not preview.doubts:
+            return Taken(again=self.again)
         if session.get("posted"):
             self._posted(body, session, preview)
         else:
             self._open(body, session, preview)
+        idle = not (self.again or self.cells or self.beside or self.requests)
+        self.seen.quiet = now if idle else ()
         return self._done()
 
     # reading --------------------------------------------------------------------------------------------------
@@ -718,6 +724,9 @@ class _Look:
             if row.counted is None and str(row.code) in absent:
                 zero = preview.zeroed.get(str(row.code))
                 cells[row.number] = (None, None, "not counted" if zero is None else "not counted; 0 once posted")
+        if not self.settings.whole:
+            first = body.rows[0].number
+            cells[first] = (*cells.get(first, _NOTHING)[:2], f"? {_NO_SETTINGS}")
         self._place(body, cells)
         self._set(stocktake.SESSION, session["name"])
         self._set_totals(preview.totals)
@@ -792,6 +801,7 @@ class _Look:
         return Taken(self.events, batches, self.again)
 
 
+_NO_SETTINGS = "The settings above the rows are gone, Post among them. Bring them back: sheets-sync init"
 _CLEAR = "Clear the rows to begin another stock-take."
 
 

@@ -398,3 +398,20 @@ def test_two_sheets_of_rows_are_two_stock_takes_and_slipped_columns_are_asked_ab
     day.post()
     assert (day.world.figures(PLATE), day.world.figures(SCARF)) == ("4/0/4", "19/0/19")
     assert day.batches() == {"stock-take-1", "stock-take-2"}
+
+
+def test_settings_that_were_deleted_are_told_and_brought_back_above_the_rows(day: Day) -> None:
+    sheet = day.world.workbook.layout().tabs[tabs.STOCK_TAKE].id
+    span = {"sheetId": sheet, "dimension": "ROWS", "startIndex": 0, "endIndex": TOP - 1}
+    day.world.workbook.send([{"deleteDimension": {"range": span}}])
+    day.paste((MUG, 8), (SCARF, 20), at=2)
+    day.passes()
+    header, first, second = day.rows()[:3]
+    at = header.index("Status")
+    assert header[0] == "SKU" and "sheets-sync init" in first[at] and second[at].startswith("counted 20")
+    assert set_up(day.world.desk, day.world.workbook) == ("Stock take: put the settings back above the rows",)
+    assert set_up(day.world.desk, day.world.workbook) == ()
+    day.passes()
+    assert day.shown()[:2] == (10, -2)
+    day.post()
+    assert day.world.figures(MUG) == "8/0/8"
