@@ -93,7 +93,8 @@ def at_a_terminal(arguments: list[str], folder: Path, typed: list[tuple[str, str
                 except OSError:
                     ended = True
                     break
-            if rest and (at := shown.find(rest[0][0], seen)) >= 0 and shown.rstrip(" ").endswith(":"):
+            # The last space comes once a secret is no longer echoed, and whatever was typed before is dropped.
+            if rest and (at := shown.find(rest[0][0], seen)) >= 0 and shown.endswith(": "):
                 seen = max(at, len(shown))
                 os.write(fd, (rest.pop(0)[1] + "\n").encode())
     finally:
