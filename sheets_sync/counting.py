@@ -37,6 +37,7 @@ from sheets_sync.desk import (
     kits_of,
     reconcile_questions,
 )
+from sheets_sync.errors import BadInput
 from sheets_sync.exchange import Request
 from sheets_sync.ledger import Tx, View
 from sheets_sync.model import MAIN, Balance, Cell, Event, Fact, Layout, Lease, Look, Question, StockKey
@@ -92,6 +93,7 @@ class Seen:
     posted_texts: dict[str, str] = field(default_factory=dict)  # of a posted stock-take, by SKU
     preview: Preview | None = None
     base: tuple[object, ...] = ()  # what the preview was made of
+    trouble: tuple[tuple[object, ...], str] = ((None,), "")  # why it could not be recorded, and what it was made of
     quiet: tuple[object, ...] = ()  # when all of this was so, nothing was left to do
 
 
@@ -282,12 +284,12 @@ def take(
     """
     if not look.stock_take:
         return Taken()
-    with _nothing_to_collect():
+    with uncollected():
         return _Look(desk, workbook, look, seen, books, listed, layout, lease).run()
 
 
 @contextmanager
-def _nothing_to_collect() -> Iterator[None]:
+def uncollected() -> Iterator[None]:
     """A large table is some hundred thousand small things that all stay, and none refers to itself. Python's collector
     would walk over all of them each time that as many more were made: two thirds of the time of a preview.
     """
@@ -513,6 +515,7 @@ class _Look:
         problems = [*self.settings.problems(self.zone), *preview.obstacles]
         problems += [] if started else ["Counting has not begun: tick Start in the Channels tab first."]
         problems += [] if preview.counts else ["Nothing is counted yet."]
+        problems += [self.seen.trouble[1]] if self.seen.trouble[0] == self.seen.base else []
         wanted = self._wants(session, approved)
         doubtful = bool(preview.doubts) and not approved
         held = doubtful and not problems and bool(wanted or asked)
@@ -523,8 +526,12 @@ class _Look:
         elif problems or doubtful:
             self.seen.mark = ""
             self._set(stocktake.POST, False)
-        elif not listing and self._marked(body) and self._post(body, session, preview):
-            return
+        elif not listing and self._marked(body):
+            try:
+                if self._post(body, session, preview):
+                    return
+            except BadInput as error:  # nothing was recorded
+                self.seen.trouble, self.seen.mark, self.again = (self.seen.base, str(error)), "", True
         self._show(body, preview, session)
         self._say(self._state(session, preview, problems, held=held), self._words(preview))
 

@@ -57,6 +57,14 @@ def take(
 
     Raises BadInput for a file that cannot be understood, SellerMustAct where something has to be said before Post.
     """
+    with counting.uncollected():
+        return _take(desk, path, asked, zone, barcodes, actor, step)
+
+
+def _take(
+    desk: Desk, path: Path, asked: Asked, zone: tzinfo, barcodes: Callable[[], Barcodes], actor: str,
+    step: Callable[[int], None],
+) -> Taken:  # fmt: skip
     found = countfiles.read(path, step)
     rows = _rows(found, path)
     mark = "stock_take_file:" + hashlib.sha256(path.read_bytes()).hexdigest()[:32]

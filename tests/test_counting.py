@@ -415,3 +415,19 @@ def test_settings_that_were_deleted_are_told_and_brought_back_above_the_rows(day
     assert day.shown()[:2] == (10, -2)
     day.post()
     assert day.world.figures(MUG) == "8/0/8"
+
+
+def test_what_no_ledger_can_store_is_told_and_nothing_of_the_count_is_recorded(day: Day) -> None:
+    sheet = day.world.workbook.layout().tabs[tabs.STOCK_TAKE].id
+    start = {"sheetId": sheet, "rowIndex": BODY - 1, "columnIndex": 3}
+    odd = [{"values": [{"userEnteredValue": {"stringValue": "shelf \0"}}]}]
+    day.world.workbook.send([{"updateCells": {"start": start, "rows": odd, "fields": "userEnteredValue"}}])
+    day.paste((MUG, 8), (SCARF, 19))
+    day.passes()
+    before = day.world.last_event()
+    day.post()
+    assert day.world.last_event() == before and day.head("Post") is False
+    assert "no database can store" in day.state()
+    day.put(f"D{BODY}", "shelf")
+    day.post()
+    assert day.world.figures(MUG) == "8/0/8"
