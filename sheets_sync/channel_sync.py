@@ -120,6 +120,8 @@ def book_orders(
     `counted_at`: at an opening, SKUs that a person counted, and when (B4).
     """
     tx.lock_listings(name)
+    if not at_opening and desk.started_at(tx) is None:
+        return []  # Start was undone meanwhile (B6): the next one reads them anew
     orders = list(orders)
     book = _OrderBook(tx, desk, name, opened_at or desk.started_at(tx), at_opening, counted_at)
     book.prepare(line for order in orders for line in order.lines)
@@ -310,6 +312,7 @@ class _ChannelPass:
         self.after: datetime | None = None
         self.reads = memory.reads
         self.reads.lag, self.reads.every = able.orders_lag, able.orders_every
+        self.puts_back = False
         self.meter: first_sync.Meter | None = None  # while the first sync lasts
 
     def run(self) -> ChannelReport:
@@ -367,7 +370,9 @@ class _ChannelPass:
             self._refresh(view)
         written = {ref: item for ref, item in self.memory.shelf.listings.items() if item.before is not None}
         targets = startover.to_put_back(written, self._look(list(written.values()))) if written else []
+        self.puts_back = True
         self._write(targets)
+        self.puts_back = False
         with self.desk.ledger.begin(self.lease) as tx:
             startover.done(
                 tx, self.desk, self.name, sum(s.result.outcome is Outcome.APPLIED for s in self.sent if s.result)
@@ -759,6 +764,8 @@ class _ChannelPass:
         refs = {item.ref for item, _, _ in targets}
         with self.desk.ledger.begin(self.lease) as tx:
             tx.lock_listings(self.name)
+            if self.desk.started_at(tx) is None and not self.puts_back:
+                return  # Start was undone while this pass was at work (B6)
             sending = {item.ref: offers.sending(item) for item in self._stored(tx, refs)}
             tx.put_listings(sending.values())
         batch = [Target(i.ref, figure, expected, self._key(sending[i.ref])) for i, figure, expected in targets]

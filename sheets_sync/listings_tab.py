@@ -145,7 +145,7 @@ def _wanted(
             tabs.TITLE: item.title or None,
             tabs.COUNTS_AS: item.sku,
             tabs.OFFERS: offers.offer(available, item) if started and item.pushable else None,
-            tabs.SHOWS: item.shown if shows is None else shows,
+            tabs.SHOWS: item.shown if shows is None or not item.taken else shows,
             tabs.STATE: problems.get(key) or says,
         }
     return out

@@ -99,8 +99,10 @@ def apply(item: Listing, wanted: Settings, channel_holds_back: int, *, own_is_kn
 def state(item: Listing, available: int | None, suggestion: str, *, enabled: bool) -> str:
     """How a listing stands, in words."""
     if item.sku is None:
-        said = "not matched" if item.remote_sku else "not matched: it has no SKU there"
-        return f"{said}. {suggestion}" if suggestion else f"{said}: type its SKU, or add its SKU in Stock"
+        said = "not matched" if item.remote_sku else "not matched, and it has no SKU there"
+        do = f"add {item.remote_sku} in Stock, or type the SKU that it counts as"
+        other = "give it one there, or type the SKU that it counts as"
+        return f"{said}. {suggestion}" if suggestion else f"{said}: {do if item.remote_sku else other}"
     if not item.pushable:
         return f"shown, not pushed: {item.why_not}" if item.why_not else "shown, not pushed"
     if not enabled:

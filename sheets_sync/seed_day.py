@@ -34,6 +34,7 @@ class Seen:
 
     shelves: dict[str, Shelf] = field(default_factory=dict)
     before: object = None  # what the last look was made of, when it led to nothing
+    blank: frozenset[str] = frozenset()  # rows that had nothing typed in the last look
 
 
 def take(
@@ -45,7 +46,7 @@ def take(
         if desk.started_at(view) is not None or not revision or primary is None:
             return Changes()
     page = Page.of(workbook.values([f"'{tabs.SEED_DAY}'"])[0])
-    _keep(desk, page, lease)
+    _keep(desk, page, seen, lease)
     with desk.ledger.read() as view:
         made_of = (page, revision, primary, view.get(SEED_ORDERS), kits_of(view))
         if made_of == seen.before:
@@ -68,8 +69,11 @@ def _refreshed(desk: Desk, view: View, seen: Seen) -> list[Listing]:
 # what was typed -------------------------------------------------------------------------------------------------
 
 
-def _keep(desk: Desk, page: Page, lease: Lease | None) -> None:
-    """What stands there now is what counts at Start; a cell keeps the time at which it was first seen."""
+def _keep(desk: Desk, page: Page, seen: Seen, lease: Lease | None) -> None:
+    """What stands there now is what counts at Start; a cell keeps the time at which it was first seen.
+
+    A cell that is blank again was cleared only if two looks say so: a read may be older than what was typed.
+    """
     cells = {str(row[tabs.KEY]): row.get(tabs.OPEN_WITH) for row in page.rows.values() if row.get(tabs.KEY)}
     answers = {str(row.get(tabs.ANSWER)).strip() for row in page.rows.values() if row.get(tabs.ANSWER) is not None}
     said = answers.pop() if len(answers) == 1 else ""
@@ -77,7 +81,8 @@ def _keep(desk: Desk, page: Page, lease: Lease | None) -> None:
     with desk.ledger.read() as view:
         before, answered = view.get(SEED_TYPED, {}), view.get(SEED_ANSWER, "")
     now = {key: _as_typed(cell) for key, cell in cells.items() if _as_typed(cell) is not None}
-    kept = {key: kept for key, kept in before.items() if key not in cells}  # its row may be back with the next read
+    cleared, seen.blank = seen.blank, frozenset(cells.keys() - now.keys())
+    kept = {key: one for key, one in before.items() if key not in now and not (key in cells and key in cleared)}
     same = {key: before[key] for key, cell in now.items() if key in before and before[key][0] == cell}
     fresh = {key: [cell, desk.clock().isoformat()] for key, cell in now.items() if key not in same}
     after = {**kept, **same, **fresh}

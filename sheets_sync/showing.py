@@ -7,7 +7,7 @@ from datetime import datetime
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from sheets_sync import edits, exchange, views
-from sheets_sync.desk import Desk, channel_state, start_batch
+from sheets_sync.desk import IMPORTED, RETIRED, Desk, channel_state, start_batch
 from sheets_sync.exchange import Request
 from sheets_sync.ledger import View
 from sheets_sync.model import Cell, Layout, Listing, Stock, TabInfo
@@ -32,7 +32,7 @@ def channel_states(
                 title=channel.title,
                 kind=channel.kind,
                 primary=name == primary,
-                state=_state_words(channel.enabled, started, name == primary),
+                state=_state_words(view, kept, channel.enabled, started, name == primary),
                 listings=counts.get(name, 0),
                 out_of_step=kept.get("out_of_step", 0),
                 last_error=kept.get("last_error", ""),
@@ -43,12 +43,16 @@ def channel_states(
     return tuple(states)
 
 
-def _state_words(enabled: bool, started: bool, primary: bool) -> str:
+def _state_words(view: View, kept: Mapping[str, object], enabled: bool, started: bool, primary: bool) -> str:
     if not enabled:
         return "disabled: orders are read, nothing is pushed"
+    if not started and view.get(IMPORTED) is None:
+        return "not imported yet: sheets-sync import"
+    if started and not kept.get("first_sync"):
+        return "first sync under way"
     if not started:
         return "imported; tick Start to begin" if primary else "imported"
-    return "in step, retired as primary" if primary else "in step"
+    return "in step, retired as primary" if primary and view.get(RETIRED) else "in step"
 
 
 def stays_primary(desk: Desk, view: View) -> str:

@@ -15,6 +15,7 @@ from sheets_sync.desk import Desk, start_batch
 from sheets_sync.errors import BadInput, SellerMustAct
 from sheets_sync.model import Listing, Ref
 from sheets_sync.sandbox.shops import Seed as Stocked
+from sheets_sync.sandbox.shops._common import Seen
 from sheets_sync.seeding import Odd, Row, Seed, Typed
 from sheets_sync.sheet import tabs
 from tests.hands import Clock, Hands, hands_of
@@ -260,6 +261,19 @@ def test_B4_an_override_counts_as_of_when_it_was_typed(day: Day) -> None:
     day.ends("9/0/9")
 
 
+def test_what_was_typed_is_cleared_only_when_two_looks_say_so(day: Day) -> None:
+    day.imports()
+    day.type(MUG, "Open with", "12")
+    day.world.sheet_passes()
+    day.type(MUG, "Open with", "")
+    day.world.sheet_pass()
+    with day.world.ledger.read() as view:
+        assert seed_day.typed(view)[f"sku:{MUG}"].count == 12
+    day.world.sheet_pass()
+    with day.world.ledger.read() as view:
+        assert seed_day.typed(view) == {}
+
+
 def test_a_sku_of_another_channel_opens_with_what_was_typed(day: Day) -> None:
     day.second.shop.add_product("ONLY", "Only there", 3)
     day.imports()
@@ -321,6 +335,27 @@ def test_B6_the_figures_from_before_start_are_put_back_where_nobody_sold(day: Da
     assert day.second.figure(MUG) == 7
     assert day.second.figure("MAR1") == 4, "somebody changed it since: left alone"
     assert "put back" in str(day.rows(tabs.CHANNELS)[day.desk.titles[day.names[1]]]["Progress"])
+
+
+def test_B6_start_undone_while_a_pass_is_at_work_stops_that_pass_too(day: Day) -> None:
+    day.second.set_figure(MUG, 7)
+    day.imports()
+    day.starts()
+
+    def fault(seen: Seen) -> None:
+        if day.second.is_orders(seen) and not done:
+            done.append(seen)
+            buy(day.second, 1)
+            day.undoes()
+
+    done: list[Seen] = []
+    with day.second.watched(fault) as calls:
+        day.world.channel_pass(day.names[1])
+    assert done and not any(map(day.second.is_write, calls[calls.index(done[0]) :]))
+    assert day.world.figures(MUG) == "0/0/0"
+    day.imports()
+    day.starts()
+    day.ends("10/1/9")
 
 
 def test_B6_after_a_sale_it_is_refused_with_the_way_out(day: Day) -> None:
