@@ -964,12 +964,12 @@ def _say_stock_take(taken: filetake.Taken, stem: Path) -> None:
     for row, why in sorted(report.flags.items())[:_DIFFERENCES]:
         _say(f"row {row}: {_cell(why.removeprefix('? '))}")
     if report.missing:
-        _say(f"{len(report.missing):,} SKUs with stock are not in the file.")
+        _say(f"Not in the file: {stocktake.many(len(report.missing), 'SKU')} with stock.")
     _say(report.totals.words(), *map(_cell, report.notes), f"Report: {stem}.csv and {stem}.html")
     if taken.before:
         _say(f"Posted already, as {taken.before}; nothing was recorded now. To post it once more: --again")
     elif taken.name:
-        _say(f"Posted as {taken.name}: {len(report.lines):,} SKUs.")
+        _say(f"Posted as {taken.name}: {stocktake.many(len(report.lines), 'SKU')}.")
     else:
         _say("Nothing was recorded. To record it: --post")
 

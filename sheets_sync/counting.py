@@ -680,7 +680,9 @@ class _Look:
         how = (
             f", and undone since (sheets-sync undo {name})" if undone else f". To take it back: sheets-sync undo {name}"
         )
-        self._say(f"Posted as {name} on {when}: {session['counts']:,} SKUs{how}. {_CLEAR}", session["totals"])
+        self._say(
+            f"Posted as {name} on {when}: {stocktake.many(session['counts'], 'SKU')}{how}. {_CLEAR}", session["totals"]
+        )
 
     def _next(self, body: Body) -> None:
         """None of the posted rows stands there any more: what does is another stock-take."""
@@ -794,8 +796,8 @@ class _Look:
     def _words(self, preview: Preview) -> str:
         told = [preview.totals.words()]
         if preview.missing:
-            zero = "become 0 with Post" if preview.zeroed else "stay as they are: Not counted are 0 is not ticked"
-            told.append(f"{len(preview.missing):,} SKUs with stock are not counted and {zero}.")
+            then = "0 with Post" if preview.zeroed else "as the ledger has it: Not counted are 0 is not ticked"
+            told.append(f"Not counted: {stocktake.many(len(preview.missing), 'SKU')} with stock, {then}.")
         return " ".join(told)
 
     def _done(self) -> Taken:

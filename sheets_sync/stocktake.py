@@ -690,6 +690,11 @@ def said(line: Line, zone: tzinfo, today: datetime, *, posted: bool = False) -> 
 # the whole ------------------------------------------------------------------------------------------------------
 
 
+def many(n: int, what: str) -> str:
+    """ "1 row", "2 rows"."""
+    return f"{n:,} {what}{'' if n == 1 else 's'}"
+
+
 @dataclass(frozen=True)
 class Totals:
     """What stands above the rows."""
@@ -704,13 +709,14 @@ class Totals:
 
     def words(self) -> str:
         """In one sentence."""
-        parts = [f"{self.rows:,} rows", f"{self.skus:,} SKUs counted", f"{self.differ:,} differ"]
+        parts = [many(self.rows, "row"), f"{many(self.skus, 'SKU')} counted"]
+        parts.append(f"{self.differ:,} {'differs' if self.differ == 1 else 'differ'}")
         if self.differ:
-            parts[-1] += f" ({self.up:,} units up, {self.down:,} down)"
+            parts[-1] += f" ({many(self.up, 'unit')} up, {self.down:,} down)"
         if self.value is not None:
             parts.append(f"value {self.value:+,}")
         if self.flagged:
-            parts.append(f"{self.flagged:,} rows flagged: they do not count")
+            parts.append(f"{many(self.flagged, 'row')} flagged and not counted")
         return ", ".join(parts) + "."
 
 
@@ -746,7 +752,7 @@ def improbable(lines: Sequence[Line], grouped: Grouped, zeroed: int, stocked: in
     if jumps:
         first = jumps[0]
         out.append(
-            f"{len(jumps):,} SKUs were counted more than ten times as high as expected ({first.take.sku}: "
+            f"{many(len(jumps), 'SKU')} counted more than ten times as high as expected ({first.take.sku}: "
             f"{first.take.units} for {first.expected})."
         )
     out += _shifted(lines, off)

@@ -164,5 +164,5 @@ def _flagged(report: Report) -> str:
 def _missing(skus: Sequence[str]) -> str:
     if not skus:
         return ""
-    few = ", ".join(map(escape, skus[:MOST]))
-    return f"<h2>Not counted</h2><p>{len(skus):,} SKUs with stock: {few}{' and more' if len(skus) > MOST else ''}</p>"
+    few = ", ".join(map(escape, skus[:MOST])) + (" and more" if len(skus) > MOST else "")
+    return f"<h2>Not counted</h2><p>{stocktake.many(len(skus), 'SKU')} with stock: {few}</p>"

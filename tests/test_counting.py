@@ -240,7 +240,7 @@ def test_C5_a_full_count_lists_what_was_not_counted_and_zeroes_it_only_on_a_tick
     day.paste((MUG, 10), (SCARF, 20), (PLATE, 4))
     day.set("Not counted are 0", "TRUE")
     day.passes()
-    assert "1 SKUs with stock are not counted and become 0 with Post" in day.state()
+    assert "Not counted: 1 SKU with stock, 0 with Post." in day.state()
     day.post()
     assert (day.world.figures(PLATE), day.world.figures(BOWL)) == ("4/0/4", "0/0/0")
     answering.undo(day.world.desk, "stock-take-2")

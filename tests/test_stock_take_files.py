@@ -107,7 +107,7 @@ def test_a_file_is_compared_reported_and_posted_once(started: Seller, tmp_path: 
 def test_a_full_file_zeroes_what_is_missing_only_when_told_and_sure(started: Seller, tmp_path: Path) -> None:  # noqa: F811
     path = tmp_path / "count.csv"
     path.write_text("EAN,Qty\n00123,10\n1E5,20\n", encoding="utf-8")
-    assert "2 SKUs with stock are not in the file" in started.does("stock-take", str(path), "--full")
+    assert "Not in the file: 2 SKUs with stock." in started.does("stock-take", str(path), "--full")
     said = started.does("stock-take", str(path), "--full", "--zero", "--post", code=Exit.SELLER)
     assert "would become 0" in said and "--sure" in said
     started.does("stock-take", str(path), "--full", "--zero", "--post", "--sure")

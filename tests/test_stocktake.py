@@ -357,7 +357,7 @@ def test_totals_and_their_words() -> None:
     totals = stocktake.totals(4, 1, costed)
     assert (totals.differ, totals.up, totals.down, str(totals.value)) == (2, 4, 2, "5.00")
     assert totals.words() == (
-        "4 rows, 3 SKUs counted, 2 differ (4 units up, 2 down), value +5.00, 1 rows flagged: they do not count."
+        "4 rows, 3 SKUs counted, 2 differ (4 units up, 2 down), value +5.00, 1 row flagged and not counted."
     )
 
 
