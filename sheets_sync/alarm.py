@@ -18,7 +18,7 @@ from typing import Any
 import requests
 import structlog
 
-from sheets_sync import alerts
+from sheets_sync import alerts, drift
 from sheets_sync.alerts import Alert, Day, Seen, Silence, Trouble
 from sheets_sync.config import AlertSettings
 from sheets_sync.desk import LOW_LEVELS, TROUBLES, Desk, channel_state
@@ -58,6 +58,7 @@ def seen(desk: Desk, view: View) -> Seen:
         held=[q for q in view.questions() if q.kind in HELD],
         troubles=troubles,
         silences=_silences(desk, view),
+        fights={(name, sku): n for name in desk.titles for sku, n in drift.fights(view, name, desk.clock()).items()},
         titles=desk.titles,
     )
 

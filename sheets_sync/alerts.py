@@ -27,6 +27,7 @@ class Kind(StrEnum):
     HELD = "held"  # a change waits for an answer in Review
     CHANNEL = "channel"  # a channel has been failing for a while
     SILENCE = "webhooks"  # orders were found that no webhook told of
+    DRIFT = "drift"  # another program writes a listing again and again
     SHEET = "sheet"  # the sheet cannot be reached, or needs a person
 
 
@@ -36,6 +37,7 @@ TITLES = {
     Kind.HELD: "Held until you answer in Review",
     Kind.CHANNEL: "A channel is failing",
     Kind.SILENCE: "No webhooks",
+    Kind.DRIFT: "Somebody else writes a listing",
     Kind.SHEET: "The sheet",
 }
 
@@ -77,6 +79,7 @@ class Seen:
     held: Sequence[Question] = ()
     troubles: Sequence[Trouble] = ()
     silences: Sequence[Silence] = ()
+    fights: Mapping[tuple[str, str], int] = field(default_factory=dict)  # (channel, SKU) -> times it drifted in a day
     titles: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -87,6 +90,7 @@ def standing(seen: Seen, failing_after: timedelta, silent_after: timedelta) -> l
         *_troubles(seen, failing_after),
         *(Alert(f"held:{q.key}", Kind.HELD, f"{q.sku}: {q.text}") for q in seen.held),
         *_silences(seen, silent_after),
+        *(_fight(seen.titles.get(name, name), name, sku, n) for (name, sku), n in sorted(seen.fights.items())),
     ]
     for sku, level in sorted(seen.low.items()):
         units = seen.available.get(sku)
@@ -99,6 +103,11 @@ def standing(seen: Seen, failing_after: timedelta, silent_after: timedelta) -> l
 def _oversold(sku: str, units: int) -> Alert:
     text = f"{sku}: {-units} more promised than there are. `sheets-sync why {sku}` shows what led to it."
     return Alert(f"oversold:{sku}", Kind.OVERSOLD, text)
+
+
+def _fight(title: str, channel: str, sku: str, times: int) -> Alert:
+    text = f"{sku} on {title} was changed {times} times within a day by something else, and put right each time."
+    return Alert(f"drift:{channel}:{sku}", Kind.DRIFT, f"{text} Stop what writes it, or pause the listing.")
 
 
 def _troubles(seen: Seen, failing_after: timedelta) -> Iterable[Alert]:

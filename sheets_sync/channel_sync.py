@@ -20,6 +20,7 @@ from sheets_sync import (
     accepted,
     booking,
     catalogue,
+    drift,
     echoes,
     first_sync,
     kits,
@@ -596,12 +597,18 @@ class _ChannelPass:
         self._write([(s.listing, s.figure, s.expected) for s in (*plan.lower, *plan.raise_) if s.figure is not None])
         looked, most = [step.listing for step in plan.look], self.channel.capabilities.looks
         self.again = self.again or (most is not None and len(looked) > most)
-        looked = looked[:most]
+        looked = looked[:most] or self._read_back(most)
         for _ in range(LOOKS):
             if not looked:
                 return
             looked = self._one_look(looked, upto)
         self.again = self.again or bool(looked)
+
+    def _read_back(self, most: int | None) -> list[Listing]:
+        """Where nothing else is to be looked at, listings whose figure was not seen for a while."""
+        if not self.means.readable:
+            return []
+        return drift.due(self.memory.shelf.listings.values(), self.desk.clock(), most)
 
     def _one_look(self, looked: Sequence[Listing], upto: int) -> list[Listing]:
         """Figures, then orders, then what may be written; returns the listings that need another look."""
@@ -619,11 +626,32 @@ class _ChannelPass:
             wanted, now = self._decide_late(rest, sees)
         else:
             begun, made = self._read_orders()
+            self._tell_drift(looked, sees, look_at, upto)
             wanted, now, again = self._decide(rest, sees, look_at, begun, made, upto)
         if not self.means.compare_and_set and wanted:
             wanted = self._second_look(wanted, sees)
         self._write([(now[ref], figure, sees[ref].shows) for ref, figure in wanted.items()])
         return again
+
+    def _tell_drift(
+        self, looked: Sequence[Listing], sees: Mapping[Ref, Figure], look_at: datetime, upto: int
+    ) -> None:  # fmt: skip
+        """What the look saw and the orders do not explain, now that they are read once more (P5)."""
+        counted, by_sku = self.memory.books.available, self.memory.shelf.by_sku
+        differ = [item for item in looked if offers.expected(item) not in (None, sees[item.ref].shows)]
+        # an order names a kit's components, and one SKU where several listings have it: neither tells of one listing
+        odd = [i for i in differ if i.sku and counted.get(i.sku) is not None and len(by_sku.get(i.sku, ())) == 1]
+        if not odd:
+            return
+        allowance = self.desk.settings.limits.clock_allowance
+        with self.desk.ledger.read() as view:
+            news = [e for e in view.events(after=upto) if e.fact.source == self.name]
+        mine = [(i, [e for e in news if e.fact.sku == i.sku]) for i in odd]
+        drifts = [d for i, events in mine if (d := drift.found(i, sees[i.ref].shows, events, look_at, allowance))]
+        if drifts:
+            with self.desk.ledger.begin(self.lease) as tx:
+                drift.note(tx, self.name, self.desk.titles[self.name], drifts, self.desk.clock())
+            self.desk.wake("sheet")
 
     def _look(self, looked: Sequence[Listing]) -> dict[Ref, Figure]:
         """What the listings show now, kept at once: what is noted later happened after this look began."""

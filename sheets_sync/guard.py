@@ -23,6 +23,7 @@ KINDS = {
     "duplicate": "a SKU stands in several rows; none of them counts",
     "sku_number": "the SKU is a number or a formula result, so its leading zeros may be lost",
     "moved_column": "a column was sorted or moved without its rows (H4)",
+    "drift": "a listing showed what no order explains (P5)",
     "undo_event": "Undo was ticked in the Ledger tab",
     "undo_refused": "Undo was ticked, and it cannot be undone",
     "mass": "many counts were changed at once, or set to zero (H1)",

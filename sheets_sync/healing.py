@@ -108,6 +108,8 @@ def header_gone(
         span = {"sheetId": sheet, "dimension": "ROWS", "startIndex": 0, "endIndex": 1}
         row = exchange.grid_range(sheet, 0, 1, 0, len(saved))
         return Mended(({"insertDimension": {"range": span, "inheritFromBefore": False}}, _write(row, saved)))
+    if len(named := [name for name in now if name]) > len(set(named)):
+        return None  # one stands twice: which of them is meant?
     lost = [name for name in saved if name and name not in now]
     blank = [i for i, name in enumerate(saved) if name and name in lost and _at(now, i) == ""]
     if lost and len(blank) == len(lost):
@@ -115,8 +117,8 @@ def header_gone(
         return Mended(tuple(_write(cell, [saved[i]]) for cell, i in zip(cells, blank, strict=True)))
     renamed = [(name, _at(now, i)) for i, name in enumerate(saved) if name in lost and _at(now, i) not in (*saved, "")]
     if renamed:
-        names = "; ".join(f"{new!r} stands where {old!r} stood" for old, new in renamed[:3])
-        return f"In Stock's header {names}: write it back. Until then nothing is taken from Stock, and nothing is lost."
+        names = "; ".join(f"Stock has no column {old!r}: {new!r} stands there" for old, new in renamed[:3])
+        return f"{names}. Write the header back; until then nothing is taken from Stock, and nothing is lost."
     return Mended(repair=True) if lost else None
 
 

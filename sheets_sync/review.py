@@ -69,6 +69,7 @@ ANSWERS: Mapping[str, tuple[Answer, ...]] = {
         Answer("leave", "changes nothing"),
     ),
     "undo_refused": (_SEEN,),
+    "drift": (_SEEN, Answer("take over", "changes on hand by the difference, as the shop had it")),
     "rows_missing": (
         Answer("put back", "writes all of these rows again"),
         Answer("archive", "offers none of these SKUs any more; their history stays"),
@@ -219,6 +220,8 @@ def effect(
         return _is_that_order(question, situation, at, note)
     if question.kind == "vanished":
         return _about_rows_gone([question.sku], chosen.word)
+    if question.kind == "drift" and chosen.word == "take over":
+        return _drifted(question, situation, at, note, actor)
     if question.kind == "undo_event":
         meant = {"undo": "event", UNDO_BATCH: "batch"}.get(chosen.word)
         return Effect(undo=str(question.about[meant]) if meant else "", note=note)
@@ -232,6 +235,18 @@ def effect(
     if chosen.word in ("put back", "seen"):
         return Effect(taken=_used(question, with_tag=False))
     return _typed(question, chosen.word, situation, at, note, actor)
+
+
+def _drifted(question: Question, now: Situation, at: datetime, note: str, actor: str) -> Effect:
+    """What a shop's own figure said of the shelf is taken for true."""
+    units = int(str(question.about["units"]))
+    if now.stock is None or now.stock.on_hand + units < 0:
+        raise BadInput("That would leave fewer than no units; count it in the sheet instead.")
+    fact = Fact(
+        f"answer:{question.key}", question.sku, Kind.ADJUSTMENT, at, Stock(on_hand=units), source="review", actor=actor,
+        reference=f"review {short_id(question)}", reason=str(Reason.CORRECTION), note=note,
+    )  # fmt: skip
+    return Effect((fact,))
 
 
 def _about_rows_gone(skus: Sequence[str], word: str) -> Effect:

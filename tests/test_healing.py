@@ -27,13 +27,18 @@ SAVED = ["SKU", "Title", "tag SKU", "On hand", "Status"]
     [
         (["SKU", "Title", "tag SKU", None, "Status"], [], "updateCells"),
         ([None, "Title", "tag SKU", None, "Status"], [], "updateCells updateCells"),
-        (["SKU", "Title", "tag SKU", "Bestand", "Status"], [], "'Bestand' stands where 'On hand' stood"),
+        (
+            ["SKU", "Title", "tag SKU", "Bestand", "Status"],
+            [],
+            "Stock has no column 'On hand': 'Bestand' stands there.",
+        ),
         (["SKU", "Title", "tag SKU", "Status"], [], "repair"),
         (["SKU", "Title", "On hand", "Status", "mine"], [], "repair"),
         ([None, None, None, None, None], SAVED, "deleteDimension"),
         ([], SAVED, "deleteDimension"),
         (["00123", "Mug", "00123", 10, "ok"], ["1E5", "Scarf"], "insertDimension updateCells"),
-        (["what", "ever", "stands", "here", "now"], [], "'what' stands where 'SKU' stood"),
+        (["what", "ever", "stands", "here", "now"], [], "no column 'SKU': 'what' stands there"),
+        (["SKU", "On hand", "tag SKU", "On hand", "Status"], [], "None"),
         (SAVED, [], "None"),
     ],
 )
@@ -144,8 +149,8 @@ def test_a_renamed_tab_is_named_and_nothing_is_made_beside_it(house: House, titl
 def test_a_renamed_header_is_named_and_left_alone(house: House) -> None:
     house.header_cell(tabs.ON_HAND, "Bestand")
     assert house.sheet_pass().problems == (
-        "In Stock's header 'Bestand' stands where 'On hand' stood: write it back. Until then nothing is taken from "
-        "Stock, and nothing is lost.",
+        "Stock has no column 'On hand': 'Bestand' stands there. Write the header back; until then nothing is taken "
+        "from Stock, and nothing is lost.",
     )
     house.header_cell("Bestand", tabs.ON_HAND)
     house.heal()
