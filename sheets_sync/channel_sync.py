@@ -27,6 +27,7 @@ from sheets_sync import (
     lines,
     newcomers,
     offers,
+    pausing,
     pulling,
     startover,
 )
@@ -42,7 +43,7 @@ from sheets_sync.channels import (
     Target,
     orders_to_open_with,
 )
-from sheets_sync.desk import FROZEN, Books, Desk, Shelf, joined, kits_of, orders_cursor, remember, unseen_sales
+from sheets_sync.desk import Books, Desk, Shelf, joined, kits_of, orders_cursor, remember, unseen_sales
 from sheets_sync.errors import ChannelRefused, OutcomeUnknown, RateLimited
 from sheets_sync.late_orders import Reads, units_told
 from sheets_sync.ledger import Tx, View
@@ -66,7 +67,7 @@ class ChannelMemory:
     books: Books = field(default_factory=Books)
     shelf: Shelf = field(default_factory=Shelf)
     known: int = 0  # how many SKUs the ledger had
-    frozen: frozenset[str] = frozenset()  # C7: SKUs that are being counted
+    frozen: Collection[str] = frozenset()  # C7: SKUs that are being counted
     open: set[Ref] = field(default_factory=set)  # listings that were out of step, or have changed since
     catalogue_at: datetime | None = None
     reading: Reading | None = None  # a catalogue that is being read over several passes
@@ -393,7 +394,7 @@ class _ChannelPass:
     def _refresh(self, view: View) -> None:
         """What we know, brought up to date; what has changed may be out of step."""
         memory = self.memory
-        memory.frozen = frozenset(view.get(FROZEN) or ())
+        memory.frozen = pausing.not_raised(view, self.name, self.desk.clock())
         skus = memory.books.refresh(view)
         memory.open |= memory.shelf.refresh(view, self.name)
         skus |= self._hear(view)

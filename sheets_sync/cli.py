@@ -54,6 +54,7 @@ from sheets_sync import (
     logs,
     mapping,
     onboarding,
+    pausing,
     recovery,
     rehearsal,
     review,
@@ -818,6 +819,41 @@ def undo(
     """Strike an event, or a whole batch; what happened since stays."""
     with _at_desk(ctx) as desk:
         _say_recorded(answering.undo(desk, what, note=note, actor=_actor()))
+
+
+Paused = Annotated[str, typer.Option("--channel", metavar="NAME", help="A channel, as config.toml names it.")]
+PausedSku = Annotated[str, typer.Option("--sku", metavar="SKU", help="A SKU; with --channel on that one alone.")]
+
+
+@app.command()
+def pause(
+    ctx: typer.Context,
+    channel: Paused = "",
+    sku: PausedSku = "",
+    until: Annotated[
+        datetime | None,
+        typer.Option(
+            formats=["%Y-%m-%d", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M"],
+            help="When it ends, in your time; without it when you resume it.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Raise no figure of a channel, a SKU, or both together for a while; lowering goes on. Lists what is paused."""
+    with _at_desk(ctx) as desk:
+        if channel or sku or until:
+            pausing.pause(desk, pausing.Pause(channel, sku, until.astimezone() if until else None))
+        with desk.ledger.read() as view:
+            found = pausing.pauses(view, desk.clock())
+        _say(*([_cell(one.words(desk.titles)) for one in found] or ["Nothing is paused."]))
+
+
+@app.command()
+def resume(ctx: typer.Context, channel: Paused = "", sku: PausedSku = "") -> None:
+    """End a pause: the next pass raises what waited."""
+    with _at_desk(ctx) as desk:
+        pausing.resume(desk, channel, sku)
+    _say("Resumed.")
 
 
 @app.command("rebuild-sheet")

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from sheets_sync import edits, exchange, views
+from sheets_sync import edits, exchange, pausing, views
 from sheets_sync.desk import IMPORTED, RETIRED, Desk, channel_state, start_batch
 from sheets_sync.exchange import Request
 from sheets_sync.ledger import View
@@ -19,6 +19,11 @@ def channel_states(
 ) -> tuple[views.ChannelState, ...]:
     """How each channel stands, for the Channels tab and for `sheets-sync stock`."""
     primary, started = desk.primary(view), desk.started_at(view) is not None
+    paused = {
+        pause.channel: f"paused{pausing.ending(pause.until)}: lowered when it has to be, never raised"
+        for pause in pausing.pauses(view, desk.clock())
+        if not pause.sku
+    }
     counts: dict[str, int] = {}
     for item in listings:
         counts[item.channel] = counts.get(item.channel, 0) + 1
@@ -32,7 +37,7 @@ def channel_states(
                 title=channel.title,
                 kind=channel.kind,
                 primary=name == primary,
-                state=_state_words(view, kept, channel.enabled, started, name == primary),
+                state=paused.get(name) or _state_words(view, kept, channel.enabled, started, name == primary),
                 listings=counts.get(name, 0),
                 out_of_step=kept.get("out_of_step", 0),
                 last_error=kept.get("last_error", ""),

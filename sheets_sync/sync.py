@@ -28,6 +28,7 @@ from sheets_sync import (
     knowing,
     masses,
     onboarding,
+    pausing,
     recovery,
     review,
     showing,
@@ -446,6 +447,7 @@ class _Pass:
         service = views.stock_cells(books.balances, listings, desk.titles, books.last, gone)
         for kit, says in kits_tab.kit_rows(view).items():
             service["Available"][kit], service["Status"][kit] = books.available.get(kit), says
+        service[edits.STATUS] |= pausing.shown(view, look.began_at, desk.titles, service[edits.STATUS])
         typed = knowing.typed_skus(look)
         edited = knowing.last_edits(view.last_edits(typed), books.last)
         put_backs = [edits.PutBack(id=n, **item) for n, item in view.put_backs()]
