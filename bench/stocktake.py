@@ -118,7 +118,7 @@ def measure(rows: int, folder: Path, tell: Connection) -> None:
 
     def preview() -> None:
         look = workbook.look((tabs.SKU,))
-        taken.append(counting.take(desk, workbook, look, counting.Seen(), books, (), lambda: layout, None))
+        taken.append(counting.take(desk, workbook, look, counting.Seen(), books, tuple, lambda: layout, None))
 
     books = Books()
     with ledger.read() as view:
@@ -154,7 +154,7 @@ def post(desk: Desk, workbook: Workbook, books: Books, layout: Any) -> None:
     for _ in range(6):
         look = workbook.look((tabs.SKU,))
         start = time.perf_counter()
-        taken = counting.take(desk, workbook, look, seen, books, (), lambda: layout, None)
+        taken = counting.take(desk, workbook, look, seen, books, tuple, lambda: layout, None)
         passed = time.perf_counter() - start
         for batch in taken.batches:
             workbook.send(list(batch))

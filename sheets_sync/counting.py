@@ -275,12 +275,12 @@ def question_of(session: str, preview: Preview, at: datetime) -> Question:
 
 
 def take(
-    desk: Desk, workbook: Workbook, look: Look, seen: Seen, books: Books, listed: Collection[str],
+    desk: Desk, workbook: Workbook, look: Look, seen: Seen, books: Books, listed: Callable[[], Collection[str]],
     layout: Callable[[], Layout], lease: Lease | None,
 ) -> Taken:  # fmt: skip
     """One look: rows are read if they are due, compared with the ledger, shown, and posted where Post is ticked.
 
-    `books` are the balances, brought up to date here; `listed` the SKUs that channels list.
+    `books` are the balances, brought up to date here; `listed` gives the SKUs that channels list.
     """
     if not look.stock_take:
         return Taken()
@@ -304,10 +304,10 @@ def uncollected() -> Iterator[None]:
 
 class _Look:
     def __init__(
-        self, desk: Desk, workbook: Workbook, look: Look, seen: Seen, books: Books, listed: Collection[str],
-        layout: Callable[[], Layout], lease: Lease | None,
+        self, desk: Desk, workbook: Workbook, look: Look, seen: Seen, books: Books,
+        listed: Callable[[], Collection[str]], layout: Callable[[], Layout], lease: Lease | None,
     ) -> None:  # fmt: skip
-        self.desk, self.workbook, self.seen, self.books, self.listed = desk, workbook, seen, books, listed
+        self.desk, self.workbook, self.seen, self.books, self._listed = desk, workbook, seen, books, listed
         self.layout, self.lease, self.now = layout, lease, desk.clock()
         self.head = look.stock_take
         self.settings = stocktake.settings_of(self.head)
@@ -317,6 +317,11 @@ class _Look:
         self.requests: list[Request] = []
         self.events: tuple[Event, ...] = ()
         self.again = False
+
+    @cached_property
+    def listed(self) -> Collection[str]:
+        """Asked for only where rows stand."""
+        return self._listed()
 
     def run(self) -> Taken:
         header = stocktake.header_of(self.head)

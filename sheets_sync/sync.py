@@ -407,7 +407,10 @@ class _Pass:
         with self.desk.ledger.read() as view:
             for name in self.desk.settings.channels:
                 memory.shelves.setdefault(name, Shelf()).refresh(view, name)
-        listed = {sku for shelf in memory.shelves.values() for sku, refs in shelf.by_sku.items() if refs}
+
+        def listed() -> set[str]:
+            return {sku for shelf in memory.shelves.values() for sku, refs in shelf.by_sku.items() if refs}
+
         return counting.take(
             self.desk, self.workbook, look, memory.counting, memory.books, listed, self._layout, self.lease
         )  # fmt: skip

@@ -288,6 +288,8 @@ def test_a_new_channel_gets_its_column_behind_the_others(workbook: Workbook) -> 
     made = init(workbook, more)
     assert made.says == (
         "Stock: added 'Fair'",
+        "Seed day: added 'Fair'",
+        "Seed day: gave the colours back",
         "Channels: gave 'Primary' its choices again",
         "Channels: gave 'Start' its choices again",
     )

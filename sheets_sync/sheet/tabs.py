@@ -366,7 +366,7 @@ STOCK_TAKE_HEAD = (
         "While it is ticked, no channel is raised for the SKUs below. Lowering goes on.",
         accent=True,
     ),
-    _service("Session", "session", Format.TEXT, 105, "This stock-take's name. `sheets-sync undo NAME` takes it back."),
+    _service("Session", "session", Format.TEXT, 125, "This stock-take's name. `sheets-sync undo NAME` takes it back."),
     _service("Rows", "rows", Format.NUMBER, 90),
     _service("State", "state", Format.PROSE, 460, "What is still to be answered, or what became of Post."),
     _service("Rows flagged", "flagged", Format.NUMBER, 90, "Rows that do not count; their Status says why."),
@@ -397,7 +397,7 @@ STOCK_TAKE_COLUMNS = (
         choices=("in the count", "packed apart"),
     ),
     _person("Cost", "cost", Format.MONEY, 90, "Optional: what one unit costs, for the value of the differences."),
-    _service("Expected", "expected", Format.NUMBER, 105, "What should have been there when it was counted."),
+    _service("Expected", "expected", Format.NUMBER, 125, "What should have been there when it was counted."),
     _service("Difference", "difference", Format.NUMBER, 105, "Counted less Expected."),
     _service(
         STATUS, "status", Format.TEXT, 460, "What was counted, what happened since, or why the row does not count."
