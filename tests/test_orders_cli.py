@@ -98,10 +98,14 @@ def test_deliveries_are_bounded(seller: Seller) -> None:
         assert len(view.deliveries()) == 3
 
 
-def test_O10_import_lists_the_sources_of_orders(seller: Seller) -> None:
-    world = seller.world
-    world.shops["woocommerce"].shop.buy(MUG, 1)
-    said = seller.does("import")
+def test_O10_import_lists_the_sources_of_orders(tmp_path: Path) -> None:
+    """Before Start, where it can still be said that they are copies."""
+    world = World(tmp_path)
+    try:
+        world.shops["woocommerce"].shop.buy(MUG, 1)
+        said = Seller(world, tmp_path).does("import")
+    finally:
+        world.close()
     assert "Orders of the last 60 days" in said
     assert "copies_of" in said
 

@@ -617,7 +617,7 @@ def test_tabs_are_added_renamed_and_deleted(page: Any, sheet: Running) -> None:
     made = page.get_by_role("tab", name="Notes")
     made.click()
     expect(made).to_have_attribute("aria-selected", "true")
-    assert sheet.store.cell(KEY, "Stock", "B2") == "kept by going"
+    eventually(page, lambda: sheet.store.cell(KEY, "Stock", "B2") == "kept by going")
     made.click(button="right")
     page.get_by_role("menuitem", name="Delete…").click()
     page.get_by_role("button", name="Delete", exact=True).click()
