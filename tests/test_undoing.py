@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -39,9 +38,9 @@ class Office(World):
         self.passes()
 
 
-@pytest.fixture
-def office(tmp_path: Path) -> Iterator[Office]:
-    made = Office(tmp_path, clock=Clock())
+@pytest.fixture(scope="module")
+def office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
+    made = Office(tmp_path_factory.mktemp("office"), clock=Clock())
     try:
         made.begin()
         yield made
@@ -77,13 +76,15 @@ def test_a_batch_is_undone_as_one_and_sales_since_stay(office: Office) -> None:
         office.type(sku, figure)
     office.passes()
     event = office.last_event()
-    office.shops["woocommerce"].shop.buy("MAR1")
+    order = office.shops["woocommerce"].shop.buy("MAR1")
     office.passes()
     office.tick(event)
     question = office.asked()
     assert "It was recorded together with 2 others, which can be undone with it." in question.text
     office.answer("undo the batch")
     assert [office.figures(sku) for sku in ("00123", "1E5", "MAR1")] == ["10/0/10", "20/0/20", "5/1/4"]
+    office.shops["woocommerce"].shop.cancel(order)
+    office.passes()
 
 
 def test_an_orders_event_says_that_its_line_is_not_counted_then(office: Office) -> None:
