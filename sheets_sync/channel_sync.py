@@ -9,7 +9,7 @@ about to be sent before it is sent.
 from __future__ import annotations
 
 from collections import ChainMap, Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from types import MappingProxyType
@@ -57,6 +57,9 @@ PAGES_AT_ONCE = 20
 LOOKS = 3
 RETRY_AFTER = timedelta(seconds=30)
 TIDY_EVERY = timedelta(hours=1)
+Written = tuple[Listing, int, int | None]
+"""A listing, the figure to write, and the figure that it is expected to show."""
+
 WAITING_AT_ONCE = 100  # old orders looked after at once; the next ones an hour later
 
 
@@ -629,9 +632,9 @@ class _ChannelPass:
             begun, made = self._read_orders()
             self._tell_drift(looked, sees, look_at, upto)
             wanted, now, again = self._decide(rest, sees, look_at, begun, made, upto)
-        if not self.means.compare_and_set and wanted:
-            wanted = self._second_look(wanted, sees)
-        self._write([(now[ref], figure, sees[ref].shows) for ref, figure in wanted.items()])
+        for batch in self._batches([(now[ref], figure, sees[ref].shows) for ref, figure in wanted.items()]):
+            # looked at just before it is written: what is sold between the two would be overwritten
+            self._write_batch(batch if self.means.compare_and_set else self._second_look(batch))
         return again
 
     def _tell_drift(
@@ -759,13 +762,14 @@ class _ChannelPass:
         view = offers.View(item, units, figure.shows, figure.reserved, explained=unknown, gross=self.means.gross)
         return offers.decide(view)
 
-    def _second_look(self, wanted: Mapping[Ref, int], sees: Mapping[Ref, Figure]) -> dict[Ref, int]:
+    def _second_look(self, batch: Sequence[Written]) -> list[Written]:
         """P4 without compare-and-set: what was sold between two looks is taken off."""
-        out: dict[Ref, int] = {}
-        for figure in self.channel.figures(list(wanted)):
-            first = sees[figure.ref].shows
-            if figure.shows is not None and first is not None:
-                out[figure.ref] = offers.take_off_missing(wanted[figure.ref], first, figure.shows)
+        shows = {f.ref: f.shows for f in self.channel.figures([item.ref for item, _, _ in batch])}
+        out: list[Written] = []
+        for item, figure, first in batch:
+            second = shows[item.ref]
+            if first is not None and second is not None:
+                out.append((item, offers.take_off_missing(figure, first, second), first))
         return out
 
     def _store_seen(self, looked: Sequence[Listing], sees: Mapping[Ref, Figure], at: datetime) -> None:
@@ -782,14 +786,19 @@ class _ChannelPass:
         found = view.listings(self.name, ids={ref.listing for ref in refs})
         return [item for item in found if item.ref in refs]
 
-    def _write(self, targets: Sequence[tuple[Listing, int, int | None]]) -> None:
+    def _write(self, targets: Sequence[Written]) -> None:
         """Figures, in batches: recorded as sent, sent once, and recorded as answered."""
-        able = self.channel.capabilities
-        group = GROUPS[able.grouped_by]
-        for batch in batches(targets, able.max_batch, lambda target: group(target[0].ref)):
+        for batch in self._batches(targets):
             self._write_batch(batch)
 
-    def _write_batch(self, targets: Sequence[tuple[Listing, int, int | None]]) -> None:
+    def _batches(self, targets: Sequence[Written]) -> Iterator[list[Written]]:
+        able = self.channel.capabilities
+        group = GROUPS[able.grouped_by]
+        return batches(targets, able.max_batch, lambda target: group(target[0].ref))
+
+    def _write_batch(self, targets: Sequence[Written]) -> None:
+        if not targets:
+            return
         refs = {item.ref for item, _, _ in targets}
         with self.desk.ledger.begin(self.lease) as tx:
             tx.lock_listings(self.name)

@@ -445,7 +445,7 @@ def test_run_refuses_a_spreadsheet_that_was_not_proven(seller: Seller) -> None:
     assert "sheets-sync doctor" in seller.does("run", code=Exit.SELLER)
 
 
-@pytest.mark.parametrize("shop", ["shopify", "woocommerce"])
+@pytest.mark.parametrize("shop", ["http_json", "shopify", "woocommerce"])
 def test_a_local_shop_is_kept_in_its_file(tmp_path: Path, shop: str) -> None:
     for seeded in (["--seed"], []):
         process = popen("sandbox", "shop", shop, "--port", "0", "--data", str(tmp_path / "shop.db"), *seeded)

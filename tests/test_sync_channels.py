@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -246,6 +246,22 @@ def test_P4_a_raise_looks_before_it_reads_the_orders(shops: Shops) -> None:
     assert "orders" in kinds[kinds.index("look") : at], kinds
     if not shops.here.compare_and_set:
         assert kinds[at - 1] == "look", "without compare-and-set it looks once more"
+
+
+def test_P4_what_is_raised_in_batches_is_looked_at_again_before_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not before the first of them: a sale meanwhile would be overwritten by the last."""
+    with opened(tmp_path, "woocommerce") as shops:
+        channel = shops.world.desk.channels["woocommerce"]
+        monkeypatch.setattr(channel, "capabilities", replace(channel.capabilities, max_batch=1))
+        for sku in (MUG, "1E5", "MAR1"):
+            shops.count(sku, 30)
+        with shops.here.watched() as calls:
+            shops.visit()
+        kinds = ["look" if shops.here.is_look(c) else "write" for c in calls
+                 if shops.here.is_look(c) or shops.here.is_write(c)]  # fmt: skip
+        assert kinds == ["look", *["look", "write"] * 3]
 
 
 @pytest.mark.parametrize("moment", ["look", "orders", "write"])
