@@ -53,6 +53,7 @@ CHUNK = 5_000
 """SKUs whose histories are in memory at once, and facts of one statement."""
 
 _QUICK = timedelta(milliseconds=500)  # rows that are read as fast as this are read with every look
+_IDLE = timedelta(seconds=15)  # an empty tab: what is typed into its first rows comes with every look
 _REST = 10  # and others only so many times later than the last reading took
 _STALE = timedelta(minutes=2)  # a figure that a reading did not show keeps its time for as long: it may have been stale
 _ROWS_AT_ONCE = 6_000  # of one batch: below Google's two megabytes
@@ -366,6 +367,8 @@ class _Look:
         if seen.body is None or changed or seen.body.header != header or self.settings.post or seen.mark:
             return True
         wait = timedelta(0) if seen.took <= _QUICK else _REST * seen.took
+        if not seen.body.rows:
+            wait = max(wait, _IDLE)
         return self.now - seen.body.read_at >= wait
 
     def _read(self, header: Header) -> bool:
