@@ -54,6 +54,9 @@ class Reading:
     seen: set[int] | None = field(default_factory=set)
     imports: bool = False  # it goes on after a crash, and tells the Channels tab how far it is
     waits: bool = False  # the shop is still preparing the next page
+    sure: set[Ref] = field(
+        default_factory=set
+    )  # listings of which this process knows what they show, unless somebody else wrote
 
 
 def read_catalogue(desk: Desk, name: str, *, progress: Callable[[int], None] | None = None) -> int:
@@ -103,14 +106,15 @@ def _store(desk: Desk, name: str, items: Sequence[RemoteListing], reading: Readi
     """The listings and the cursor behind them, in one transaction."""
     with desk.ledger.begin(lease) as tx:
         tx.lock_listings(name)
-        _store_page(tx, desk, name, items, reading.begun)
+        _store_page(tx, desk, name, items, reading)
         if reading.imports:
             left = {"cursor": reading.cursor, "count": reading.count, "begun": reading.begun.isoformat()}
             tx.put(_cursor(name), left if reading.cursor is not None else None)
             remember(tx, name, progress=f"importing: {reading.count:,} listings" if reading.cursor else "")
 
 
-def _store_page(tx: Tx, desk: Desk, name: str, items: Sequence[RemoteListing], begun: datetime) -> None:
+def _store_page(tx: Tx, desk: Desk, name: str, items: Sequence[RemoteListing], reading: Reading) -> None:
+    begun = reading.begun
     have = {item.ref: item for item in tx.listings(name, ids=[item.ref.listing for item in items])}
     started = desk.started_at(tx) is not None
     seeds = desk.primary(tx) == name and not started
@@ -119,10 +123,11 @@ def _store_page(tx: Tx, desk: Desk, name: str, items: Sequence[RemoteListing], b
     for item in items:
         old = have.get(item.ref)
         now = _now(desk, name, item, old, seeds or item.sku in known)
-        odd = old is not None and started and offers.expected(old) not in (None, item.shows)
+        odd = old is not None and item.ref in reading.sure and offers.expected(old) not in (None, item.shows)
         # P5: another figure than expected may be a sale that no order told of yet; only a look that reads them may say
         if not odd and (old is None or old.shown is None or old.shown_at is None or old.shown_at < begun):
             now = offers.seen(now, item.shows, item.reserved, begun, before=old)
+            reading.sure.add(item.ref)
         out.append(now)
     tx.put_listings(item for item in out if have.get(item.ref) != item)
     new = [item for item in out if item.ref not in have]

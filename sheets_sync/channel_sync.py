@@ -75,6 +75,7 @@ class ChannelMemory:
     catalogue_at: datetime | None = None
     reading: Reading | None = None  # a catalogue that is being read over several passes
     tidied_at: datetime | None = None
+    sure: set[Ref] = field(default_factory=set)  # seen or acknowledged since the start: no write of ours was lost there
     refused_against: dict[Ref, int] = field(default_factory=dict)  # P6: never again on the same figure
     reads: Reads = field(default_factory=Reads)  # where the list of orders is late or scarce
     orders_left: tuple[datetime, datetime, str] | None = None  # a read that limits stopped: since, begun, cursor
@@ -546,6 +547,7 @@ class _ChannelPass:
         now, memory = self.desk.clock(), self.memory
         if memory.reading is None and (memory.catalogue_at is None or now - memory.catalogue_at > CATALOGUE_EVERY):
             memory.reading, memory.catalogue_at = catalogue.begin(self.desk, self.name), now
+            memory.reading.sure = memory.sure
         if memory.reading is None:
             return
         try:
@@ -616,7 +618,7 @@ class _ChannelPass:
 
     def _one_look(self, looked: Sequence[Listing], upto: int) -> list[Listing]:
         """Figures, then orders, then what may be written; returns the listings that need another look."""
-        look_at = self.desk.clock()
+        look_at, sure = self.desk.clock(), frozenset(self.memory.sure)
         sees = self._look(looked)
         lowered = self._lower_now(looked, sees)
         rest = [item.ref for item in looked if item.ref not in lowered]
@@ -630,7 +632,7 @@ class _ChannelPass:
             wanted, now = self._decide_late(rest, sees)
         else:
             begun, made = self._read_orders()
-            self._tell_drift(looked, sees, look_at, upto)
+            self._tell_drift([item for item in looked if item.ref in sure], sees, look_at, upto)
             wanted, now, again = self._decide(rest, sees, look_at, begun, made, upto)
         for batch in self._batches([(now[ref], figure, sees[ref].shows) for ref, figure in wanted.items()]):
             # looked at just before it is written: what is sold between the two would be overwritten
@@ -662,6 +664,7 @@ class _ChannelPass:
         at = self.desk.clock()
         sees = {f.ref: f for f in self.channel.figures([item.ref for item in looked])}
         self._store_seen(looked, sees, at)
+        self.memory.sure |= sees.keys()
         return sees
 
     def _lower_now(self, looked: Sequence[Listing], sees: Mapping[Ref, Figure]) -> set[Ref]:
@@ -827,6 +830,8 @@ class _ChannelPass:
             for target, result in zip(batch, results, strict=True):
                 item = listings[target.ref]
                 listings[target.ref] = self._after(item, target, result, now, sending[target.ref])
+                if result.outcome is Outcome.UNKNOWN:
+                    self.memory.sure.discard(item.ref)
                 self.sent.append(Sent(item, target.figure, target.expected, result))
                 about = {"channel": self.name, "sku": item.sku, "figure": target.figure}
                 log.info("push", **about, outcome=result.outcome, why=result.why)

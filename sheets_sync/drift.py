@@ -5,7 +5,8 @@ and an answer that takes the difference over instead, for whoever counted in the
 again is told by an alert: another program writes it, and a fight that nobody sees sells units that are gone.
 
 Only what is certain is called drift. Where an order came within the clock allowance of the look, or it is not known
-what to expect, nothing is said; the next look will tell.
+what to expect, nothing is said; the next look will tell. Nor is anything said of a listing that this process has not
+seen before: a write of ours may have got through without its answer.
 """
 
 from __future__ import annotations
