@@ -24,6 +24,8 @@ from tests.test_review import Day
 from webhook.app import create_app
 from webhook.server import serve
 
+pytestmark = pytest.mark.xdist_group("amazon days")  # one world for all of them
+
 SKUS = ("COUNT", "LATE", "RETURN", "BUYER", "PAYS", "ASKS", "UNSEEN", "SLOW", "GIVES")
 
 
@@ -150,7 +152,7 @@ def test_O5_a_return_is_counted_once_and_offered_everywhere(day: AmazonDay) -> N
     assert (day.figures("RETURN"), day.figures_everywhere("RETURN")) == ("8/0/8", (8, 8))
     day.clock.tick(hours=50)
     day.amazon.returns(order)
-    day.settle(4, 4)  # Amazon makes its report of returns, and it is read at the next look at the orders
+    day.settle(4, 4, 4)  # Amazon makes its report of returns, and it is read at the next look at the orders
     assert (day.figures("RETURN"), day.questions()["RETURN"]) == ("8/0/8", "return")
     day.decide("sellable", day.asked("RETURN"), Units="1")
     day.settle()

@@ -12,6 +12,8 @@ from sheets_sync.model import Event, Fact, Kind, Listing, Question, Ref, Stock
 from tests.hands import Clock
 from tests.world import World
 
+pytestmark = pytest.mark.xdist_group("drift")  # one world for all of them
+
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 ALLOWANCE = timedelta(minutes=1)
 

@@ -18,6 +18,8 @@ from sheets_sync.sync import Memory
 from tests.hands import Clock
 from tests.world import SEEDS, World
 
+pytestmark = pytest.mark.xdist_group("healing")  # one world for all of them
+
 SKUS = [seed.sku for seed in SEEDS]
 SAVED = ["SKU", "Title", "tag SKU", "On hand", "Status"]
 

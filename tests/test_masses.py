@@ -17,6 +17,8 @@ from sheets_sync.sandbox.shops import Seed
 from sheets_sync.sheet import tabs
 from tests.world import World
 
+pytestmark = pytest.mark.xdist_group("masses")  # one world for all of them
+
 AT = datetime(2026, 3, 2, 9, tzinfo=UTC)
 FEW = Holds(edits=3, zeros=2, jump=500)
 

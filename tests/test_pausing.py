@@ -14,6 +14,8 @@ from sheets_sync.sheet import tabs
 from tests.hands import Clock
 from tests.world import World
 
+pytestmark = pytest.mark.xdist_group("pausing")  # one world for all of them
+
 
 class Street(World):
     def sets(self, sku: str, figure: int) -> list[int | None]:

@@ -18,6 +18,8 @@ from sheets_sync.sandbox.shops import Seed
 from sheets_sync.sheet import tabs
 from tests.world import World
 
+pytestmark = pytest.mark.xdist_group("spoilt")  # one world for all of them
+
 TEXT = "is not a whole number of units; the ledger keeps 10. Type a whole number."
 JUMP = "ten times what was there or more"
 EMPTY = "On hand is empty; the ledger keeps 10. Type a whole number."

@@ -12,6 +12,8 @@ from sheets_sync.sheet import tabs
 from tests.hands import Clock
 from tests.world import World
 
+pytestmark = pytest.mark.xdist_group("undoing")  # one world for all of them
+
 
 class Office(World):
     def tick(self, event: int) -> None:
