@@ -58,11 +58,28 @@ def tabs_gone(desk: Desk, workbook: Workbook, layout: Layout) -> bool:
         )
     if tabs.EXCHANGE not in layout.tabs:
         return False  # its chain comes first (`recovery.heal`)
-    says = onboarding.set_up(desk, workbook)
+    says = repair(desk, workbook)
+    if not says:
+        return False
     with desk.ledger.begin() as tx:
         _show_again(tx, desk, missing)
     log.warning("sheet.healed", says=list(says)[:20])
     return True
+
+
+def repair(desk: Desk, workbook: Workbook) -> tuple[str, ...]:
+    """`onboarding.set_up`, but not while one of Stock's headers has another name: a column of that name, made anew
+    beside it, would be the second one as soon as somebody takes the renaming back.
+    """
+    with desk.ledger.read() as view:
+        saved = [name for name in view.get(HEADER, []) if name]
+
+    def renamed(survey: setup.Survey) -> bool:
+        stock = survey.found.get(tabs.STOCK)
+        now = {name for name in stock.header if name} if stock else set()
+        return bool(set(saved) - now and now - set(saved)) if saved and now else False
+
+    return onboarding.set_up(desk, workbook, unless=renamed)
 
 
 def _refuse_renamed(missing: Sequence[str], known: Mapping[str, int], layout: Layout) -> None:
@@ -111,14 +128,21 @@ def header_gone(
     if len(named := [name for name in now if name]) > len(set(named)):
         return None  # one stands twice: which of them is meant?
     lost = [name for name in saved if name and name not in now]
+    strangers = [name for name in now if name and name not in saved]
+    if lost and strangers:  # renamed, and perhaps moved: whoever did it may name it as before at any moment
+        there = [(name, _at(now, i)) for i, name in enumerate(saved) if name in lost and _at(now, i) in strangers]
+        if there:
+            told = "; ".join(f"Stock has no column {old!r}: {new!r} stands there" for old, new in there[:3])
+            return f"{told}. Write the header back; until then nothing is taken from Stock, and nothing is lost."
+        return (
+            f"Stock has no column {lost[0]!r} any more, and a new one is called {strangers[0]!r}. Write the header back "
+            "if it was renamed; if the column was deleted, run `sheets-sync init`. Until then nothing is taken from "
+            "Stock, and nothing is lost."
+        )
     blank = [i for i, name in enumerate(saved) if name and name in lost and _at(now, i) == ""]
     if lost and len(blank) == len(lost):
         cells = [exchange.grid_range(sheet, 0, 1, i, i + 1) for i in blank]
         return Mended(tuple(_write(cell, [saved[i]]) for cell, i in zip(cells, blank, strict=True)))
-    renamed = [(name, _at(now, i)) for i, name in enumerate(saved) if name in lost and _at(now, i) not in (*saved, "")]
-    if renamed:
-        names = "; ".join(f"Stock has no column {old!r}: {new!r} stands there" for old, new in renamed[:3])
-        return f"{names}. Write the header back; until then nothing is taken from Stock, and nothing is lost."
     return Mended(repair=True) if lost else None
 
 

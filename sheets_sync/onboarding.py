@@ -68,13 +68,18 @@ class Started:
 # the workbook ---------------------------------------------------------------------------------------------------
 
 
-def set_up(desk: Desk, workbook: Workbook) -> tuple[str, ...]:
+def set_up(
+    desk: Desk, workbook: Workbook, *, unless: Callable[[setup.Survey], bool] = lambda _: False
+) -> tuple[str, ...]:
     """Create or repair the workbook without touching what a person wrote; says what was done, nothing the second time.
 
-    Raises SheetNotReady where the spreadsheet belongs to another ledger.
+    Does nothing where `unless` says so of what stands there. Raises SheetNotReady where the spreadsheet belongs to
+    another ledger.
     """
     wanted = tabs.wanted(list(desk.titles.values()))
     survey = workbook.survey(wanted)
+    if unless(survey):
+        return ()
     plan = setup.plan(survey, wanted, setup.fresh_ids(survey.layout))
     _finish_open(desk, survey.layout.named_ranges)
     with desk.ledger.begin() as tx:

@@ -27,7 +27,6 @@ from sheets_sync import (
     kits_tab,
     knowing,
     masses,
-    onboarding,
     pausing,
     recovery,
     review,
@@ -253,7 +252,7 @@ class _Pass:
         if now - checked < healing.EVERY:
             return False
         self.memory.checked_at = now
-        return bool(onboarding.set_up(self.desk, self.workbook))
+        return bool(healing.repair(self.desk, self.workbook))
 
     def _keep_header(self, look: Look) -> None:
         """What Stock's header was when all was well."""
@@ -280,8 +279,8 @@ class _Pass:
         if found.requests:
             nothing = edits.Found((), (), frozenset(), edits.Before())
             self._one(look, nothing, (), head, found.requests, {})
-        else:
-            onboarding.set_up(self.desk, self.workbook)
+        elif not healing.repair(self.desk, self.workbook):
+            return Report(problems=look.problems)
         log.warning("sheet.header", put_back=len(found.requests))
         self.memory.layout = None
         return Report(again=True)

@@ -35,7 +35,12 @@ SAVED = ["SKU", "Title", "tag SKU", "On hand", "Status"]
             "Stock has no column 'On hand': 'Bestand' stands there.",
         ),
         (["SKU", "Title", "tag SKU", "Status"], [], "repair"),
-        (["SKU", "Title", "On hand", "Status", "mine"], [], "repair"),
+        (
+            ["SKU", "Title", "On hand", "Status", "mine"],
+            [],
+            "no column 'tag SKU' any more, and a new one is called 'mine'",
+        ),
+        (["SKU", "Title", "tag SKU", None, "Bestand", "Status"], [], "no column 'On hand' any more"),
         ([None, None, None, None, None], SAVED, "deleteDimension"),
         ([], SAVED, "deleteDimension"),
         (["00123", "Mug", "00123", 10, "ok"], ["1E5", "Scarf"], "insertDimension updateCells"),
