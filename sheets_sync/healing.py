@@ -135,9 +135,9 @@ def header_gone(
             told = "; ".join(f"Stock has no column {old!r}: {new!r} stands there" for old, new in there[:3])
             return f"{told}. Write the header back; until then nothing is taken from Stock, and nothing is lost."
         return (
-            f"Stock has no column {lost[0]!r} any more, and a new one is called {strangers[0]!r}. Write the header "
-            "back if it was renamed; if the column was deleted, run `sheets-sync init`. Until then nothing is taken from "
-            "Stock, and nothing is lost."
+            f"Stock has no column {lost[0]!r} any more, and a new one is called {strangers[0]!r}. If it was renamed, "
+            "write the header back; if the column was deleted, run `sheets-sync init`. Until then nothing is taken "
+            "from Stock, and nothing is lost."
         )
     blank = [i for i, name in enumerate(saved) if name and name in lost and _at(now, i) == ""]
     if lost and len(blank) == len(lost):
