@@ -1301,12 +1301,13 @@ def demo_command(
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one line of JSON once all is up, and open no browser.")
     ] = False,
+    amazon: Annotated[bool, typer.Option("--amazon", help="With a local Amazon as the third shop.")] = False,
 ) -> None:
-    """A local sheet, three local shops and the service, on this machine alone, until Ctrl-C."""
-    demo.claim(data)
+    """A local sheet, two local shops and the service, on this machine alone, until Ctrl-C."""
+    demo.claim(data, amazon=amazon)
     with _ending_on_signals(), (data / demo.LOG).open("a", encoding="utf-8") as log:
         logs.configure(logging.INFO, log)
-        with _console(stderr=True).status("Starting a sheet, three shops and the service…") as status:
+        with _console(stderr=True).status("Starting a sheet, the shops and the service…") as status:
             with demo.running(data, status.update) as parts:
                 status.stop()
                 with _until_interrupted():
@@ -1324,7 +1325,7 @@ def _welcome(parts: demo.Parts) -> Panel:
     for what, where in addresses:
         lines.append(what.ljust(width), style="bold")
         lines.append(f"{where}\n", style="cyan")
-    lines.append("\nThree things to try\n", style="bold")
+    lines.append("\nThings to try\n", style="bold")
     for number, text in enumerate(parts.to_try(_command()), start=1):
         lines.append(f" {number}. {text}\n")
     lines.append(f"\nThe log is {parts.log}. Ctrl-C ends everything; `make demo` goes on from there.", style="dim")

@@ -42,12 +42,13 @@ except ImportError:  # Windows has none; there two demos at one moment may meet
 
 LOG = "demo.log"
 MARKER = "demo.json"
-FORMAT = 2
+FORMAT = 3
 SPREADSHEET = "demo-stock"
 TITLE = "Stock of a small shop"
 HOLDER = "demo"  # the sheet's file is locked, so one process has the folder, and need not wait for its own old leases
-TITLES = {"shopify": "Shopify", "woocommerce": "WooCommerce", "amazon": "Amazon"}
-PORTS = {"sheet": 8790, "shopify": 8791, "woocommerce": 8792, "amazon": 8794, "web": 8793}
+AMAZON = "amazon"
+TITLES = {"shopify": "Shopify", "woocommerce": "WooCommerce", AMAZON: "Amazon"}
+PORTS = {"sheet": 8790, "shopify": 8791, "woocommerce": 8792, AMAZON: 8794, "web": 8793}
 """What is taken where it is free, so that bookmarks go on working; after the first start, the ports of the last one."""
 
 OPENLY = frozenset({"shop", "seller_id", "marketplaces", "sqs_queue", "aws_region"})
@@ -102,13 +103,18 @@ class Parts:
     def to_try(self, command: str) -> tuple[str, ...]:
         """What shows in a minute what this is for. `command` is how we are called from a terminal."""
         first = catalogue(next(iter(self.shops)))[0]
+        amazon = AMAZON in self.shops
+        later = (
+            " (Amazon gets a higher one some minutes later: its list of orders, which must be read first, may be read "
+            "every three minutes.)"
+        )
+        late = "On Amazon, cancel an order as the seller: Amazon gives nothing back, and the Review tab asks you."
         return (
             f"In the sheet, type another number over On hand of {first.sku} ({first.title}). "
-            "Within seconds the Ledger tab has the event, and the shops the figure. (Amazon gets a higher one some "
-            "minutes later: its list of orders, which must be read first, may be read every three minutes.)",
+            f"Within seconds the Ledger tab has the event, and the shops the figure.{later if amazon else ''}",
             "Buy something in one shop. Committed rises in the sheet, and the other shops offer less. "
             "Then ship or cancel it on that shop's Orders page.",
-            "On Amazon, cancel an order as the seller: Amazon gives nothing back, and the Review tab asks you.",
+            *([late] if amazon else []),
             "In another terminal: "
             + shlex.join([command, "--config", str(self.folder / "config.toml"), "ledger", "show", first.sku]),
         )
@@ -128,13 +134,19 @@ def catalogue(vendor: str) -> list[Seed]:
 # the folder -----------------------------------------------------------------------------------------------------
 
 
-def claim(folder: Path) -> None:
-    """Make the folder, or see that it is a demo's of this version. Raises ConfigError otherwise; nothing is changed."""
+def claim(folder: Path, *, amazon: bool = False) -> None:
+    """Make the folder, with or without a local Amazon, or see that it is such a demo's of this version.
+
+    Raises ConfigError otherwise; nothing is changed.
+    """
     marker = folder / MARKER
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if marker.exists():
-            known = json.loads(marker.read_text(encoding="utf-8")).get("format")
+            about = json.loads(marker.read_text(encoding="utf-8"))
+            known = about.get("format")
+            if known == FORMAT and amazon and not about.get(AMAZON):
+                raise ConfigError([f"The demo in {folder} was begun without Amazon. {_AWAY}"])
             if known != FORMAT:
                 raise ConfigError(
                     [f"{folder} was made by another version of the demo (format {known}, ours is {FORMAT}). {_AWAY}"]
@@ -142,7 +154,7 @@ def claim(folder: Path) -> None:
             return
         if any(folder.iterdir()):
             raise ConfigError([f"{folder} is not empty and was not made by the demo. Give another one: --data DIR"])
-        _write(marker, json.dumps({"format": FORMAT, "ports": PORTS}))
+        _write(marker, json.dumps({"format": FORMAT, AMAZON: amazon, "ports": PORTS}))
     except (json.JSONDecodeError, AttributeError):
         raise ConfigError([f"{marker} cannot be read. {_AWAY}"]) from None
     except OSError as error:
@@ -210,18 +222,21 @@ def _settings(
 ) -> config.Settings:
     """config.toml with the addresses of this start, its secrets beside it, read as anyone's config is read."""
     keys = folder / "secrets"
-    for name in ("woocommerce", "amazon"):
+    for name in running.keys() - {"shopify"}:
         _kept(keys / f"{name}-webhook_secret")
     for name, shop in running.items():
         for key in sorted(shop.credentials.keys() - OPENLY):
             _write(keys / f"{name}-{key}", shop.credentials[key])
-    shopify, woocommerce, amazon = running["shopify"], running["woocommerce"], running["amazon"]
+    shopify, woocommerce = running["shopify"], running["woocommerce"]
     text = _CONFIG.format(
         sheet=sheet, web=ports["web"], shop=shopify.credentials["shop"], shopify=shopify.base_url,
-        woocommerce=woocommerce.base_url, amazon=amazon.base_url, seller=amazon.credentials["seller_id"],
-        marketplace=amazon.credentials["marketplaces"], aws=AWS_ACCOUNT, region=REGION,
-        queue=amazon.credentials["sqs_queue"], spreadsheet=SPREADSHEET, titles=TITLES,
+        woocommerce=woocommerce.base_url, spreadsheet=SPREADSHEET, titles=TITLES,
     )  # fmt: skip
+    if amazon := running.get(AMAZON):
+        text += _AMAZON.format(
+            amazon=amazon.base_url, seller=amazon.credentials["seller_id"], aws=AWS_ACCOUNT, region=REGION,
+            marketplace=amazon.credentials["marketplaces"], queue=amazon.credentials["sqs_queue"], titles=TITLES,
+        )  # fmt: skip
     _write(folder / "config.toml", text)
     return config.load(folder / "config.toml")
 
@@ -261,7 +276,9 @@ consumer_key_file = "secrets/woocommerce-consumer_key"
 consumer_secret_file = "secrets/woocommerce-consumer_secret"
 webhook_secret_file = "secrets/woocommerce-webhook_secret"
 look_every = 5
+"""
 
+_AMAZON = """
 [channels.amazon]
 kind = "amazon"
 title = "{titles[amazon]}"
@@ -299,13 +316,17 @@ def running(folder: Path, said: Said = lambda _: None) -> Iterator[Parts]:
         )
         if SPREADSHEET not in {book.spreadsheet_id for book in sheet.store.books()}:
             sheet.store.create(TITLE, SPREADSHEET, tabs=(tabs.STOCK,), properties={"timeZone": _time_zone()})
-        stores = {name: stack.enter_context(_shop(folder, name, ports[name])) for name in TITLES}
-        stores["amazon"].shop.unknowns = Unknowns(each_type_to_one_service=True)
+        about = json.loads((folder / MARKER).read_text(encoding="utf-8"))
+        names = [name for name in TITLES if name != AMAZON or about.get(AMAZON)]
+        stores = {name: stack.enter_context(_shop(folder, name, ports[name])) for name in names}
+        if amazon := stores.get(AMAZON):
+            amazon.shop.unknowns = Unknowns(each_type_to_one_service=True)
         settings = _settings(folder, ports, sheet.base_url, stores)
         desk = stack.enter_context(assembly.desk_of(settings))
         _begin(desk, said)
         said("Starting the service…")
-        _hand_on_in_aws(stores["amazon"], settings)
+        if amazon:
+            _hand_on_in_aws(amazon, settings)
         serving = stack.enter_context(assembly.serving(desk, holder=HOLDER))
         yield Parts(folder, sheet, stores, serving)
 

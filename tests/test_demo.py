@@ -23,7 +23,7 @@ pytestmark = pytest.mark.xdist_group("demo")
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
-    with Demo(tmp_path_factory.mktemp("demo") / "data") as started:
+    with Demo(tmp_path_factory.mktemp("demo") / "data", "--amazon") as started:
         yield started
 
 
@@ -31,7 +31,7 @@ SHOPS = ("shopify", "woocommerce", "amazon")
 
 
 def everywhere(running: Demo, sku: str, figure: int) -> None:
-    for shop in SHOPS:
+    for shop in running.about["shops"]:
         soon(lambda name=shop: running.figure(name, sku), lambda shown: shown == figure)
 
 
@@ -141,6 +141,7 @@ def test_a_signal_ends_it_cleanly(tmp_path: Path) -> None:
 def test_started_again_it_goes_on_where_it_was(tmp_path: Path, how: signal.Signals) -> None:
     folder = tmp_path / "data"
     with Demo(folder) as first:
+        assert list(first.about["shops"]) == ["shopify", "woocommerce"], "Amazon only where it is asked for"
         first.type("INK-GRN", "15")
         everywhere(first, "INK-GRN", 15)
         if how == signal.SIGINT:
@@ -216,11 +217,18 @@ def test_a_folder_of_another_version_is_left_alone(tmp_path: Path, content: str,
 
 @pytest.mark.parametrize("file", ["sheet.jsonl", "shopify.db", "woocommerce.db", "amazon.db", "ledger.db"])
 def test_a_file_that_it_cannot_read_is_named(tmp_path: Path, file: str) -> None:
-    demo.claim(tmp_path)
+    demo.claim(tmp_path, amazon=True)
     (tmp_path / file).write_text("something else entirely, and long enough to be a header\n" * 4)
     result = CliRunner().invoke(app, ["demo", "--json", "--no-browser", "--data", str(tmp_path)])
     assert result.exit_code == 3, result.output
     assert file in result.stderr
+
+
+def test_a_demo_begun_without_amazon_stays_without(tmp_path: Path) -> None:
+    demo.claim(tmp_path)
+    result = CliRunner().invoke(app, ["demo", "--amazon", "--json", "--no-browser", "--data", str(tmp_path)])
+    assert (result.exit_code, result.stdout) == (3, "")
+    assert "begun without Amazon" in result.stderr and "--data" in result.stderr
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
