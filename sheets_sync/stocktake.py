@@ -20,6 +20,7 @@ from typing import NamedTuple
 
 from sheets_sync import guard, stock
 from sheets_sync.model import LONG_AGO, Balance, Cell, Event, Fact, Kind
+from sheets_sync.names import form
 
 SKU, BARCODE, COUNTED, AT, NOTE, ORDERS, COST = (
     "SKU", "Barcode", "Counted", "Counted at", "Note", "Open orders", "Cost",
@@ -290,10 +291,14 @@ class Names:
         return "", self._unknown(name, code)
 
     def _with_zeros(self, name: str) -> list[str]:
-        return [sku for sku in self._alike.get(_like(name), []) if sku != name and sku.lstrip("0") == name.lstrip("0")]
+        return [
+            sku
+            for sku in self._alike.get(form(name, separators=False), [])
+            if sku != name and sku.lstrip("0") == name.lstrip("0")
+        ]
 
     def _unknown(self, name: str, code: Cell) -> str:
-        like = self._alike.get(_like(name), [])
+        like = self._alike.get(form(name, separators=False), [])
         hint = f" Is it {like[0]}?" if like else ""
         if isinstance(code, int) and not like and 40_000 <= code < 60_000:
             hint = f" Is it a date ({_DAY_ZERO + timedelta(days=code):%Y-%m-%d})? Write the SKU as plain text."
@@ -307,7 +312,7 @@ class Names:
     def _alike(self) -> Mapping[str, list[str]]:
         index: dict[str, list[str]] = defaultdict(list)
         for sku in sorted(self.skus):
-            index[_like(sku)].append(sku)
+            index[form(sku, separators=False)].append(sku)
         return dict(index)
 
 
@@ -316,17 +321,11 @@ def bare(barcode: str) -> str:
     return barcode.strip().lstrip("0")
 
 
-def _like(name: str) -> str:
-    """SKUs that people take for one another have the same."""
-    return re.sub(r"[\s_-]+", "", name.casefold()).translate(_LOOKALIKE).lstrip("0")
-
-
 _DATE_LIKE = re.compile(
     r"\d{4}-\d\d-\d\d( \d\d:\d\d:\d\d)?|\d{1,2}[./]\d{1,2}[./](\d{2}|\d{4})|"
     r"\d{1,2}[-. ]+[^\W\d]{3,9}|[^\W\d]{3,9}[-. ]+\d{2,4}"
 )
 _SHORTENED = re.compile(r"\d([.,]\d+)?[eE]\+\d+")
-_LOOKALIKE = str.maketrans("oil", "011")
 
 
 # what was counted of each SKU -----------------------------------------------------------------------------------
