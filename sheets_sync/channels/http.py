@@ -28,6 +28,7 @@ import urllib3
 from requests.auth import AuthBase
 from requests.structures import CaseInsensitiveDict
 
+from sheets_sync.channels import Outcome, PushResult, Target
 from sheets_sync.errors import (
     ChannelRefused,
     CredentialsRefused,
@@ -557,3 +558,15 @@ def _never_sent(error: requests.RequestException) -> bool:
     if isinstance(reason, (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError)):
         return True
     return isinstance(error, requests.exceptions.SSLError) and "CERTIFICATE_VERIFY_FAILED" in str(error)
+
+
+def failed(target: Target, error: SheetsSyncError, retry_after: float) -> PushResult:
+    """What a call that failed means for one of its listings. `retry_after`: seconds, where the other side says none."""
+    if isinstance(error, OutcomeUnknown):
+        return PushResult(target.ref, Outcome.UNKNOWN, str(error))
+    if isinstance(error, RateLimited):
+        wait = retry_after if error.retry_after is None else error.retry_after
+        return PushResult(target.ref, Outcome.RETRY, str(error), retry_after=wait)
+    if isinstance(error, ChannelRefused):
+        return PushResult(target.ref, Outcome.REFUSED, str(error))
+    return PushResult(target.ref, Outcome.RETRY, str(error), retry_after=retry_after)

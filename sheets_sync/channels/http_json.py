@@ -40,15 +40,12 @@ from sheets_sync.channels import (
     SignalKind,
     Target,
 )
-from sheets_sync.channels.http import TIMEOUT, HttpRefused, Limiter, Session
+from sheets_sync.channels.http import TIMEOUT, HttpRefused, Limiter, Session, failed
 from sheets_sync.errors import (
     ChannelRefused,
     CredentialsRefused,
     Malformed,
     OtherSide,
-    OutcomeUnknown,
-    RateLimited,
-    SheetsSyncError,
     TooOld,
     Unavailable,
     Unsigned,
@@ -360,7 +357,7 @@ class HttpJson:
         except (OtherSide, CredentialsRefused) as error:
             if isinstance(error, CredentialsRefused) and not anything_done:
                 raise
-            return {t.ref.listing: _failed(t, error) for t in group}
+            return {t.ref.listing: failed(t, error, RETRY_AFTER) for t in group}
         found = answer.get("results") if isinstance(answer, dict) else None
         told = {str(r.get("id")): r for r in found or () if isinstance(r, dict)}
         return {t.ref.listing: _result(t, told.get(t.ref.listing)) for t in group}
@@ -483,18 +480,6 @@ def _result(target: Target, row: Mapping[str, Any] | None) -> PushResult:
     if outcome is Outcome.REFUSED:
         why = f"the shop says: {why}" if why else "the shop refused it without a reason"
     return PushResult(target.ref, outcome, why, actual=target.figure if outcome is Outcome.APPLIED else actual)
-
-
-def _failed(target: Target, error: SheetsSyncError) -> PushResult:
-    """What a failed call means for each of its rows."""
-    if isinstance(error, OutcomeUnknown):
-        return PushResult(target.ref, Outcome.UNKNOWN, str(error))
-    if isinstance(error, RateLimited):
-        wait = RETRY_AFTER if error.retry_after is None else error.retry_after
-        return PushResult(target.ref, Outcome.RETRY, str(error), retry_after=wait)
-    if isinstance(error, ChannelRefused):
-        return PushResult(target.ref, Outcome.REFUSED, str(error))
-    return PushResult(target.ref, Outcome.RETRY, str(error), retry_after=RETRY_AFTER)
 
 
 def _object(raw: bytes) -> dict[str, Any] | None:

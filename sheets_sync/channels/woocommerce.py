@@ -45,14 +45,12 @@ from sheets_sync.channels import (
     SignalKind,
     Target,
 )
-from sheets_sync.channels.http import TIMEOUT, Answer, HttpRefused, Limiter, Session, http_date
+from sheets_sync.channels.http import TIMEOUT, Answer, HttpRefused, Limiter, Session, failed, http_date
 from sheets_sync.errors import (
     ChannelRefused,
     CredentialsRefused,
     Malformed,
     OtherSide,
-    OutcomeUnknown,
-    RateLimited,
     SheetsSyncError,
     Unavailable,
     Unsigned,
@@ -685,7 +683,7 @@ class WooCommerce:
         except (OtherSide, CredentialsRefused) as error:
             if isinstance(error, CredentialsRefused) and not anything_done:
                 raise
-            return [_failed(t, error) for t in group]
+            return [failed(t, error, RETRY_AFTER) for t in group]
         return read_batch(group, answer.data)
 
     def results(self, job: str) -> Sequence[PushResult] | None:
@@ -837,14 +835,3 @@ def _chunks(refs: Iterable[Ref], size: int) -> Iterator[tuple[str, list[Ref]]]:
     for parent, group in groups.items():
         for i in range(0, len(group), size):
             yield parent, group[i : i + size]
-
-
-def _failed(target: Target, error: SheetsSyncError) -> PushResult:
-    """What a failed call means for each of its rows."""
-    if isinstance(error, OutcomeUnknown):
-        return PushResult(target.ref, Outcome.UNKNOWN, str(error))
-    if isinstance(error, RateLimited):
-        return PushResult(target.ref, Outcome.RETRY, str(error), retry_after=error.retry_after or RETRY_AFTER)
-    if isinstance(error, ChannelRefused):
-        return PushResult(target.ref, Outcome.REFUSED, str(error))
-    return PushResult(target.ref, Outcome.RETRY, str(error), retry_after=RETRY_AFTER)

@@ -61,7 +61,7 @@ from sheets_sync.channels.amazon.queue import SqsQueue
 from sheets_sync.channels.amazon.returns import Returns, with_returns
 from sheets_sync.channels.amazon.subscriptions import Resources, Subscriptions
 from sheets_sync.channels.amazon.wire import iso, quoted
-from sheets_sync.channels.http import TIMEOUT, HttpRefused, Shelf
+from sheets_sync.channels.http import TIMEOUT, HttpRefused, Shelf, failed
 from sheets_sync.errors import (
     ChannelRefused,
     CredentialsRefused,
@@ -69,7 +69,6 @@ from sheets_sync.errors import (
     OtherSide,
     OutcomeUnknown,
     RateLimited,
-    SheetsSyncError,
     Unavailable,
     Unsigned,
 )
@@ -468,7 +467,7 @@ class Amazon:
                 except CredentialsRefused as error:
                     if not anything_done and not results:
                         raise
-                    result = _failed(target, error)
+                    result = failed(target, error, RETRY_AFTER)
                 results.append(result)
                 anything_done = True
             yield from self._read_back(results, chunk)
@@ -484,7 +483,7 @@ class Amazon:
                 json=patch(target.figure, self._types.get(sku, "")),
             )
         except OtherSide as error:
-            return _failed(target, error)
+            return failed(target, error, RETRY_AFTER)
         return read_patched(target, answer.data or {}, job)
 
     def _read_back(self, results: Sequence[PushResult], targets: Sequence[Target]) -> list[PushResult]:
@@ -509,7 +508,7 @@ class Amazon:
             try:
                 job = self._send_feed(chunk)
             except (OtherSide, CredentialsRefused) as error:
-                yield from (_failed(target, error) for target in chunk)
+                yield from (failed(target, error, RETRY_AFTER) for target in chunk)
             else:
                 yield from (PushResult(target.ref, Outcome.ACCEPTED, job=job) for target in chunk)
 
@@ -699,15 +698,3 @@ def _later(sku: str, figure: int, before: int | None, shows: int | None, job: st
 def _not_now(target: Target) -> PushResult:
     why = "Amazon could not be reached for the listing before it"
     return PushResult(target.ref, Outcome.RETRY, why=why, retry_after=RETRY_AFTER)
-
-
-def _failed(target: Target, error: SheetsSyncError) -> PushResult:
-    """What a failed call means for its listing."""
-    if isinstance(error, OutcomeUnknown):
-        return PushResult(target.ref, Outcome.UNKNOWN, str(error))
-    if isinstance(error, RateLimited):
-        wait = RETRY_AFTER if error.retry_after is None else error.retry_after
-        return PushResult(target.ref, Outcome.RETRY, str(error), retry_after=wait)
-    if isinstance(error, ChannelRefused):
-        return PushResult(target.ref, Outcome.REFUSED, str(error))
-    return PushResult(target.ref, Outcome.RETRY, str(error), retry_after=RETRY_AFTER)

@@ -38,14 +38,14 @@ from sheets_sync.channels import (
     Signal,
     Target,
 )
-from sheets_sync.channels.http import TIMEOUT, Limiter, Shelf
+from sheets_sync.channels.http import TIMEOUT, Limiter, Shelf, failed
 from sheets_sync.channels.shopify import documents as ask
 from sheets_sync.channels.shopify.api import Api, Keys, TooDear
 from sheets_sync.channels.shopify.deliveries import DISPOSED, body_of, header, read_signals, resource_signal, signed_by
 from sheets_sync.channels.shopify.ids import bare, bare_or_blank, gid, time_of
 from sheets_sync.channels.shopify.listings import read_bulk, read_figure, read_variant
 from sheets_sync.channels.shopify.orders import HAS_RETURNS, from_anywhere, read_node
-from sheets_sync.channels.shopify.writes import RETRY_AFTER, batch_key, failed, read_set, set_variables, unfit
+from sheets_sync.channels.shopify.writes import RETRY_AFTER, batch_key, read_set, set_variables, unfit
 from sheets_sync.errors import (
     ChannelRefused,
     CredentialsRefused,
@@ -344,7 +344,7 @@ class Shopify:
             except (OtherSide, CredentialsRefused) as error:
                 if isinstance(error, CredentialsRefused) and not anything_done and not settled:
                     raise
-                return settled | {target.ref: failed(target, error) for target in left}
+                return settled | {target.ref: failed(target, error, RETRY_AFTER) for target in left}
             verdict = read_set(left, answer.data["data"]["inventorySetQuantities"])
             settled |= verdict.settled
             left = verdict.left

@@ -10,7 +10,6 @@ from typing import Any
 
 from sheets_sync.channels import Outcome, PushResult, Target
 from sheets_sync.channels.shopify.ids import bare, gid
-from sheets_sync.errors import ChannelRefused, OutcomeUnknown, RateLimited, SheetsSyncError
 from sheets_sync.model import Ref
 
 MOST_FIGURE = 1_000_000_000
@@ -107,18 +106,6 @@ def _refusal(ref: Ref, error: Mapping[str, Any]) -> PushResult:
     if code == BUSY_CODE:
         return PushResult(ref, Outcome.UNKNOWN, why="Shopify is still at work on this very write")
     return PushResult(ref, Outcome.REFUSED, why=WHY.get(code, f"Shopify refused it: {said}"))
-
-
-def failed(target: Target, error: SheetsSyncError) -> PushResult:
-    """What an error that came instead of an answer means for one target."""
-    if isinstance(error, OutcomeUnknown):
-        return PushResult(target.ref, Outcome.UNKNOWN, why=str(error))
-    if isinstance(error, RateLimited):
-        wait = RETRY_AFTER if error.retry_after is None else error.retry_after
-        return PushResult(target.ref, Outcome.RETRY, why=str(error), retry_after=wait)
-    if isinstance(error, ChannelRefused):
-        return PushResult(target.ref, Outcome.REFUSED, why=str(error))
-    return PushResult(target.ref, Outcome.RETRY, why=str(error), retry_after=RETRY_AFTER)
 
 
 def set_variables(targets: Sequence[Target], key: str) -> dict[str, Any]:
