@@ -17,7 +17,7 @@ The contract, which `tests/contract.py::ChannelContract` holds every adapter to:
   a whole cumulative level with the vendor's own version and times, `read_at` being `clock()` from *before* the request.
 - `order(id)` gives the order, or one with state GONE and no lines where the channel has it no more.
 - `verify` is pure: raw bytes in, a Delivery out, or Unsigned, TooOld, Malformed. Constant time, old secret accepted
-  while it is rotated.
+  while it is rotated. Where `capabilities.proof` is a KEY, no signal carries an order's level: it says where to look.
 - `signals` is pure and never raises on a body that `verify` took: what it cannot read gives no signal.
 - Errors are those of `sheets_sync.errors`; messages name what to do and never a secret.
 """
@@ -43,6 +43,13 @@ class Basis(Enum):
     GROSS = "gross"  # the channel subtracts its own open reservations from it
 
 
+class Proof(Enum):
+    """How a delivery proves who sent it; without it, nothing is taken."""
+
+    SIGNATURE = "signature"  # over the raw body: what it says is what the channel said, and a level in it may be booked
+    KEY = "key"  # a secret beside a body that nobody signed: it vouches for the sender, and no order in it is believed
+
+
 @dataclass(frozen=True)
 class Capabilities:
     """What a channel can do, in plain attributes."""
@@ -56,6 +63,7 @@ class Capabilities:
     grouped_by: Literal["none", "place", "listing", "parent"] = "none"  # what a batch must share
     writes_per_listing_per_day: int | None = None
     webhooks: bool = True
+    proof: Proof = Proof.SIGNATURE
     orders_lag: timedelta = timedelta(0)  # how late the order list may run; "read" means complete up to now - lag
     orders_every: timedelta = timedelta(0)  # how often that list may be read for ever; what is saved up serves raises
     looks: int | None = None  # listings looked at in one go at most, where limits make a look slow

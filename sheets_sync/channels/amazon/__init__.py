@@ -35,6 +35,7 @@ from sheets_sync.channels import (
     Hook,
     Outcome,
     Page,
+    Proof,
     Pulled,
     PushResult,
     RawRequest,
@@ -142,6 +143,7 @@ class Amazon:
         orders_lag=ORDERS_LAG,
         orders_every=ORDERS_EVERY,
         looks=LOOKS,
+        proof=Proof.KEY,  # EventBridge signs nothing
     )
 
     def __init__(
