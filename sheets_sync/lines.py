@@ -17,8 +17,10 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
+from types import MappingProxyType
+from typing import NamedTuple, TypeVar
 
+from sheets_sync import places as at_places
 from sheets_sync.model import (
     LONG_AGO,
     MAIN,
@@ -35,8 +37,10 @@ from sheets_sync.model import (
     Said,
     Shipment,
     Stock,
+    StockKey,
     Word,
 )
+from sheets_sync.places import ONE, PlacedMoves, Places, Spent
 
 CANCELLATION = "cancellation"
 RETURN = "return"
@@ -123,7 +127,7 @@ class OrderBooking:
 class _Shares(NamedTuple):
     """The units of a line, by what became of them. `before` and `outside` were finished before the opening (B2)."""
 
-    shipped: tuple[tuple[datetime, int], ...]
+    shipped: tuple[tuple[datetime, int, str], ...]  # when, how many, and the channel's own place
     before: int
     outside: int
     back: int
@@ -146,7 +150,7 @@ class _Shares(NamedTuple):
 
     @property
     def sent(self) -> int:
-        return sum(units for _, units in self.shipped)
+        return sum(units for _, units, _ in self.shipped)
 
 
 def due(line: LineState, policy: Policy = ASK) -> dict[MoveKey, Stock]:
@@ -159,7 +163,10 @@ def due(line: LineState, policy: Policy = ASK) -> dict[MoveKey, Stock]:
     return _moves(line, _share(line, policy))
 
 
-def difference(want: Moves, have: Moves) -> dict[MoveKey, Stock]:
+K = TypeVar("K")
+
+
+def difference(want: Mapping[K, Stock], have: Mapping[K, Stock]) -> dict[K, Stock]:
     """What is still to be moved so that `have` becomes `want`."""
     missing = {key: want.get(key, Stock()).minus(have.get(key, Stock())) for key in {**have, **want}}
     return {key: change for key, change in missing.items() if any(change)}
@@ -169,10 +176,10 @@ def _share(line: LineState, policy: Policy) -> _Shares:
     """The table of law 1: what became of each unit, by the level first, then people's words, then the policy."""
     level, base = _in_units(line.level, line.pack_size), _in_units(line.baseline or NOTHING, line.pack_size)
     said = line.said
-    shipped = [(s.at, s.units) for s in (level if level.sent >= base.sent else base).shipped]
-    sent = sum(units for _, units in shipped)
+    shipped = [(s.at, s.units, s.place) for s in (level if level.sent >= base.sent else base).shipped]
+    sent = sum(units for _, units, _ in shipped)
     if said.left > sent:  # a person's word, until the channel knows (O3)
-        shipped += _heard(said, "left", said.left - sent, newest=True)
+        shipped += [(at, n, "") for at, n in _heard(said, "left", said.left - sent, newest=True)]
         sent = said.left
     rest = max(0, level.ordered - sent)  # what was shipped comes first; the answers share the rest
     free = min(level.cancelled, rest)  # answers hold only while the channel calls the units cancelled
@@ -186,7 +193,7 @@ def _share(line: LineState, policy: Policy) -> _Shares:
     waiting, undecided = waiting - by_policy, undecided - by_policy
     outside = min(base.cancelled, released)
     if policy.at_once and line.paid and waiting:
-        shipped.append((line.placed_at, waiting))
+        shipped.append((line.placed_at, waiting, ""))
         sent, waiting = sent + waiting, 0
     returned = max(level.returned, base.returned + said.came)
     known = max(0, min(returned, sent) - base.returned)  # at most what was ever shipped (O5, B2)
@@ -232,7 +239,7 @@ def _heard(said: Said, what: str, units: int, *, newest: bool = False) -> list[t
 def _moves(line: LineState, units: _Shares) -> dict[MoveKey, Stock]:
     lost = units.gone + units.damaged
     moves: Counter[datetime] = Counter()
-    for at, left in _after(units.shipped, units.before):
+    for at, left, _ in _after(units.shipped, units.before):
         moves[at] += left
     out = {(Kind.SHIPMENT, at): Stock(on_hand=-n, committed=-n) for at, n in moves.items()}
     promised = units.open + units.back + lost + units.sent - units.before
@@ -255,12 +262,12 @@ def _restocked_at(line: LineState) -> datetime:
     return line.level.taken_at or line.version
 
 
-def _after(shipped: tuple[tuple[datetime, int], ...], before: int) -> Iterator[tuple[datetime, int]]:
+def _after(shipped: tuple[tuple[datetime, int, str], ...], before: int) -> Iterator[tuple[datetime, int, str]]:
     """The shipments after the first `before` units."""
-    for at, units in shipped:
+    for at, units, place in shipped:
         skip = min(units, before)
         before -= skip
-        yield at, units - skip
+        yield at, units - skip, place
 
 
 def _in_units(level: OrderLine, pack_size: int) -> OrderLine:
@@ -388,7 +395,8 @@ def book(
     last_count: LastCount = uncounted,
     now: datetime | None = None,
     counted: bool = True,
-    location: str = MAIN,
+    places: Places = ONE,
+    spent: Spent = MappingProxyType({}),
     actor: str = "",
 ) -> Booking:
     """What one reading of one line adds to the ledger; nothing where the reading is older than what is stored.
@@ -412,18 +420,18 @@ def book(
         state = replace(state, baseline=_as_of(state.level, counted_at))
     other = stored is not None and newer and _names_another(stored.level, line)
     if state.sku is None or other:
-        state = replace(state, sku=sku, pack_size=pack_size)
+        state = replace(state, sku=sku, pack_size=pack_size, split=())
         if stored is None or stored.sku is None:
             state, asked = _with_baseline(state, opened_at, ask=not at_opening)
     old = stored if stored is not None and stored.sku not in (None, state.sku) else None
-    state, facts = settle(state, policy, last_count, old=old, location=location, actor=actor)
+    state, facts = settle(state, policy, last_count, old=old, places=places, spent=spent, actor=actor)
     asked += questions(state, policy, last_count, now)
     return Booking(state, facts, asked, _taken(stored, state, line) if newer else ())
 
 
 def forgotten(line: LineState) -> LineState:
     """A line whose moves were all taken back, as if it had never been read: the next opening reads it anew (B6)."""
-    return replace(line, sku=None, said=Said(), baseline=None, version=LONG_AGO, read_at=None)
+    return replace(line, sku=None, said=Said(), baseline=None, version=LONG_AGO, read_at=None, split=())
 
 
 def _as_of(level: OrderLine, at: datetime | None) -> OrderLine:
@@ -438,7 +446,8 @@ def settle(
     last_count: LastCount = uncounted,
     *,
     old: LineState | None = None,
-    location: str = MAIN,
+    places: Places = ONE,
+    spent: Spent = MappingProxyType({}),
     actor: str = "",
     note: str = "",
 ) -> tuple[LineState, tuple[Fact, ...]]:
@@ -446,20 +455,31 @@ def settle(
 
     Call it after anything about a line changed: its level, an answer, `counted`. `old` is the line as it was under
     another SKU: all that it moved there is taken back first. A shipment whose time now lies on the other side of the
-    last count stays where it is until a person says on which side it belongs (O1).
+    last count stays where it is until a person says on which side it belongs (O1). `places` says where its channel's
+    units come from (K4, K5), `spent` what other lines of the same order have just been promised.
     """
     facts: tuple[Fact, ...] = ()
     if old is not None:
-        line = replace(line, moved={}, revision=old.revision)
+        line = replace(line, moved={}, away=(), revision=old.revision)
         if old.moved:
             line = replace(line, revision=line.revision + 1)
-            facts = _facts(replace(old, revision=line.revision), difference({}, old.moved), location, actor)
+            facts = _facts(replace(old, revision=line.revision), difference({}, at_places.placed(old)), actor)
     want, _ = _on_their_side(line, policy, last_count)
-    missing = difference(want, line.moved)
+    split = at_places.split_of(line, want, places, spent)
+    there = _spread(replace(line, split=split), want, policy, places)
+    missing = difference(there, at_places.placed(line))
     if missing:
-        line = replace(line, moved=want, revision=line.revision + 1)
-        facts += _facts(line, missing, location, actor, _notes(line, policy), note)
+        away = at_places.away(there)
+        line = replace(line, moved=want, split=split, away=away, revision=line.revision + 1)
+        facts += _facts(line, missing, actor, _notes(line, policy), note)
     return line, facts
+
+
+def _spread(line: LineState, want: Moves, policy: Policy, places: Places) -> PlacedMoves:
+    """What is due, by location: a shipment from a place of the channel's that is one of ours takes on_hand there."""
+    units = _share(line, policy)
+    legs = ((at, n, places.of.get(place, "")) for at, n, place in _after(units.shipped, units.before))
+    return at_places.spread(want, line.split, legs, places.of.get(line.level.returned_to, ""))
 
 
 def _notes(line: LineState, policy: Policy) -> dict[MoveKey, str]:
@@ -584,7 +604,7 @@ def book_order(
     last_count: LastCount = uncounted,
     now: datetime | None = None,
     counted: bool = True,
-    location: str = MAIN,
+    places: Places = ONE,
     actor: str = "",
 ) -> OrderBooking:
     """One reading of an order, all of its lines: `stored` are the lines known, by line id.
@@ -596,6 +616,7 @@ def book_order(
     gone = order.state is OrderState.GONE
     read = () if gone else order.lines
     bookings = []
+    spent = Counter[StockKey]()
     for line in read:
         sku, pack_size = resolve(line)
         booking = book(
@@ -612,14 +633,17 @@ def book_order(
             last_count=last_count,
             now=now,
             counted=counted,
-            location=location,
+            places=places,
+            spent=spent,
             actor=actor,
         )
         bookings.append(booking)
+        for fact in booking.facts:
+            spent[StockKey(fact.sku, fact.location)] -= fact.change.available
     missing = [stored[line_id] for line_id in stored.keys() - {line.id for line in read}]
     for before in sorted((m for m in missing if is_newer(m, order)), key=lambda m: m.key):
         state, taken = _found_gone(before, order) if gone else _called_off(before, order)
-        state, facts = settle(state, policy, last_count, location=location, actor=actor)
+        state, facts = settle(state, policy, last_count, places=places, actor=actor)
         asked = questions(state, policy, last_count, now)
         bookings.append(Booking(state, facts, asked, taken))
     return OrderBooking(
@@ -713,25 +737,30 @@ def _with_baseline(line: LineState, opened_at: datetime | None, *, ask: bool) ->
 
 
 def _facts(
-    line: LineState, moves: Moves, location: str, actor: str, notes: Mapping[MoveKey, str] | None = None, note: str = ""
+    line: LineState, moves: PlacedMoves, actor: str, notes: Mapping[MoveKey, str] | None = None, note: str = ""
 ) -> tuple[Fact, ...]:
-    ordered = sorted(moves.items(), key=lambda move: (move[0][1], _SORT_ORDER[move[0][0]]))
+    ordered = sorted(moves.items(), key=lambda move: (move[0][2], _SORT_ORDER[move[0][1]]))
     return tuple(
         Fact(
-            key=f"line:{line.key}:{line.revision}:{kind}:{at.astimezone(UTC).isoformat()}",
+            key=f"line:{line.key}:{line.revision}:{kind}:{at.astimezone(UTC).isoformat()}{_apart(place)}",
             sku=line.sku or "",
             kind=kind,
             occurred_at=at,
             change=change,
-            location=location,
+            location=place,
             source=line.channel,
             actor=actor,
             reference=line.number or line.order_id,
             line=line.key,
             note="; ".join(filter(None, (note, (notes or {}).get((kind, at))))),
         )
-        for (kind, at), change in ordered
+        for (place, kind, at), change in ordered
     )
+
+
+def _apart(place: str) -> str:
+    """One move may be made at several locations: the keys of those outside the main one name theirs."""
+    return "" if place == MAIN else f":{place}"
 
 
 def _taken(before: LineState | None, after: LineState, line: OrderLine) -> tuple[Taken, ...]:

@@ -191,6 +191,7 @@ class OrderLine:
     returned: int = 0
     returned_apart: bool = False  # its channel tells of returns in another place: the most that was ever told counts
     restocked: int = 0  # of `returned`, those that the channel itself put back
+    returned_to: str = ""  # the channel's own place where they were put, where it says so
     taken: int = 0  # units that the channel has taken off its own figure for this line, as of this level (P1)
     taken_at: datetime | None = None  # when it last did so or gave back; None: not known
 
@@ -256,6 +257,9 @@ MoveKey = tuple[Kind, datetime]
 Moves = Mapping[MoveKey, Stock]
 """What an order line moved or should have moved: a set of timed changes (O1)."""
 
+Split = tuple[tuple[str, int], ...]
+"""Units in a row of locations: where what was promised lies (K5)."""
+
 
 @dataclass(frozen=True)
 class LineState:
@@ -276,8 +280,10 @@ class LineState:
     said: Said = Said()
     baseline: OrderLine | None = None  # its level at the opening (B2)
     counted: bool = True  # False: "do not count this line" (O7, O10, O11)
-    moved: Moves = field(default_factory=dict)
+    moved: Moves = field(default_factory=dict)  # at all locations
     revision: int = 0  # grows with each booking; part of the dedup keys
+    split: Split = ()  # where its promised units lie (K5); nothing: all at the main location
+    away: tuple[tuple[str, Kind, datetime, Stock], ...] = ()  # of `moved`, what it moved at other locations than that
 
 
 # listings -------------------------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ PACKAGE = ROOT / "sheets_sync"
 
 PURE = {
     "alerts", "edits", "exchange", "lines", "masses", "stock", "stocktake", "offers", "guard", "kits", "names", "pages",
-    "seeding", "mapping", "statement", "views",
+    "places", "seeding", "mapping", "statement", "views",
 }  # fmt: skip
 OUTERMOST = {"assembly", "cli", "demo", "sandbox", "webhook"}
 """They build the parts and hand them over; nothing inside asks for them."""
