@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from sheets_sync import booking, kits_tab, lines, newcomers, renaming, review, startover
+from sheets_sync import answered, booking, kits_tab, lines, newcomers, renaming, review, startover
 from sheets_sync.desk import ROWS, Desk, start_batch
 from sheets_sync.errors import BadInput
-from sheets_sync.ledger import Tx
+from sheets_sync.ledger import Tx, View
 from sheets_sync.model import MAIN, Event, Fact, Kind, LineState, Question, StockKey
 
 CHUNK = 5_000
@@ -26,12 +26,27 @@ def answer(desk: Desk, id: str, word: str, *, units: int | None = None, note: st
             question, word, _situation(tx, desk, question), desk.clock(), units=units, note=note, actor=actor
         )  # fmt: skip
         events = _carry_out(tx, desk, question, effect, actor)
-        why = f"answered: {word}" + (f", event {events[0].id}" if events else "")
+        why = f"answered: {review.meant(question, word)}{_numbers(events)}"
         tx.close_questions([question.key], why, answered=not effect.remember)
+        answered.note(tx, review.short_id(question), why, desk.clock())
         if effect.line is not None:  # a part may be left to be answered
             booking.ask_about(tx, desk, _line(tx, effect.line.key))
     desk.wake_others()
     return events
+
+
+def open_question(desk: Desk, id: str) -> Question:
+    """The open question of that Id. Raises BadInput where there is none."""
+    with desk.ledger.read() as view:
+        return _question(view, id)
+
+
+def _numbers(events: Sequence[Event]) -> str:
+    """The events that came of an answer, for people."""
+    if not events:
+        return ""
+    first, last = events[0].id, events[-1].id
+    return f", event {first}" if first == last else f", events {first} to {last}"
 
 
 def undo(desk: Desk, what: str, *, actor: str = "", note: str = "") -> list[Event]:
@@ -57,9 +72,9 @@ def strike(tx: Tx, desk: Desk, what: str, *, actor: str = "", note: str = "") ->
     return recorded + _strike_all(tx, [replace(fact, occurred_at=at) for fact in strikes])
 
 
-def _question(tx: Tx, id: str) -> Question:
+def _question(view: View, id: str) -> Question:
     wanted = id.strip().lower()
-    found = [q for q in tx.questions() if review.short_id(q) == wanted]
+    found = [q for q in view.questions() if review.short_id(q) == wanted]
     if not found:
         raise BadInput(f"There is no open question {id!r}; `sheets-sync review` lists those that are.")
     return found[0]

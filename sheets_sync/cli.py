@@ -73,7 +73,7 @@ from sheets_sync.desk import PROVEN, ROWS, Books, Desk, start_batch
 from sheets_sync.errors import BadInput, ConfigError, NextPass, OtherSide, SellerMustAct, SheetsSyncError
 from sheets_sync.guide import name_spreadsheet, write_config
 from sheets_sync.ledger import Ledger, View
-from sheets_sync.model import MAIN, Event, Fact, Listing, Stock, StockKey, StoredDelivery
+from sheets_sync.model import MAIN, Event, Fact, Listing, Question, Stock, StockKey, StoredDelivery
 from sheets_sync.sandbox import shops
 from sheets_sync.sandbox.sheet import server as local_sheet
 from sheets_sync.sandbox.sheet.journal import DataFileError
@@ -788,10 +788,10 @@ def review_(ctx: typer.Context) -> None:
         return
     with _at_desk(ctx) as desk, desk.ledger.read() as view:
         questions = view.questions()
-    table = _table("Id", "SKU", "Seen", "Answers", kept=("Id", "SKU"))
+    table = _table("Id", "SKU", "Seen", "Answers", "Suggested", kept=("Id", "SKU"))
     for question in questions:
-        answers = review.words(question)
-        table.add_row(review.short_id(question), *map(_cell, (question.sku, question.text, answers)))
+        says = (question.sku, question.text, review.words(question), review.suggested(question))
+        table.add_row(review.short_id(question), *map(_cell, says))
     _say(table if questions else "Nothing is asked.")
 
 
@@ -799,15 +799,25 @@ def review_(ctx: typer.Context) -> None:
 def review_answer(
     ctx: typer.Context,
     id: Annotated[str, typer.Argument(metavar="ID", help="The question, as `review` lists it.")],
-    word: Annotated[str, typer.Argument(metavar="WORD", help='The answer, in quotes: "put back".')],
+    word: Annotated[
+        str, typer.Argument(metavar="WORD", help='The answer, in quotes: "put back". Without it, you are asked.')
+    ] = "",
     units: Annotated[
         int | None, typer.Option(min=1, help="Of how many units, where not of all.", show_default=False)
     ] = None,
     note: Annotated[str, typer.Option(help="A remark for the event.", show_default=False)] = "",
 ) -> None:
-    """Answer one question."""
+    """Answer one question; `ok` takes the suggested answer, where there is one."""
     with _at_desk(ctx) as desk:
+        word = word or _ask_for_answer(answering.open_question(desk, id))
         _say_recorded(answering.answer(desk, id, word, units=units, note=note, actor=_actor()))
+
+
+def _ask_for_answer(question: Question) -> str:
+    """A person's choice; Return takes the suggested one."""
+    _say(_cell(question.text), *(f"  {answer.word}: {answer.does}" for answer in review.offered(question)))
+    answer: str = typer.prompt("Answer", default=review.suggested(question) or None)
+    return answer
 
 
 @app.command()

@@ -53,6 +53,9 @@ BEFORE_OPENING = "before_opening"
 OF_LINES = frozenset({CANCELLATION, RETURN, WAITING, COUNT_BETWEEN, UNKNOWN_SKU, GONE_ORDER})
 """The questions that `questions` asks: they end by themselves when the level that raised them does."""
 
+SUGGESTS = "suggests"
+"""In what a question is about: the answer that is preselected."""
+
 BEFORE, AFTER = "left before", "left after"
 """What a person says of units whose shipment the channel moved over a count: on which side of it they left."""
 
@@ -802,7 +805,8 @@ def questions(
         )
         about = f"{line.level.returned}:{line.said.came}"
         said = line.said.good + line.said.broken + line.said.counted + line.said.absent
-        asked.append(_question(RETURN, line, about, text, said))
+        restocked = line.level.restocked * line.pack_size - said >= units.unanswered
+        asked.append(_question(RETURN, line, about, text, said, "sellable" if restocked else ""))
     _, doubt = _on_their_side(line, policy, last_count)
     if doubt:
         text = _about_side(line, doubt)
@@ -835,12 +839,9 @@ def _about_open_units(
         )
         yield _question(GONE_ORDER, line, line.version.isoformat(), text, line.said.kept + line.said.left)
     if units.undecided:
-        text = (
-            f"{name}: {units.undecided} of {line.sku} were cancelled before shipping, not by the buyer. They stay "
-            "committed until you say: back to stock (the usual case), gone, or damaged."
-        )
         said = line.said.back + line.said.gone + line.said.damaged
-        yield _question(CANCELLATION, line, f"{line.level.cancelled}", text, said)
+        text, suggests = _about_cancelled(line, units.undecided)
+        yield _question(CANCELLATION, line, f"{line.level.cancelled}", text, said, suggests)
     waiting, since = units.open - units.undecided, asks_at(line, policy)
     if waiting and line.state is not OrderState.GONE and now is not None and since is not None and now >= since:
         text = (
@@ -849,6 +850,19 @@ def _about_open_units(
         )
         said = line.said.kept + line.said.left
         yield _question(WAITING, line, since.astimezone(UTC).isoformat(), text, said)
+
+
+def _about_cancelled(line: LineState, units: int) -> tuple[str, str]:
+    """O2: what is said, and the answer that is preselected: back to stock, unless it was not there to begin with."""
+    seen = f"{order_name(line)}: {units} of {line.sku} were cancelled before shipping, not by the buyer"
+    if line.level.not_there:
+        text = (
+            f"{seen}, and the reason given is that they were not there. They stay committed until you say: gone "
+            "(suggested), back to stock, or damaged."
+        )
+        return text, "gone"
+    text = f"{seen}. They stay committed until you say: back to stock (suggested, the usual case), gone, or damaged."
+    return text, "back to stock"
 
 
 def asks_at(line: LineState, policy: Policy) -> datetime | None:
@@ -892,7 +906,7 @@ def _unknown_sku(line: LineState, units: _Shares) -> tuple[Question, ...]:
     return (_question(UNKNOWN_SKU, line, "", text),)
 
 
-def _question(kind: str, line: LineState, about: str, text: str, said: int = 0) -> Question:
+def _question(kind: str, line: LineState, about: str, text: str, said: int = 0, suggests: str = "") -> Question:
     """`said`: units that people have answered for. The rest is another question: the answer that still stands beside
     the first one in Review was for a part, and must not be taken for the rest as well.
     """
@@ -900,7 +914,8 @@ def _question(kind: str, line: LineState, about: str, text: str, said: int = 0) 
     key += f"~{said}" if said else ""
     reference = line.number or line.order_id
     sku = line.sku or line.level.sku or ""
-    return Question(key=key, kind=kind, sku=sku, text=text, reference=reference, about={"line": line.key})
+    more = {"line": line.key, SUGGESTS: suggests} if suggests else {"line": line.key}
+    return Question(key=key, kind=kind, sku=sku, text=text, reference=reference, about=more)
 
 
 def _clock(at: datetime) -> str:

@@ -185,6 +185,7 @@ class OrderLine:
     shipped: tuple[Shipment, ...] = ()
     cancelled: int = 0
     freely: bool = True  # cancelled by the buyer or while pending: comes back by itself (O2)
+    not_there: bool = False  # cancelled for a reason that says the unit was not on the shelf (O2)
     ordered_gone: bool = False  # once cancelled, the channel says 0 was ordered: what it said before counts
     free_if_pending: bool = False  # not by the buyer: comes back by itself only where the order was pending till then
     cancelled_at: datetime | None = None

@@ -29,6 +29,9 @@ STOCK_TAKE_SAID = "stock_take_said:"
 APPROVED = "approved:"
 """Before a tag's exchange: what was typed over it is part of a hold that was approved."""
 
+TAKES_SUGGESTED = ("ok", "yes")
+"""What a person may write instead of the suggested answer, where a question has one."""
+
 UNDO_BATCH = "undo the batch"
 POST_IT = "post it"
 
@@ -184,15 +187,29 @@ def short_id(question: Question) -> str:
 
 
 def offered(question: Question) -> tuple[Answer, ...]:
-    """The answers that a question has; none where only the sheet itself can be put right (a duplicate, say)."""
+    """The answers that a question has, the suggested one first; none where only the sheet itself can be put right."""
     answers = ANSWERS.get(question.kind, ())
-    alone = question.kind == "undo_event" and "batch" not in question.about
-    return tuple(answer for answer in answers if answer.word != UNDO_BATCH) if alone else answers
+    if question.kind == "undo_event" and "batch" not in question.about:
+        answers = tuple(answer for answer in answers if answer.word != UNDO_BATCH)
+    suggestion = question.about.get(lines.SUGGESTS)
+    return tuple(sorted(answers, key=lambda answer: answer.word != suggestion)) if suggestion else answers
+
+
+def suggested(question: Question) -> str:
+    """The answer that is preselected (O2); "" where none is. Only a person takes it, by its word or by "ok"."""
+    words = [answer.word for answer in offered(question)]
+    return words[0] if words and words[0] == question.about.get(lines.SUGGESTS) else ""
 
 
 def words(question: Question) -> str:
     """What each answer would do, in one line."""
-    return "; ".join(f"{a.word}: {a.does}" for a in offered(question)) or "put it right in the sheet"
+    first = f"ok: {suggested(question)}, as suggested; " if suggested(question) else ""
+    return first + "; ".join(f"{a.word}: {a.does}" for a in offered(question)) or "put it right in the sheet"
+
+
+def meant(question: Question, word: str) -> str:
+    """The answer that a person's word stands for. Raises BadInput, naming what is possible, where it is none."""
+    return _chosen(question, word).word
 
 
 def effect(
@@ -262,10 +279,12 @@ def _about_mass(question: Question, word: str) -> Effect:
 
 
 def _chosen(question: Question, word: str) -> Answer:
-    wanted = word.strip().casefold()
-    for answer in offered(question):
+    wanted, answers = word.strip().casefold(), offered(question)
+    for answer in answers:
         if answer.word == wanted:
             return answer
+    if wanted in TAKES_SUGGESTED and suggested(question):
+        return answers[0]
     names = ", ".join(a.word for a in offered(question))
     raise BadInput(f"'{word}' is no answer to this question; it takes {names or 'none: put it right in the sheet'}.")
 
@@ -421,6 +440,7 @@ def cells(question: Question, asked: Cell) -> dict[str, Cell]:
         "SKU": question.sku,
         "What was seen": question.text.removeprefix("? ").removeprefix("held: "),
         "What each answer does": words(question),
+        "Suggested": suggested(question) or None,
         "Reference": question.reference or None,
     }
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from sheets_sync import edits, exchange, pausing, views
+from sheets_sync import answered, edits, exchange, pausing, views
 from sheets_sync.desk import IMPORTED, RETIRED, Desk, channel_state, start_batch
 from sheets_sync.exchange import Request
 from sheets_sync.ledger import View
@@ -137,16 +137,23 @@ def placed(rows: Sequence[tuple[int, Mapping[str, Cell]]], header: Sequence[Cell
 
 def review_requests(
     changed: Sequence[tuple[int, Mapping[str, Cell]]],
-    gone: Sequence[int],
+    done: answered.Arranged,
+    last: int,
     added: Sequence[tuple[Mapping[str, Cell], Sequence[str]]],
     header: Sequence[Cell],
     sheet: int,
 ) -> list[Request]:
-    """Cells first, then closed rows from the bottom up, then new rows on top, each with its own drop-down."""
-    out = placed(changed, header, sheet)
-    for row in sorted(gone, reverse=True):
+    """Cells first, then answered rows to the foot (row `last`), then closed ones from the bottom up, then new rows on
+    top, each with its own drop-down.
+    """
+    out = placed((*changed, *done.cells), header, sheet)
+    at = header.index(tabs.DECISION) if tabs.DECISION in header else None
+    if at is not None:
+        out += [{"setDataValidation": {"range": exchange.grid_range(sheet, r - 1, r, at, at + 1)}} for r in done.sink]
+    for row, to in answered.moves(done.sink, done.gone, last):
         span = {"sheetId": sheet, "dimension": "ROWS", "startIndex": row - 1, "endIndex": row}
-        out.append({"deleteDimension": {"range": span}})
+        go = {"deleteDimension": {"range": span}}
+        out.append(go if to is None else {"moveDimension": {"source": span, "destinationIndex": to - 1}})
     if not added or not header:
         return out
     span = {"sheetId": sheet, "dimension": "ROWS", "startIndex": 1, "endIndex": 1 + len(added)}
@@ -154,7 +161,6 @@ def review_requests(
     where = exchange.grid_range(sheet, 1, 1 + len(added), 0, len(header))
     out.append({"insertDimension": {"range": span, "inheritFromBefore": False}})
     out.append({"updateCells": {"range": where, "fields": "userEnteredValue", "rows": rows}})
-    at = header.index(tabs.DECISION) if tabs.DECISION in header else None
     for number, (_, words) in enumerate(added, start=1):
         if at is not None and words:
             values = [{"userEnteredValue": word} for word in words]

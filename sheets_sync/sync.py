@@ -18,6 +18,7 @@ import structlog
 from sheets_sync import (
     adjusting,
     alarm,
+    answered,
     answering,
     counting,
     edits,
@@ -99,6 +100,7 @@ class Memory:
     refusals: int = 0
     notes: Standing = field(default_factory=Standing)  # Reason and Note without a change
     decided: dict[str, review.Decision] = field(default_factory=dict)  # decisions as the last look saw them
+    given: set[str] = field(default_factory=set)  # of those, the ones that were carried out
     adjustments: adjusting.Seen = field(default_factory=adjusting.Seen)
     pages: keeping.Seen = field(default_factory=keeping.Seen)  # the tabs beside Stock
     counting: counting.Seen = field(default_factory=counting.Seen)  # the Stock take tab
@@ -383,16 +385,18 @@ class _Pass:
         return False
 
     def _answers(self, look: Look) -> None:
-        """Decisions in Review that stand over two looks are carried out, each in a transaction of its own."""
-        decided = {d.id: d for d in review.decisions(look.review)}
+        """Decisions in Review that stand over two looks are carried out, once, each in a transaction of its own."""
+        decided = {d.id: d for d in review.decisions([row for row in look.review if not answered.is_done(row)])}
+        given = self.memory.given = self.memory.given & decided.keys()
         for id, decision in decided.items():
             before = self.memory.decided.get(id)
-            if before is None or replace(before, row=decision.row) != decision:
+            if before is None or replace(before, row=decision.row) != decision or id in given:
                 continue
             try:
                 self.events += answering.answer(
                     self.desk, id, decision.word, units=review.units(decision), note=decision.note, actor="Review"
                 )  # fmt: skip
+                given.add(id)  # asked once more, it gets a row of its own once this one is done
             except BadInput as error:
                 self.memory.untaken[id] = str(error)
         self.memory.decided = decided
@@ -676,14 +680,17 @@ class _Pass:
         requests: list[Request] = [*self.pages.requests]
         extra: dict[str, Any] = {}
         channels = self._channel_requests(look, facts, layout)
-        reviews = self._review_changes(look, layout)
         adjusted = self.adjusted.cells
-        if events or channels or adjusted or any(reviews):
+        changed, arranged, asked = self._review_changes(look, layout)
+        if events or channels or adjusted or changed or asked or arranged != answered.Arranged():
             wanted = (tabs.LEDGER, tabs.CHANNELS, tabs.REVIEW, tabs.ADJUSTMENTS)
             header = self.workbook.values([f"{tab}!1:1" for tab in wanted])
             ledger_header, channel_header, review_header, row_header = ((rows[0] if rows else []) for rows in header)
             requests += showing.placed(adjusted, row_header, layout.tabs[tabs.ADJUSTMENTS].id)
-            requests += showing.review_requests(*reviews, review_header, layout.tabs[tabs.REVIEW].id)
+            last = max((int(str(row["_row"])) for row in look.review), default=1)
+            requests += showing.review_requests(
+                changed, arranged, last, asked, review_header, layout.tabs[tabs.REVIEW].id
+            )
             if events and ledger_header:
                 cells = [
                     views.ledger_cells(e, showing.zone_of(layout)) | {"Title": titles.get(e.fact.sku)} for e in events
@@ -736,17 +743,17 @@ class _Pass:
 
     def _review_changes(
         self, look: Look, layout: Layout
-    ) -> tuple[list[tuple[int, dict[str, Cell]]], list[int], list[tuple[dict[str, Cell], list[str]]]]:
-        """(cells that differ by row, rows whose question is closed, rows to add with their answers) of Review."""
+    ) -> tuple[list[tuple[int, dict[str, Cell]]], answered.Arranged, list[tuple[dict[str, Cell], list[str]]]]:
+        """(cells that differ by row, what becomes of closed questions' rows, rows to add with their answers)."""
         with self.desk.ledger.read() as view:
             open_now = {review.short_id(q): q for q in view.questions()}
+            done = answered.standing(view, self.desk.clock())
         zone = showing.zone_of(layout)
         changed: list[tuple[int, dict[str, Cell]]] = []
-        gone: list[int] = []
+        arranged = answered.arrange(look.review, open_now.keys(), done)
         for row in look.review:
             question, number = open_now.pop(str(row.get(tabs.ID)), None), int(str(row["_row"]))
             if question is None:
-                gone += [number] if row.get(tabs.ID) is not None else []
                 continue
             wanted = review.cells(question, views.serial(question.asked_at, zone))
             wanted[tabs.STATUS] = self.memory.untaken.get(str(row[tabs.ID]))
@@ -757,7 +764,7 @@ class _Pass:
             (review.cells(q, views.serial(q.asked_at, zone)), [a.word for a in review.offered(q)])
             for q in open_now.values()
         ]
-        return changed, gone, added
+        return changed, arranged, added
 
     def _start_noted(self) -> bool:
         with self.desk.ledger.read() as view:

@@ -203,6 +203,7 @@ def test_O2_who_cancelled_decides_whether_it_comes_back_by_itself(
 ) -> None:
     (line,) = read_order(an_order("CANCELLED", cancellation=called_off(by, reason) if by else {})).lines
     assert (line.freely, line.free_if_pending, line.cancelled) == (freely, if_pending, 2)
+    assert line.not_there == was_not_there(reason)
 
 
 def test_reasons_that_say_that_it_was_not_there() -> None:

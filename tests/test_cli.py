@@ -62,9 +62,9 @@ class Seller:
                 (self.config.parent / f"{name}-{part}").write_text(shop.credentials[f"consumer_{part}"])
         self.config.write_text("\n".join(text), encoding="utf-8")
 
-    def does(self, *arguments: str, code: int = 0) -> str:
+    def does(self, *arguments: str, code: int = 0, types: str = "") -> str:
         """One command; what it printed, stdout and stderr."""
-        result = CliRunner().invoke(app, ["--config", str(self.config), *arguments])
+        result = CliRunner().invoke(app, ["--config", str(self.config), *arguments], input=types)
         assert result.exit_code == code, f"{result.output}\n{result.exception!r}"
         self.out, self.err = result.stdout, result.stderr
         return str(result.output)
@@ -312,6 +312,20 @@ def test_review_lists_and_answers(started: Seller) -> None:
     assert "recorded  MAR1: adjustment, on hand +2" in said
     assert "Nothing is asked" in started.does("review")
     assert (world.figures("MAR1"), world.events("MAR1")[-1].fact.note) == ("7/0/7", "two were found")
+
+
+def test_O2_review_offers_the_suggested_answer_and_takes_it_on_return(started: Seller) -> None:
+    world = started.world
+    shop = world.shops["woocommerce"].shop
+    order = shop.buy("MAR1", 2)
+    world.passes()
+    with shop.store.transaction() as db:
+        shop.set_status(db, order, "refunded")
+    world.passes()
+    row = next(line for line in _lines(started.does("review")) if "MAR1" in line)
+    assert "ok: back to stock, as suggested; back to stock: " in row
+    assert "Answer [back to stock]" in started.does("review", "answer", row.split()[0], types="\n")
+    assert (world.figures("MAR1"), world.questions()) == ("5/0/5", {})
 
 
 def test_undo_strikes_an_event(started: Seller) -> None:

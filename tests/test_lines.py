@@ -315,8 +315,11 @@ def test_O2_cancelled_late_by_the_marketplace_stays_committed_and_is_asked() -> 
     booking = shop.read(an_order(a_line(2, **LATE), version=9))
     assert shop.figures() == "10/2/8"
     assert kinds_asked(booking) == ["cancellation"]
-    assert "back to stock (the usual case)" in booking.questions[0].text
+    assert "back to stock (suggested, the usual case)" in booking.questions[0].text
     assert not questions(replace(shop.lines["1"], said=Said(back=2)))
+    (asked,) = Book().read(an_order(a_line(2, **LATE, not_there=True), version=9)).questions
+    assert "not there" in asked.text
+    assert [q.about[lines.SUGGESTS] for q in (*booking.questions, asked)] == ["back to stock", "gone"]
 
 
 @pytest.mark.parametrize(

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from sheets_sync import answering, guard, review
+from sheets_sync import answered, answering, guard, lines, review
+from sheets_sync.desk import utcnow
 from sheets_sync.errors import BadInput
 from sheets_sync.model import Kind, Question
 from sheets_sync.sheet import tabs
@@ -85,8 +88,63 @@ def test_the_review_tab_says_what_was_seen_and_what_each_answer_does_and_takes_o
     assert all(f"{answer.word}: " in str(row[tabs.ANSWERS]) for answer in review.ANSWERS["below_zero"])
     day.decide("count", **{tabs.NOTE: "shelf was counted"})
     day.passes()
-    assert (day.figures(PLATE), day.cell(PLATE), day.review_rows()) == ("2/0/2", 2, [])
-    assert day.events(PLATE)[-1].fact.note == "shelf was counted"
+    assert (day.figures(PLATE), day.cell(PLATE)) == ("2/0/2", 2)
+    taken = day.events(PLATE)[-1]
+    assert taken.fact.note == "shelf was counted"
+    (done,) = day.review_rows()
+    assert (done[tabs.STATUS], done[tabs.DECISION]) == (f"answered: count, event {taken.id}", "count")
+
+
+def test_an_answered_row_stays_at_the_foot_for_a_day_and_is_no_question_any_more(day: Day) -> None:
+    held_below_zero(day)
+    day.type(MUG, "some")
+    day.passes()
+    first = next(n for n, row in enumerate(day.review_rows()) if row[tabs.SKU] == PLATE)
+    day.decide("put back", row=first + 2)
+    day.passes()
+    asked, done = day.review_rows()
+    assert (asked[tabs.SKU], done[tabs.SKU]) == (MUG, PLATE)
+    assert (str(done[tabs.ID]).endswith(answered.MARK), done[tabs.STATUS]) == (True, "answered: put back")
+    day.decide("record it", row=3)
+    before = day.last_event()
+    day.passes()
+    assert (day.last_event(), day.review_rows()[1][tabs.STATUS]) == (before, "answered: put back")
+    day.clock = day.desk.clock = lambda: utcnow() + timedelta(days=1, minutes=1)
+    day.passes()
+    assert [row[tabs.SKU] for row in day.review_rows()] == [MUG]
+
+
+ROWS = [
+    {"_row": 2, tabs.ID: "aa"},
+    {"_row": 3, tabs.ID: "bb"},
+    {"_row": 4},
+    {"_row": 5, tabs.ID: "cc" + answered.MARK, tabs.STATUS: "answered: yes"},
+    {"_row": 6, tabs.ID: "dd"},
+]  # fmt: skip
+
+
+def test_rows_of_closed_questions_sink_stay_or_go() -> None:
+    """Asked; answered; a person's own; answered before; its cause is gone."""
+    done = answered.arrange(ROWS, {"aa"}, {"bb": "answered: no, event 3", "cc": "answered: yes"})
+    says = {tabs.ID: "bb" + answered.MARK, tabs.STATUS: "answered: no, event 3"}
+    assert done == answered.Arranged(((3, says),), (3,), (6,))
+    assert answered.moves(done.sink, done.gone, 6) == [(3, 7), (5, None)]
+    later = answered.arrange([{**ROWS[1], tabs.ID: "bb" + answered.MARK}, ROWS[3]], {"bb"}, {"bb": "answered: no"})
+    assert (later.sink, later.gone) == ((), (5,))  # asked anew, its old row stays what it is
+    once_more = answered.arrange([{**ROWS[0], tabs.ID: "bb" + answered.MARK}, ROWS[1]], (), {"bb": "answered: yes"})
+    assert (once_more.sink, once_more.gone) == ((3,), (2,))
+
+
+def test_O2_the_suggested_answer_comes_first_and_ok_takes_it_where_there_is_one() -> None:
+    about = {"line": "x", lines.SUGGESTS: "gone"}
+    question = Question("k", "cancellation", "A", "", about=about)
+    assert [a.word for a in review.offered(question)] == ["gone", "back to stock", "damaged"]
+    assert [review.meant(question, word) for word in ("ok", "Yes", "damaged")] == ["gone", "gone", "damaged"]
+    assert review.cells(question, None)[tabs.SUGGESTED] == "gone"
+    plain = replace(question, about={"line": "x"})
+    assert review.suggested(plain) == "" and review.cells(plain, None)[tabs.SUGGESTED] is None
+    with pytest.raises(BadInput, match="is no answer to this question"):
+        review.meant(plain, "ok")
 
 
 def test_a_decision_is_taken_once_it_stands_over_two_looks(day: Day) -> None:

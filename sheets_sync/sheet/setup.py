@@ -28,6 +28,7 @@ _HEADER_FILL = "#e8edf3"
 _ACCENT_FILL = "#fff8e1"
 _RED = "#f4c7c3"
 _AMBER = "#fce8b2"
+_GREY = "#9e9e9e"
 
 _NUMBER_FORMATS: Mapping[Format, Mapping[str, str]] = {
     Format.TEXT: {"type": "TEXT"},
@@ -439,6 +440,8 @@ def _rules(tab: Tab, sheet: int, header: Sequence[str]) -> list[Request]:
         return _seed_rules(tab, sheet, header)
     if tab.title == tabs.STOCK_TAKE:
         return _stock_take_rules(tab, sheet, header)
+    if tab.title == tabs.REVIEW:
+        return [_review_rule(sheet, header)]
     if tab.title != tabs.STOCK:
         return []
     available, low, status = (header.index(name) for name in (tabs.AVAILABLE, tabs.LOW_STOCK, tabs.STATUS))
@@ -451,6 +454,16 @@ def _rules(tab: Tab, sheet: int, header: Sequence[str]) -> list[Request]:
         _colouring(sheet, status, "TEXT_STARTS_WITH", "held", _AMBER),
         _colouring(sheet, status, "TEXT_STARTS_WITH", "?", _AMBER),
     ]
+
+
+def _review_rule(sheet: int, header: Sequence[str]) -> Request:
+    """What is answered is grey."""
+    formula = f'=LEFT(${letter(header.index(tabs.STATUS))}2,8)="answered"'
+    condition = {"type": "CUSTOM_FORMULA", "values": [{"userEnteredValue": formula}]}
+    return {
+        "ranges": [{"sheetId": sheet, "startRowIndex": 1, "startColumnIndex": 0, "endColumnIndex": len(header)}],
+        "booleanRule": {"condition": condition, "format": {"textFormat": {"foregroundColor": _colour(_GREY)}}},
+    }
 
 
 def _seed_rules(tab: Tab, sheet: int, header: Sequence[str]) -> list[Request]:

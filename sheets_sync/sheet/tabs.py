@@ -85,6 +85,7 @@ ID = "Id"
 ASKED = "Asked"
 SEEN = "What was seen"
 ANSWERS = "What each answer does"
+SUGGESTED = "Suggested"
 DECISION = "Decision"
 UNITS = "Units"
 CHANGE = "Change"
@@ -265,6 +266,13 @@ REVIEW_COLUMNS = (
     _service(SKU, "sku", Format.TEXT, 130),
     _service(SEEN, "seen", Format.TEXT, 420, "What happened, and what it is about."),
     _service(ANSWERS, "answers", Format.TEXT, 360, "The answers that you can choose, and what each of them does."),
+    _service(
+        SUGGESTED,
+        "suggested",
+        Format.TEXT,
+        110,
+        "The usual answer. Write ok under Decision to take it; nothing is taken by itself.",
+    ),
     _person(
         UNITS, "units", Format.NUMBER, 70, "Of how many units, where it is not all of them. Type it first.", accent=True
     ),
@@ -275,10 +283,10 @@ REVIEW_COLUMNS = (
         "decision",
         Format.TEXT,
         130,
-        "Choose an answer. It is taken once it has stood here for two looks.",
+        "Choose an answer, or ok for the suggested one. It is taken once it has stood here for two looks.",
         accent=True,
     ),
-    _service(STATUS, "status", Format.TEXT, 260, "Why an answer could not be taken."),
+    _service(STATUS, "status", Format.TEXT, 260, "What came of your answer, or why it could not be taken."),
     _service(REFERENCE, "reference", Format.TEXT, 130, "The order or the row that it is about."),
 )
 

@@ -102,6 +102,7 @@ def _line(
         shipped=tuple(_shipments(item_id, fulfilled, packages, updated)),
         cancelled=cancelled,
         freely=freely if status == "CANCELLED" else freely or not cancelled,
+        not_there=bool(cancelled) and was_not_there(reason),
         ordered_gone=status == "CANCELLED" and ordered == 0,
         free_if_pending=status == "CANCELLED" and by in ("", "AMAZON") and not was_not_there(reason),
         returned_apart=True,

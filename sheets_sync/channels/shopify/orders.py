@@ -172,6 +172,7 @@ def _line(seen: Seen, line: Line) -> OrderLine:
         shipped=shipped,
         cancelled=cancelled,
         freely=_freely(seen, cancelled, restocked_cancel),
+        not_there=bool(cancelled) and seen.reason == NOT_THERE,
         cancelled_at=_cancelled_at(seen, back) if cancelled else None,
         returned=min(sent, returned),
         restocked=min(sent, restocked),
