@@ -7,7 +7,6 @@ back: a missing row is not zero. To dissolve a kit, write `no kit` over its Unit
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -43,7 +42,6 @@ def take(
     now = desk.clock()
     if seen.next_at is not None and now < seen.next_at:
         return Changes()
-    began = time.monotonic()
     page = Page.of(workbook.values([f"'{tabs.KITS}'"])[0])
     with desk.ledger.read() as view:
         seen.books.refresh(view)
@@ -57,7 +55,7 @@ def take(
     pending = bool(fresh.keys() - stand.keys()) or bool((dissolved & in_force.keys()) - ends)
     seen.before, seen.gone = fresh, frozenset(dissolved)
     requests = _requests(desk, seen, page, rows, asks, dissolved, layout().tabs[tabs.KITS].id)
-    rest = pages.rest(time.monotonic() - began)
+    rest = pages.rest(desk.clock() - now)
     seen.next_at = None if pending else now + rest
     return Changes(tuple(requests), pending)
 

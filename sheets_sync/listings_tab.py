@@ -6,7 +6,6 @@ What is typed there is a level like all of the sheet; a row that is gone comes b
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -42,7 +41,6 @@ def take(
     with desk.ledger.read() as view:
         if not view.listings_revision():
             return Changes()
-    began = time.monotonic()
     page = Page.of(workbook.values([f"'{tabs.LISTINGS_TAB}'"])[0])
     found = _refreshed(desk, seen)
     problems = _settle(desk, seen, page, found, lease)
@@ -52,7 +50,7 @@ def take(
     sheet = layout().tabs[tabs.LISTINGS_TAB].id
     gone: Mapping[str, Cell] = {tabs.STATE: "this listing is gone", tabs.SHOWS: None, tabs.OFFERS: None}
     done = pages.changes(page, tabs.KEY, wanted, new, mapping.TYPED, sheet, gone=gone)
-    rest = pages.rest(time.monotonic() - began)
+    rest = pages.rest(desk.clock() - now)
     seen.next_at = None if done.more or seen.pending else now + rest
     return replace(done, more=done.more or bool(seen.pending))
 

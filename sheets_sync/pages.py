@@ -24,9 +24,9 @@ REST = 100
 """Reading a tab beside Stock takes at most one part in so many of the time."""
 
 
-def rest(seconds: float) -> timedelta:
+def rest(took: timedelta) -> timedelta:
     """How long a tab that took so long to read is left alone after it."""
-    return timedelta(seconds=min(600.0, max(15.0, REST * seconds)))
+    return min(timedelta(minutes=10), max(timedelta(seconds=15), REST * took))
 
 
 @dataclass(frozen=True)

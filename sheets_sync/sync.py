@@ -502,8 +502,9 @@ class _Pass:
         with self.desk.ledger.read() as view:
             open_keys = {q.key for q in view.questions() if _in_cell(q)}
             changed = open_keys != {q.key for q in found.questions}
+            wish = ticks.primary - {self.desk.primary(view)}
         notes = self.memory.notes.settled()
-        if not (changed or new_rows or found.done or ticks.start or ticks.primary or notes):
+        if not (changed or new_rows or found.done or ticks.start or wish or notes):
             return
         with self.desk.ledger.begin(self.lease) as tx:
             reconcile_questions(tx, found.questions, _in_cell, "what was typed has been put right")

@@ -26,6 +26,10 @@ LEASE_TTL = timedelta(seconds=30)
 """How long a lease is good for without being renewed."""
 
 
+_LEASE = sa.select(leases).where(leases.c.name == sa.bindparam("name")).with_for_update()
+_STORE_LEASE = sa.update(leases).where(leases.c.name == sa.bindparam("named"))
+
+
 def utcnow() -> datetime:
     return datetime.now(UTC)
 
@@ -162,7 +166,7 @@ def _ours(connection: Connection, lease: Lease) -> sa.Row[Any]:
 
 
 def _lease_row(connection: Connection, name: str) -> sa.Row[Any] | None:
-    return connection.execute(sa.select(leases).where(leases.c.name == name).with_for_update()).one_or_none()
+    return connection.execute(_LEASE, {"name": name}).one_or_none()
 
 
 def _lease_values(lease: Lease) -> dict[str, Any]:
@@ -170,4 +174,4 @@ def _lease_values(lease: Lease) -> dict[str, Any]:
 
 
 def _store_lease(connection: Connection, lease: Lease) -> None:
-    connection.execute(sa.update(leases).where(leases.c.name == lease.name).values(_lease_values(lease)))
+    connection.execute(_STORE_LEASE, {"named": lease.name, **_lease_values(lease)})

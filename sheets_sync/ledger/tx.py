@@ -48,6 +48,29 @@ from sheets_sync.model import (
 _WITH_KEYS = sa.select(events).where(events.c.key.in_(sa.bindparam("keys", expanding=True)))
 _BALANCES_OF = sa.select(balances).where(balances.c.sku.in_(sa.bindparam("skus", expanding=True)))
 _INSERT_EVENTS = sa.insert(events)
+_IN_ORDER = sa.select(events).order_by(events.c.seq)
+_ALL_QUESTIONS = sa.select(questions)
+_CLOSE_QUESTIONS = (
+    sa.update(questions)
+    .where(questions.c.key.in_(sa.bindparam("keys", expanding=True)), questions.c.open)
+    .values(open=False, closed_at=sa.bindparam("at"), answered=sa.bindparam("by_a_person"), why=sa.bindparam("because"))
+)
+_SETTLED = sa.select(settlements.c.digest).where(
+    settlements.c.exchange == sa.bindparam("exchange"), settlements.c.digest == sa.bindparam("digest")
+)
+_INSERT_SETTLEMENT = sa.insert(settlements)
+_INSERT_EXCHANGE = sa.insert(exchanges)
+_PREVIOUS = sa.select(exchanges.c.previous).where(exchanges.c.id == sa.bindparam("exchange")).scalar_subquery()
+_OTHERS_DIE = (
+    sa.update(exchanges)
+    .where(exchanges.c.previous == _PREVIOUS, exchanges.c.id != sa.bindparam("exchange"), exchanges.c.state == "sent")
+    .values(state="dead")
+)
+_FORGET_PAYLOADS = (
+    sa.update(exchanges).where(exchanges.c.previous == _PREVIOUS, exchanges.c.state != "sent").values(payload=b"")
+)
+_SET_INTENT = sa.update(exchanges).where(exchanges.c.id == sa.bindparam("exchange")).values(state=sa.bindparam("now"))
+_DELETE_STATE = sa.delete(state).where(state.c.name == sa.bindparam("named"))
 
 INTENT_STATES = frozenset({"sent", "landed", "refused", "dead"})
 DELIVERY_STATES = frozenset({"waiting", "applied", "failed"})
@@ -126,8 +149,7 @@ class Tx(View):
             if stock.needs_history(times[key], fact):
                 slow[key] = []
             times[key] = stock.seen(times[key], fact)
-        query = sa.select(events).order_by(events.c.seq)
-        for row in self._among(query, events.c.sku, [key.sku for key in slow]):
+        for row in self._among(_IN_ORDER, events.c.sku, [key.sku for key in slow]):
             key = StockKey(row.sku, row.location)
             if key in slow:
                 slow[key].append(codec.event_of(row))
@@ -172,7 +194,7 @@ class Tx(View):
         rows = {question.key: (question, codec.question_values(question)) for question in asked}
         was_open: set[str] = set()
         answered: dict[str, set[str]] = defaultdict(set)
-        for row in self._among(sa.select(questions), questions.c.key, rows):
+        for row in self._among(_ALL_QUESTIONS, questions.c.key, rows):
             if row.answered:
                 answered[row.key].add(row.contents)
             if row.open:
@@ -192,11 +214,8 @@ class Tx(View):
         A question whose cause went away is asked again when that comes back; one that a person `answered` never is.
         """
         for some in chunks(keys):
-            self._connection.execute(
-                sa.update(questions)
-                .where(questions.c.key.in_(some), questions.c.open)
-                .values(open=False, closed_at=self._clock(), answered=answered, why=why)
-            )
+            given = {"keys": some, "at": self._clock(), "by_a_person": answered, "because": why}
+            self._connection.execute(_CLOSE_QUESTIONS, given)
 
     # exchanges --------------------------------------------------------------------------------------------------
 
@@ -207,22 +226,15 @@ class Tx(View):
         """
         if self.issued(exchange):
             raise KeyConflict(f"exchange {exchange}: intended already; every exchange has an id of its own")
-        self._connection.execute(
-            sa.insert(exchanges).values(
-                id=exchange, previous=previous, payload=payload, state="sent", made_at=self._clock()
-            )
-        )
+        values = {"id": exchange, "previous": previous, "payload": payload, "state": "sent", "made_at": self._clock()}
+        self._connection.execute(_INSERT_EXCHANGE, values)
 
     def settle_once(self, exchange: str, digest: str) -> bool:
         """True the first time for this exchange with these contents, False ever after."""
-        known = sa.select(settlements.c.digest).where(
-            settlements.c.exchange == exchange, settlements.c.digest == digest
-        )
-        if self._connection.scalar(known) is not None:
+        values = {"exchange": exchange, "digest": digest}
+        if self._connection.scalar(_SETTLED, values) is not None:
             return False
-        self._connection.execute(
-            sa.insert(settlements).values(exchange=exchange, digest=digest, settled_at=self._clock())
-        )
+        self._connection.execute(_INSERT_SETTLEMENT, {**values, "settled_at": self._clock()})
         return True
 
     def set_head(self, exchange: str) -> None:
@@ -231,21 +243,15 @@ class Tx(View):
         What they were going to do is not kept: of a large sheet that would be a megabyte an exchange.
         """
         self._put(HEAD_NAME, exchange)
-        previous = sa.select(exchanges.c.previous).where(exchanges.c.id == exchange).scalar_subquery()
-        self._connection.execute(
-            sa.update(exchanges)
-            .where(exchanges.c.previous == previous, exchanges.c.id != exchange, exchanges.c.state == "sent")
-            .values(state="dead")
-        )
+        self._connection.execute(_OTHERS_DIE, {"exchange": exchange})
         self.set_intent_state(exchange, "landed")
-        done = sa.update(exchanges).where(exchanges.c.previous == previous, exchanges.c.state != "sent")
-        self._connection.execute(done.values(payload=b""))
+        self._connection.execute(_FORGET_PAYLOADS, {"exchange": exchange})
 
     def set_intent_state(self, exchange: str, state: str) -> None:
         """ "sent" | "landed" | "refused" | "dead"."""
         if state not in INTENT_STATES:
             raise ValueError(f"an exchange is never {state!r}")
-        self._connection.execute(sa.update(exchanges).where(exchanges.c.id == exchange).values(state=state))
+        self._connection.execute(_SET_INTENT, {"exchange": exchange, "now": state})
 
     def take(self, cells: Mapping[tuple[str, str], Cell]) -> None:
         """Tags used: (exchange, SKU) -> the figure that was typed over them; the last word stands."""
@@ -309,7 +315,7 @@ class Tx(View):
 
     def _put(self, name: str, value: Any) -> None:
         if value is None:
-            self._connection.execute(sa.delete(state).where(state.c.name == name))
+            self._connection.execute(_DELETE_STATE, {"named": name})
         else:
             self._upsert(state, [{"name": name, "value": codec.dump_json(value)}])
 

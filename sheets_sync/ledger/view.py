@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -41,8 +43,31 @@ ID_NAME = "_id"
 CHUNK = 5_000
 """Values of one IN list: PostgreSQL takes 65,535 parameters a statement, SQLite 32,766."""
 
+# built once: to build a statement costs several times what it costs to run it, and a pass asks some eighty times
 _LAST_ID = sa.select(sa.func.max(events.c.id))
 _LAST_REVISION = sa.select(sa.func.max(listings.c.revision))
+_STATE = sa.select(state.c.value).where(state.c.name == sa.bindparam("name"))
+_BY_KEY = sa.select(events).where(events.c.key == sa.bindparam("key"))
+_QUESTIONS = sa.select(questions).where(questions.c.open).order_by(questions.c.id)
+_QUESTIONS_OF = _QUESTIONS.where(questions.c.sku == sa.bindparam("sku"))
+_INTENT = sa.select(exchanges.c.payload).where(exchanges.c.id == sa.bindparam("exchange"))
+_ISSUED = sa.select(exchanges.c.id).where(exchanges.c.id == sa.bindparam("exchange"))
+_OPEN_INTENTS = (
+    sa.select(exchanges.c.id, exchanges.c.previous, exchanges.c.payload)
+    .where(exchanges.c.state == "sent")
+    .order_by(exchanges.c.made_at, exchanges.c.id)
+)
+_PUT_BACKS = sa.select(put_backs).where(put_backs.c.closed_at.is_(None)).order_by(put_backs.c.id)
+_TAKEN = sa.select(taken).where(taken.c.exchange == sa.bindparam("exchange"))
+_EDITS = (
+    sa.select(sa.func.max(events.c.id))
+    .where(events.c.source == "sheet", events.c.kind == Kind.ADJUSTMENT.value)
+    .where(events.c.sku.in_(sa.bindparam("among", expanding=True)))
+    .group_by(events.c.sku)
+)
+_LAST_EDITS = sa.select(events).where(events.c.id.in_(_EDITS))
+_HISTORIES = sa.select(events).order_by(events.c.id)
+_EVENTS = sa.select(events)
 
 T = TypeVar("T")
 Rows = Iterable[sa.Row[Any]]
@@ -65,17 +90,15 @@ class View:
 
     def get(self, name: str, default: Any = None) -> Any:
         """Small JSON state, as `Tx.put` stored it."""
-        text = self._connection.scalar(sa.select(state.c.value).where(state.c.name == name))
+        text = self._connection.scalar(_STATE, {"name": name})
         return default if text is None else codec.load_json(text)
 
     # stock ------------------------------------------------------------------------------------------------------
 
     def balances(self, skus: Iterable[str] | None = None, *, since: int = 0) -> dict[StockKey, Balance]:
         """Balances by key, of these SKUs or of all; with `since`, only those changed after that event."""
-        query = sa.select(balances).where(balances.c.sku != EVERY_SKU)
-        if since:
-            query = query.where(balances.c.event_id > since)
-        found = (codec.balance_of(row) for row in self._among(query, balances.c.sku, skus))
+        query, some = _balances(bool(since)), {"since": since}
+        found = (codec.balance_of(row) for row in self._among(query, balances.c.sku, skus, some))
         return {balance.key: balance for balance in found}
 
     def last_event_id(self) -> int:
@@ -92,33 +115,25 @@ class View:
         newest_first: bool = False,
     ) -> list[Event]:
         """Events in the order of recording, or from the newest back; `after` is an event id."""
-        query = sa.select(events).order_by(events.c.id.desc() if newest_first else events.c.id)
-        if sku is not None:
-            query = query.where(events.c.sku == sku)
-        if after:
-            query = query.where(events.c.id > after)
-        if batch is not None:
-            query = query.where(events.c.batch == batch)
-            if batch:
-                query = query.where(events.c.batch != "")  # lets SQLite use the index of batches
-        if limit is not None:
-            query = query.limit(limit)
-        return [codec.event_of(row) for row in self._connection.execute(query)]
+        query = _events(sku is not None, None if batch is None else bool(batch), limit is not None, newest_first)
+        some = {"sku": sku, "after": after, "batch": batch, "limit": limit}
+        given = {name: value for name, value in some.items() if value is not None}
+        return [codec.event_of(row) for row in self._connection.execute(query, given)]
 
     def histories(self, skus: Iterable[str]) -> dict[str, list[Event]]:
         """All events of these SKUs at every location, by SKU, in the order of recording. Ask for a bounded number."""
         found: dict[str, list[Event]] = {}
-        for row in self._among(sa.select(events).order_by(events.c.id), events.c.sku, skus):
+        for row in self._among(_HISTORIES, events.c.sku, skus):
             found.setdefault(row.sku, []).append(codec.event_of(row))
         return found
 
     def event_by_key(self, key: str) -> Event | None:
-        row = self._connection.execute(sa.select(events).where(events.c.key == key)).one_or_none()
+        row = self._connection.execute(_BY_KEY, {"key": key}).one_or_none()
         return None if row is None else codec.event_of(row)
 
     def events_by_key(self, keys: Iterable[str]) -> list[Event]:
         """The events that were recorded under these keys."""
-        return [codec.event_of(row) for row in self._among(sa.select(events), events.c.key, keys)]
+        return [codec.event_of(row) for row in self._among(_EVENTS, events.c.key, keys)]
 
     def iter_events(self) -> Iterator[Event]:
         """All events in the order of recording, streamed: a ledger may be larger than memory."""
@@ -128,15 +143,10 @@ class View:
 
     def last_edits(self, skus: Iterable[str]) -> dict[str, Event]:
         """By SKU, the newest adjustment that was typed in the sheet (S4)."""
-        newest = (
-            sa.select(sa.func.max(events.c.id))
-            .where(events.c.source == "sheet", events.c.kind == Kind.ADJUSTMENT.value)
-            .group_by(events.c.sku)
-        )
         found: dict[str, Event] = {}
         for some in chunks(skus):
-            query = sa.select(events).where(events.c.id.in_(newest.where(events.c.sku.in_(some))))
-            found |= {row.sku: codec.event_of(row) for row in self._connection.execute(query)}
+            rows = self._connection.execute(_LAST_EDITS, {"among": some})
+            found |= {row.sku: codec.event_of(row) for row in rows}
         return found
 
     # orders, listings, questions --------------------------------------------------------------------------------
@@ -150,14 +160,9 @@ class View:
         skus: Iterable[str] | None = None,
     ) -> list[LineState]:
         """Order lines by key. `open_only`: units promised and not gone, or still without a SKU of ours."""
-        query = sa.select(order_lines)
-        if channel is not None:
-            query = query.where(order_lines.c.channel == channel)
-        if order_id is not None:
-            query = query.where(order_lines.c.order_id == order_id)
-        if open_only:
-            query = query.where(order_lines.c.open)
-        found = [codec.line_of(row) for row in self._among(query, order_lines.c.sku, skus)]
+        query = _lines(channel is not None, order_id is not None, open_only)
+        some = {"channel": channel, "order": order_id}
+        found = [codec.line_of(row) for row in self._among(query, order_lines.c.sku, skus, some)]
         return sorted(found, key=lambda line: line.key)
 
     def listings(
@@ -171,13 +176,9 @@ class View:
         """Listings by channel and ref: of these SKUs, or of these `Ref.listing`; with `since`, only those that were
         put after that revision.
         """
-        query = sa.select(listings)
-        if channel is not None:
-            query = query.where(listings.c.channel == channel)
-        if since:
-            query = query.where(listings.c.revision > since)
+        query, some = _listings(channel is not None, bool(since)), {"channel": channel, "since": since}
         column, values = (listings.c.listing, ids) if ids is not None else (listings.c.sku, skus)
-        found = [codec.listing_of(row) for row in self._among(query, column, values)]
+        found = [codec.listing_of(row) for row in self._among(query, column, values, some)]
         return sorted(found, key=lambda listing: (listing.channel, listing.ref))
 
     def iter_listings(self, channel: str) -> Iterator[Listing]:
@@ -202,10 +203,8 @@ class View:
 
     def questions(self, *, sku: str | None = None) -> list[Question]:
         """Open questions, in the order in which they were asked."""
-        query = sa.select(questions).where(questions.c.open).order_by(questions.c.id)
-        if sku is not None:
-            query = query.where(questions.c.sku == sku)
-        return [codec.question_of(row) for row in self._connection.execute(query)]
+        rows = self._connection.execute(*((_QUESTIONS,) if sku is None else (_QUESTIONS_OF, {"sku": sku})))
+        return [codec.question_of(row) for row in rows]
 
     # deliveries -------------------------------------------------------------------------------------------------
 
@@ -213,14 +212,10 @@ class View:
         self, channel: str | None = None, *, state: str | None = None, limit: int = 100, newest_first: bool = False
     ) -> list[StoredDelivery]:
         """Deliveries as kept, the oldest first, or from the newest back."""
-        at, id_ = deliveries.c.received_at, deliveries.c.id
-        order = (at.desc(), id_.desc()) if newest_first else (at, id_)
-        query = sa.select(deliveries).order_by(*order).limit(limit)
-        if channel is not None:
-            query = query.where(deliveries.c.channel == channel)
-        if state is not None:
-            query = query.where(deliveries.c.state == state)
-        return [codec.delivery_of(row) for row in self._connection.execute(query)]
+        query = _deliveries(channel is not None, state is not None, newest_first)
+        some = {"channel": channel, "state": state, "limit": limit}
+        given = {name: value for name, value in some.items() if value is not None}
+        return [codec.delivery_of(row) for row in self._connection.execute(query, given)]
 
     def delivery(self, channel: str, id: str) -> StoredDelivery | None:
         """One delivery as kept; None where it is not, or not any more."""
@@ -236,47 +231,102 @@ class View:
 
     def intent(self, exchange: str) -> bytes | None:
         """What was given to `intend`, b"" once it is settled; None for an exchange that this ledger did not issue."""
-        payload = self._connection.scalar(sa.select(exchanges.c.payload).where(exchanges.c.id == exchange))
+        payload = self._connection.scalar(_INTENT, {"exchange": exchange})
         return None if payload is None else bytes(payload)
 
     def issued(self, exchange: str) -> bool:
-        return self._connection.scalar(sa.select(exchanges.c.id).where(exchanges.c.id == exchange)) is not None
+        return self._connection.scalar(_ISSUED, {"exchange": exchange}) is not None
 
     def open_intents(self) -> list[tuple[str, str, bytes]]:
         """(exchange, previous, payload) of all whose outcome is not known, the oldest first."""
-        query = (
-            sa.select(exchanges.c.id, exchanges.c.previous, exchanges.c.payload)
-            .where(exchanges.c.state == "sent")
-            .order_by(exchanges.c.made_at, exchanges.c.id)
-        )
-        return [(id_, previous, bytes(payload)) for id_, previous, payload in self._connection.execute(query)]
+        return [(id_, previous, bytes(payload)) for id_, previous, payload in self._connection.execute(_OPEN_INTENTS)]
 
     def taken(self, pairs: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Cell]:
         """What was taken from tags: (exchange, SKU) -> the figure typed; absent where the tag was not used yet."""
         wanted = set(pairs)
         found: dict[tuple[str, str], Cell] = {}
-        query = sa.select(taken)
         by_exchange: dict[str, list[str]] = {}
         for exchange, sku in wanted:
             by_exchange.setdefault(exchange, []).append(sku)
         for exchange, skus in by_exchange.items():
-            for row in self._among(query.where(taken.c.exchange == exchange), taken.c.sku, skus):
+            for row in self._among(_TAKEN, taken.c.sku, skus, {"exchange": exchange}):
                 found[row.exchange, row.sku] = codec.load_json(row.cell)
         return found
 
     def put_backs(self) -> list[tuple[int, dict[str, Any]]]:
         """Open ones: (id, what was given to `add_put_backs`)."""
-        query = sa.select(put_backs).where(put_backs.c.closed_at.is_(None)).order_by(put_backs.c.id)
-        return [(row.id, codec.load_json(row.cells)) for row in self._connection.execute(query)]
+        return [(row.id, codec.load_json(row.cells)) for row in self._connection.execute(_PUT_BACKS)]
 
     # ------------------------------------------------------------------------------------------------------------
 
     def _among(
-        self, query: sa.Select[Any], column: sa.Column[Any], values: Iterable[str] | None
+        self,
+        query: sa.Select[Any],
+        column: sa.Column[Any],
+        values: Iterable[str] | None,
+        given: Mapping[str, Any] = MappingProxyType({}),
     ) -> Iterator[sa.Row[Any]]:
         """Rows of the query whose column is one of the values, or all; in statements that a database takes."""
+        known = {name: value for name, value in given.items() if value is not None}
         if values is None:
-            yield from self._connection.execute(query)
+            yield from self._connection.execute(query, known)
             return
         for some in chunks(values):
-            yield from self._connection.execute(query.where(column.in_(some)))
+            yield from self._connection.execute(_some_of(query, column), {**known, "among": some})
+
+
+# what is asked in several forms, each built once -----------------------------------------------------------------
+
+
+@cache
+def _some_of(query: sa.Select[Any], column: sa.Column[Any]) -> sa.Select[Any]:
+    return query.where(column.in_(sa.bindparam("among", expanding=True)))
+
+
+@cache
+def _balances(since: bool) -> sa.Select[Any]:
+    query = sa.select(balances).where(balances.c.sku != EVERY_SKU)
+    return query.where(balances.c.event_id > sa.bindparam("since")) if since else query
+
+
+@cache
+def _events(sku: bool, batch: bool | None, limit: bool, newest_first: bool) -> sa.Select[Any]:
+    """`batch` False: those of no batch."""
+    query = sa.select(events).where(events.c.id > sa.bindparam("after"))
+    query = query.order_by(events.c.id.desc() if newest_first else events.c.id)
+    if sku:
+        query = query.where(events.c.sku == sa.bindparam("sku"))
+    if batch is not None:
+        query = query.where(events.c.batch == sa.bindparam("batch"))
+        if batch:
+            query = query.where(events.c.batch != "")  # lets SQLite use the index of batches
+    return query.limit(sa.bindparam("limit", type_=sa.Integer)) if limit else query
+
+
+@cache
+def _lines(channel: bool, order: bool, open_only: bool) -> sa.Select[Any]:
+    query = sa.select(order_lines)
+    if channel:
+        query = query.where(order_lines.c.channel == sa.bindparam("channel"))
+    if order:
+        query = query.where(order_lines.c.order_id == sa.bindparam("order"))
+    return query.where(order_lines.c.open) if open_only else query
+
+
+@cache
+def _listings(channel: bool, since: bool) -> sa.Select[Any]:
+    query = sa.select(listings)
+    if channel:
+        query = query.where(listings.c.channel == sa.bindparam("channel"))
+    return query.where(listings.c.revision > sa.bindparam("since")) if since else query
+
+
+@cache
+def _deliveries(channel: bool, with_state: bool, newest_first: bool) -> sa.Select[Any]:
+    at, id_ = deliveries.c.received_at, deliveries.c.id
+    query = sa.select(deliveries).order_by(*((at.desc(), id_.desc()) if newest_first else (at, id_)))
+    if channel:
+        query = query.where(deliveries.c.channel == sa.bindparam("channel"))
+    if with_state:
+        query = query.where(deliveries.c.state == sa.bindparam("state"))
+    return query.limit(sa.bindparam("limit", type_=sa.Integer))

@@ -71,7 +71,7 @@ class Engine:
         self.schema = _schema()
         self.bulk = Bulk(shop, self._execute_in_bulk)
         self._idempotent = next(d for d in self.schema.directives if d.name == "idempotent")
-        self._parsed: dict[str, DocumentNode] = {}
+        self._parsed: dict[str, DocumentNode | list[GraphQLError]] = {}
 
     # one request ----------------------------------------------------------------------------------------------------
 
@@ -81,18 +81,19 @@ class Engine:
             document = self._document(query)
         except GraphQLError as error:
             return {"errors": [error.formatted]}
-        problems = validate(self.schema, document)
-        if problems:
-            return {"errors": [error.formatted for error in problems]}
+        if isinstance(document, list):
+            return {"errors": [error.formatted for error in document]}
         operation = _operation(document, operation_name)
         if operation is None:
             return {"errors": [{"message": "An operation name is required"}]}
         return self._run(document, operation, variables, operation_name)
 
-    def _document(self, query: str) -> DocumentNode:
+    def _document(self, query: str) -> DocumentNode | list[GraphQLError]:
+        """The query parsed, or what is wrong with it; kept, as clients send the same few words again and again."""
         found = self._parsed.get(query)
         if found is None:
-            found = self._parsed[query] = parse(query)
+            document = parse(query)
+            found = self._parsed[query] = validate(self.schema, document) or document
             if len(self._parsed) > 200:
                 self._parsed.pop(next(iter(self._parsed)))
         return found
