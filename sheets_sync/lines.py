@@ -618,8 +618,7 @@ def book_order(
     """
     gone = order.state is OrderState.GONE
     read = () if gone else order.lines
-    bookings = []
-    spent = Counter[StockKey]()
+    bookings, spent = [], Counter[StockKey]()
     for line in read:
         sku, pack_size = resolve(line)
         booking = book(
