@@ -5,11 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from sheets_sync import answered, booking, kits_tab, lines, newcomers, renaming, review, startover
+from sheets_sync import (
+    answered,
+    booking,
+    edits,
+    gaps,
+    kits_tab,
+    knowing,
+    lines,
+    masses,
+    newcomers,
+    renaming,
+    review,
+    startover,
+)
 from sheets_sync.desk import ROWS, Desk, start_batch
 from sheets_sync.errors import BadInput
 from sheets_sync.ledger import Tx, View
-from sheets_sync.model import MAIN, Event, Fact, Kind, LineState, Question, StockKey
+from sheets_sync.model import MAIN, Event, Fact, Kind, LineState, Origin, Question, StockKey
 
 CHUNK = 5_000
 """Facts of one statement, and SKUs whose histories are in memory at once."""
@@ -92,12 +105,22 @@ def _situation(tx: Tx, desk: Desk, question: Question) -> review.Situation:
         line=line,
         policy=policy,
         counted_at=booking.last_count(tx)(question.sku) if line else None,
+        known=_known(tx, desk, question),
     )
+
+
+def _known(tx: Tx, desk: Desk, question: Question) -> edits.Known | None:
+    """What is known of the rows of a hold that was found in an image."""
+    if question.kind != masses.MASS or question.origin is not Origin.IMAGE:
+        return None
+    pairs = gaps.pairs_of(question)
+    return knowing.known_of(tx, desk, frozenset(sku for _, sku in pairs), pairs)
 
 
 def _carry_out(tx: Tx, desk: Desk, question: Question, effect: review.Effect, actor: str) -> list[Event]:
     events = tx.append(effect.facts)
     tx.take(effect.taken)
+    tx.ask(effect.ask)
     for name, word in effect.remember.items():
         tx.put(name, word)
     if effect.line is not None:

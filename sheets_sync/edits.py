@@ -84,6 +84,7 @@ class Known:
     holds: masses.Holds = masses.Holds()  # H1: from how many on a change is asked about
     masses: Sequence[Question] = ()  # the open questions about many rows
     approved: Mapping[tuple[str, str], Cell] = field(default_factory=dict)  # (exchange, SKU) -> figure, of their rows
+    listings: Mapping[str, int] = field(default_factory=dict)  # how many each SKU has, where a hold may have to say so
     orders_asked: Mapping[tuple[str, str], Question] = field(default_factory=dict)  # (exchange, SKU) -> asked already
 
 

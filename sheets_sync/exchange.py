@@ -16,7 +16,7 @@ from datetime import datetime
 from itertools import groupby
 from typing import Any
 
-from sheets_sync import guard
+from sheets_sync import gaps, guard, masses
 from sheets_sync.edits import (
     BASE,
     NOTE,
@@ -317,8 +317,11 @@ def named(image: Image, intent: Intent) -> tuple[frozenset[str], frozenset[tuple
 def settle(image: Image, intent: Intent, known: Known, now: datetime) -> Settlement:
     """What people had typed in the rows that this exchange overwrote. The same answer however often it is asked."""
     work = _Settling(intent, known, now)
-    for row in _image_rows(image, intent):
+    rows = list(_image_rows(image, intent))
+    work.hold_many(rows)
+    for row in rows:
         work.row(row)
+    work.ask_many()
     return Settlement(
         tuple(work.facts), tuple(work.questions), work.taken, tuple(work.put_back), tuple(work.restored)
     )  # fmt: skip
@@ -391,6 +394,38 @@ class _Settling:
         self.taken: dict[tuple[str, str], Cell] = {}
         self.put_back: list[dict[str, Cell]] = []
         self.restored: list[int] = []
+        self.in_cells = gaps.in_cells(known)  # H2: held in their cells
+        self.together: frozenset[gaps.Pair] = frozenset()  # H1: too many to be taken unasked
+        self.many: dict[masses.Row, gaps.Texts] = {}
+
+    def hold_many(self, rows: Iterable[_ImageRow]) -> None:
+        """H1: are there too many changes, or zeros, as one image has them?"""
+        if not self.known.adopting:  # then each is asked anyway
+            fresh = [change for row in rows if (change := self._changed(row))]
+            self.together = gaps.together(list(dict.fromkeys(fresh)), self.known, self.now)
+
+    def _changed(self, row: _ImageRow) -> masses.Row | None:
+        """What a person changed in this row, where it counts among many."""
+        (sku, tag), figure = row.identity(), row[ON_HAND]
+        if not isinstance(sku, str) or not self._exchanged(row, sku) or row.formula or self._frees(row, sku):
+            return None
+        if judge(sku, figure, tag, self.known).says is not Says.EDIT:
+            return None
+        assert isinstance(figure, int) and isinstance(tag.figure, int)
+        pair = (str(tag.exchange), sku)
+        if self.in_cells.get(pair) == figure or self.known.approved.get(pair) == figure:
+            return None
+        return masses.Row(sku, pair[0], tag.figure, figure)
+
+    def ask_many(self) -> None:
+        if self.many:
+            self.questions.append(gaps.question(self.many, self.known.listings, self.now))
+
+    def _exchanged(self, row: _ImageRow, sku: str) -> bool:
+        return row.straight and not row.write.put_backs and sku in self.intent.skus and ON_HAND in row.write.cells
+
+    def _frees(self, row: _ImageRow, sku: str) -> bool:
+        return row.write.frees and row.write.sku == sku and row[ON_HAND] == row.write.seen
 
     def row(self, row: _ImageRow) -> None:
         """One row: was it the row that we meant, and what did a person type in it?"""
@@ -413,7 +448,7 @@ class _Settling:
         What is not taken and came here from elsewhere goes back to its cell, where the next look asks about it.
         """
         figure = row[ON_HAND]
-        if row.write.frees and row.write.sku == sku and figure == row.write.seen:
+        if self._frees(row, sku):
             return False
         verdict = judge(sku, figure, tag, self.known)
         match verdict.says:
@@ -437,18 +472,18 @@ class _Settling:
     def _edit(self, row: _ImageRow, sku: str, tag: Tag, verdict: Verdict) -> bool | None:
         figure, (reason, note) = row[ON_HAND], words_of(row[REASON], row[NOTE], sku, self.known)
         assert isinstance(figure, int) and isinstance(tag.figure, int)
-        held = self._formula(row, sku, tag) or hold(sku, figure, tag, reason, self.known, self.now)
-        if held and not row.meant:
+        pair, texts = (str(tag.exchange), sku), gaps.Texts(reason, note)
+        if self.in_cells.get(pair) == figure:
             return None
+        held = self._formula(row, sku, tag) or hold(sku, figure, tag, reason, self.known, self.now)
+        if (held or pair in self.together) and not row.meant:
+            return None
+        if pair in self.together:
+            self.many[masses.Row(sku, pair[0], tag.figure, figure)] = texts
+            self._use(tag, sku, figure)
+            return False
         if held:
-            self.questions.append(
-                replace(
-                    held,
-                    text=guard.in_gap(held.text, figure),
-                    origin=Origin.IMAGE,
-                    about={**held.about, "reason": reason, "note": note},
-                )
-            )
+            self.questions.append(gaps.in_image(held, figure, texts))
             self._use(tag, sku, figure)
             return False
         moved = guard.moved_by(verdict.change, reason, self.stock[sku])

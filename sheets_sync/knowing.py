@@ -2,27 +2,38 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 
 from sheets_sync import adjusting, edits, guard, masses
-from sheets_sync.desk import ANSWERED, kits_of
+from sheets_sync.desk import ANSWERED, Desk, kits_of
 from sheets_sync.ledger import View
 from sheets_sync.model import MAIN, Cell, Event, Look, Origin, Question, StockKey
 from sheets_sync.review import APPROVED
 
 
-def known_of(view: View, skus: frozenset[str], pairs: frozenset[tuple[str, str]]) -> edits.Known:
+def known_of(
+    view: View, desk: Desk, skus: frozenset[str], pairs: frozenset[tuple[str, str]], *, adopting: bool = False
+) -> edits.Known:
     """What settling must know of these SKUs, read in the transaction that records."""
     balances = view.balances(skus)
     kits = frozenset(kits_of(view))
     stock = {k.sku: b.stock for k, b in balances.items() if b.counted and k.location == MAIN and k.sku not in kits}
     edited = {sku: e for sku, e in view.last_edits(skus).items() if _moved_since(e, balances[StockKey(sku)].event_id)}
-    asked = frozenset((str(q.about.get("exchange")), q.sku) for q in view.questions() if q.kind == "restored")
-    held = adjusting.orders_held(view.questions())
+    questions, holds = view.questions(), desk.holds
+    asked = frozenset((str(q.about.get("exchange")), q.sku) for q in questions if q.kind == "restored")
+    many = len(pairs) >= min((n for n in (holds.edits, holds.zeros) if n is not None), default=len(pairs) + 1)
     return edits.Known(
         stock, view.taken(pairs), answered(view, pairs), restored=asked & pairs, last_edit=_figures(edited),
-        orders_asked=held, approved=approved(view, pairs), kits=kits,
+        orders_asked=adjusting.orders_held(questions), approved=approved(view, pairs), kits=kits, holds=holds,
+        masses=held_in_cells(questions), orders=adjusting.orders_known(view, desk, skus), adopting=adopting,
+        listings=Counter(item.sku for item in view.listings(skus=skus) if item.sku) if many else {},
     )  # fmt: skip
+
+
+def held_in_cells(asked: Iterable[Question]) -> list[Question]:
+    """The open holds of many rows that still stand in the sheet."""
+    return [q for q in asked if q.kind in masses.KINDS and q.origin is Origin.CELL]
 
 
 def answered(view: View, pairs: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Cell]:
@@ -59,7 +70,9 @@ def held(asked: Iterable[Question], kinds: Collection[str]) -> dict[str, Cell]:
     """SKU -> what was typed, of edits held in their cells, alone or with others (H2)."""
     out: dict[str, Cell] = {}
     for question in asked:
-        if question.origin is Origin.CELL and question.kind in kinds:
+        if question.origin is not Origin.CELL:
+            continue
+        if question.kind in kinds:
             out[question.sku] = question.typed
         out |= {row.sku: row.typed for row in masses.rows_of(question)}
     return out

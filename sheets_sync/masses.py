@@ -83,20 +83,21 @@ def find(
         for row in set(before) - off:
             left.pop((row.exchange, row.sku), None)
         if stand:
-            out.append(question if len(stand) == len(before) else _hold(question.kind, stand, listings, at))
+            out.append(question if len(stand) == len(before) else hold(question.kind, stand, listings, at))
     news = [row for row in fresh if (row.exchange, row.sku) in left]
     zeros = [row for row in news if row.typed == 0 and row.tag > 0]
     if holds.edits is not None and len(news) >= holds.edits:
-        out.append(_hold(MASS, news, listings, at))
+        out.append(hold(MASS, news, listings, at))
     elif holds.zeros is not None and len(zeros) >= holds.zeros:
-        out.append(_hold(MASS, zeros, listings, at))
+        out.append(hold(MASS, zeros, listings, at))
     empty = [row for row in cleared if (row.exchange, row.sku) in left]
     if holds.zeros is not None and len(empty) >= holds.zeros:
-        out.append(_hold(CLEARED, empty, listings, at))
+        out.append(hold(CLEARED, empty, listings, at))
     return out, frozenset(leaving)
 
 
-def _hold(kind: str, rows: Sequence[Row], listings: Mapping[str, int], at: datetime) -> Question:
+def hold(kind: str, rows: Sequence[Row], listings: Mapping[str, int], at: datetime) -> Question:
+    """One question about these rows, which stand in their cells. `listings`: how many each SKU has."""
     text = _words(kind, rows, sum(listings.get(row.sku, 0) for row in rows))
     written = json.dumps(rows, separators=(",", ":"))
     return Question(_key(kind, written), kind, "", text, Origin.CELL, asked_at=at, about={"rows": written})

@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from sheets_sync import guard, lines, masses
-from sheets_sync.edits import NEW, TYPO
+from sheets_sync import gaps, guard, lines, masses
+from sheets_sync.edits import NEW, TYPO, Known
 from sheets_sync.errors import BadInput
 from sheets_sync.model import Cell, Event, Fact, Kind, LineState, Question, Reason, Said, Stock, Word
 
@@ -167,6 +167,7 @@ class Effect:
     undo: str = ""  # an event's number, or a batch, that is struck
     makes_kit: bool = False  # K1: the question's SKU is turned into a kit
     opens: bool = False  # B7: the question's listing is opened with the figure that it shows
+    ask: tuple[Question, ...] = ()  # what of it has to be asked alone
 
 
 @dataclass(frozen=True)
@@ -179,6 +180,7 @@ class Situation:
     line: LineState | None = None
     policy: lines.Policy = lines.ASK  # the one in force for `line`
     counted_at: datetime | None = None  # when its SKU was last counted
+    known: Known | None = None  # of a hold found in an image: what is known of its rows
 
 
 def short_id(question: Question) -> str:
@@ -242,6 +244,8 @@ def effect(
     if question.kind == "undo_event":
         meant = {"undo": "event", UNDO_BATCH: "batch"}.get(chosen.word)
         return Effect(undo=str(question.about[meant]) if meant else "", note=note)
+    if question.kind == masses.MASS and situation.known is not None and chosen.word == "approve":
+        return _typed_in_gap(question, situation.known, at, note, actor)
     if question.kind in masses.KINDS:
         return _about_mass(question, chosen.word)
     if chosen.word == "rename":
@@ -276,6 +280,12 @@ def _about_mass(question: Question, word: str) -> Effect:
         return _about_rows_gone(masses.skus_of(question), word)
     mark = APPROVED if word == "approve" else ANSWERED
     return Effect(taken={(mark + row.exchange, row.sku): row.typed for row in masses.rows_of(question)})
+
+
+def _typed_in_gap(question: Question, known: Known, at: datetime, note: str, actor: str) -> Effect:
+    """An approval of what no cell shows any more is the last word about it: it is recorded now."""
+    facts, alone = gaps.approved(question, known, at, actor=actor, name=short_id(question), note=note)
+    return Effect(tuple(facts), ask=tuple(alone))
 
 
 def _chosen(question: Question, word: str) -> Answer:

@@ -23,11 +23,11 @@ from sheets_sync import (
     counting,
     edits,
     exchange,
+    gaps,
     healing,
     keeping,
     kits_tab,
     knowing,
-    masses,
     pausing,
     recovery,
     review,
@@ -449,8 +449,7 @@ class _Pass:
             if b.counted and k.location == MAIN and k.sku not in books.kits
         }  # fmt: skip
         asked = [q for q in view.questions() if q.kind in SHEET_KINDS or q.origin is Origin.IMAGE]
-        gone = {q.sku: q for q in asked if q.origin is Origin.IMAGE}
-        service = views.stock_cells(books.balances, listings, desk.titles, books.last, gone)
+        service = views.stock_cells(books.balances, listings, desk.titles, books.last, gaps.by_sku(asked))
         for kit, says in kits_tab.kit_rows(view).items():
             service["Available"][kit], service["Status"][kit] = books.available.get(kit), says
         service[edits.STATUS] |= pausing.shown(view, look.began_at, desk.titles, service[edits.STATUS])
@@ -468,7 +467,7 @@ class _Pass:
                 knowing.answered(view, knowing.typed_pairs(look)),
                 held=knowing.held(asked, HELD_KINDS),
                 holds=desk.holds,
-                masses=[q for q in asked if q.kind in masses.KINDS],
+                masses=knowing.held_in_cells(asked),
                 approved=knowing.approved(view, knowing.typed_pairs(look)),
                 adopting=self.follows is not None or bool(view.get(ADOPTING)),
                 kept=[q for q in asked if q.kind in ("restored", "moved_column") and q.origin is Origin.CELL],
@@ -612,14 +611,7 @@ class _Pass:
             if not follows or not tx.settle_once(intent.exchange, exchange.digest(image)):
                 return []  # another worker has settled it
             skus, pairs = exchange.named(image, intent)
-            orders = adjusting.orders_known(tx, self.desk, skus)
-            known = replace(
-                knowing.known_of(tx, skus, pairs),
-                adopting=intent.adopt,
-                orders=orders,
-                late=self.late,
-                holds=self.desk.holds,
-            )
+            known = replace(knowing.known_of(tx, self.desk, skus, pairs, adopting=intent.adopt), late=self.late)
             settlement = exchange.settle(image, intent, known, now)
             events = tx.append(settlement.facts)
             tx.take(settlement.taken)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,7 +12,7 @@ import pytest
 from sheets_sync import answering, masses, review
 from sheets_sync.config import LimitSettings
 from sheets_sync.masses import CLEARED, MASS, Holds, Row, find, rows_of
-from sheets_sync.model import Question, StockKey
+from sheets_sync.model import Fact, Kind, Origin, Question, Stock, StockKey
 from sheets_sync.sandbox.shops import Seed
 from sheets_sync.sheet import tabs
 from tests.world import World
@@ -225,3 +225,68 @@ def test_half_the_rows_deleted_is_one_question_and_they_are_written_again(shop: 
     shop.answer("rows_missing", "put back")
     assert sorted(sku for sku in shop.skus()[1:] if sku) == SKUS
     assert [shop.cell(sku) for sku in SKUS] == [10] * len(SKUS)
+
+
+# in the gap of an exchange --------------------------------------------------------------------------------------
+
+
+def written_while(shop: Shop, act: Callable[[], object], key: str) -> None:
+    """S01 to S04 are to be written, as one more of each came; what people do happens just before the write."""
+    with shop.ledger.begin() as tx:
+        more = [Fact(f"{key}:{n}", f"S0{n}", Kind.ADJUSTMENT, shop.clock(), Stock(1)) for n in range(1, 5)]
+        tx.append(more)
+    shop.faults.just_before(act)
+    shop.sheet_passes()
+
+
+def test_H2_many_changes_found_only_in_an_image_are_one_question(shop: Shop) -> None:
+    def paste() -> None:
+        cell = f"{shop.letter(tabs.ON_HAND)}{shop.row('S01')}"
+        shop.store.type(shop.book.spreadsheet_id, tabs.STOCK, cell, [["1"], ["2"], ["3"], ["10"]])
+        shop.type("S02", "count it", tabs.NOTE)
+
+    written_while(shop, paste, "a")
+    assert shop.counts() == {f"S0{n}": 11 for n in range(1, 5)}
+    (question,) = shop.open()
+    assert (question.kind, question.origin, len(rows_of(question))) == (MASS, Origin.IMAGE, 3)
+    assert "3 counts were changed at once" in question.text and "while we wrote" in question.text
+    assert "It would change 3 listings" in question.text
+    assert shop.cell("S02") == 11 and shop.status("S02").startswith("held with others")
+    shop.restart()
+    shop.sheet_passes()
+    assert shop.open() == [question], "no cell shows it: only an answer ends it"
+    with shop.ledger.begin() as tx:
+        tx.append([Fact("a:sold", "S01", Kind.ADJUSTMENT, shop.clock(), Stock(-5))])  # S01 has 6: -9 would be -3
+    shop.answer("mass", "approve")
+    assert shop.counts() == {"S01": 6, "S02": 3, "S03": 4, "S04": 11}
+    assert shop.kinds() == ["below_zero"] and "You typed 1" in shop.open()[0].text
+    shop.answer("below_zero", "put back")
+    event = shop.events("S02")[-1]
+    assert (event.fact.note, event.change.on_hand, event.fact.batch[:7]) == ("count it", -8, "review-")
+
+
+def test_H2_put_back_and_H4_a_column_sorted_in_the_gap(shop: Shop) -> None:
+    def swap() -> None:
+        shop.type("S01", "12")
+        shop.type("S02", "10")
+
+    with shop.ledger.begin() as tx:
+        tx.append([Fact("b:found", "S02", Kind.ADJUSTMENT, shop.clock(), Stock(2))])
+    shop.sheet_passes()
+    written_while(shop, swap, "b")
+    assert shop.counts() == {"S01": 11, "S02": 13, "S03": 11, "S04": 11}
+    assert shop.kinds() == ["mass"] and "sorted without its rows" in shop.open()[0].text
+    shop.answer("mass", "put back")
+    assert shop.counts() == {"S01": 11, "S02": 13, "S03": 11, "S04": 11}
+
+
+def test_H2_a_held_row_that_was_sorted_under_our_write_goes_back_and_stays_held(shop: Shop) -> None:
+    shop.column("S01", "1", "2", "3")
+    shop.type("S19", "9")  # in whose row S02 stands by then
+    shop.faults.just_before(lambda: shop.store.sort(shop.book.spreadsheet_id, tabs.STOCK, shop.letter(tabs.SKU), True))
+    shop.sheet_passes()
+    assert (shop.counts(), shop.kinds()) == ({"S19": 9}, ["mass"])
+    assert [shop.cell(f"S0{n}") for n in (1, 2, 3)] == [1, 2, 3]
+    shop.answer("mass", "put back")
+    shop.store.sort(shop.book.spreadsheet_id, tabs.STOCK, shop.letter(tabs.SKU), False)
+    shop.sheet_passes()

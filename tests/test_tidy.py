@@ -21,8 +21,8 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "sheets_sync"
 
 PURE = {
-    "alerts", "edits", "exchange", "lines", "masses", "stock", "stocktake", "offers", "guard", "kits", "names", "pages",
-    "places", "seeding", "mapping", "statement", "views",
+    "alerts", "edits", "exchange", "gaps", "lines", "masses", "stock", "stocktake", "offers", "guard", "kits", "names",
+    "pages", "places", "seeding", "mapping", "statement", "views",
 }  # fmt: skip
 OUTERMOST = {"assembly", "cli", "demo", "sandbox", "webhook"}
 """They build the parts and hand them over; nothing inside asks for them."""
