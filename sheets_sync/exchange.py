@@ -353,8 +353,9 @@ class _ImageRow:
 
     @property
     def meant(self) -> bool:
-        """Whether this is the row that the look saw there."""
-        return self.straight and self[SKU] == self.write.sku
+        """Whether this is the row that the look saw there. One whose SKU was overwritten is told by what we wrote over it."""
+        written = {header: expect for _, header, expect in self.write.put_backs}
+        return self.straight and self[SKU] == written.get(SKU, self.write.sku)
 
     def overwritten(self) -> Iterator[tuple[int, Cell, Cell]]:
         """(column, what stood there, what we wrote), for every cell that the batch wrote in this row."""

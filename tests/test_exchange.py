@@ -288,6 +288,15 @@ def test_what_was_typed_in_a_row_without_a_sku_is_asked() -> None:
     assert of_one((None,)) == Settlement()
 
 
+def test_a_row_whose_sku_we_overwrote_is_known_by_what_we_wrote_there() -> None:
+    """Columns moved in the gap, and our figure and Status stood where the SKU and a person's note had been."""
+    ids = ((1, SKU, 5), (2, NOTE, "ok"))
+    write = RowWrite(5, None, 10, {SKU: MUG, NOTE: None, STATUS: "ok"}, put_backs=ids)
+    assert of_one(mug(sku=5, on_hand=10, note="ok"), write) == Settlement(restored=(1, 2))
+    another = of_one(mug(sku=6, on_hand=10, note="mine"), write)
+    assert another.restored == () and [q.typed for q in another.questions] == [6, "mine"]
+
+
 def test_S5_texts_go_back_where_no_edit_was_settled_and_go_where_one_was() -> None:
     back = of_one(mug(on_hand=10, reason="loss", note="n")).put_back
     assert [(item["column"], item["value"], item["expect"]) for item in back] == [
