@@ -353,7 +353,7 @@ class _ImageRow:
 
     @property
     def meant(self) -> bool:
-        """Whether this is the row that the look saw there. One whose SKU was overwritten is told by what we wrote over it."""
+        """Whether this is the row that the look saw there, whose SKU we may have overwritten before."""
         written = {header: expect for _, header, expect in self.write.put_backs}
         return self.straight and self[SKU] == written.get(SKU, self.write.sku)
 
