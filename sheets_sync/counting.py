@@ -41,6 +41,7 @@ from sheets_sync.errors import BadInput
 from sheets_sync.exchange import Request
 from sheets_sync.ledger import Tx, View
 from sheets_sync.model import MAIN, Balance, Cell, Event, Fact, Layout, Lease, Look, Question, StockKey
+from sheets_sync.names import bare
 from sheets_sync.sheet import tabs
 from sheets_sync.sheet.setup import letter
 from sheets_sync.sheet.workbook import Workbook
@@ -848,7 +849,7 @@ def barcodes_of(pairs: Any) -> dict[str, tuple[str, ...]]:
     for sku, code in pairs:
         text = str(code).strip() if isinstance(code, str | int) and not isinstance(code, bool) else ""
         if isinstance(sku, str) and text:
-            found.setdefault(stocktake.bare(text), []).append(sku)
+            found.setdefault(bare(text), []).append(sku)
     return {code: tuple(dict.fromkeys(skus)) for code, skus in found.items()}
 
 

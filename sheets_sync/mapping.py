@@ -143,5 +143,5 @@ class Suggestions:
 
 def _marks(item: Listing, sku: str) -> dict[str, str]:
     title = " ".join(sorted(item.title.casefold().replace(",", " ").split()))
-    marks = {"barcode": item.barcode.strip(), "SKU": names.form(sku, separators=False), "title": title}
+    marks = {"barcode": names.bare(item.barcode), "SKU": names.form(sku, separators=False), "title": title}
     return {how: key for how, key in marks.items() if key}

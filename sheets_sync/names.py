@@ -15,3 +15,8 @@ def form(sku: str, *, separators: bool = True) -> str:
     if not separators:
         text = re.sub(r"[-_./]+", "", text)
     return _ZEROS.sub("", text)
+
+
+def bare(barcode: str) -> str:
+    """A barcode without the zeros that a UPC gains as an EAN, or loses in a spreadsheet."""
+    return barcode.strip().lstrip("0")

@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 from sheets_sync import guard, stock
 from sheets_sync.model import LONG_AGO, Balance, Cell, Event, Fact, Kind
-from sheets_sync.names import form
+from sheets_sync.names import bare, form
 
 SKU, BARCODE, COUNTED, AT, NOTE, ORDERS, COST = (
     "SKU", "Barcode", "Counted", "Counted at", "Note", "Open orders", "Cost",
@@ -314,11 +314,6 @@ class Names:
         for sku in sorted(self.skus):
             index[form(sku, separators=False)].append(sku)
         return dict(index)
-
-
-def bare(barcode: str) -> str:
-    """A barcode without the zeros that a UPC gains as an EAN, or loses in a spreadsheet."""
-    return barcode.strip().lstrip("0")
 
 
 _DATE_LIKE = re.compile(

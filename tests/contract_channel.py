@@ -78,6 +78,10 @@ class Counter(ABC):
     @abstractmethod
     def add(self, sku: str, title: str, stock: int) -> None: ...
 
+    def set_barcode(self, sku: str, barcode: str) -> None:
+        """As the seller types it for that product."""
+        self.running.shop.set_barcode(sku, barcode)
+
     @abstractmethod
     def figure(self, sku: str) -> int | None: ...
 
@@ -212,6 +216,12 @@ class ChannelContract:
         counter.add("A", "A", 3)
         counter.running.shop.set_figure("A", -2)
         assert counter.channel.figures([counter.listing("A").ref])[0].shows == -2
+
+    def test_a_listing_comes_with_its_barcode(self, counter: Counter) -> None:
+        counter.add("A", "A", 3)
+        counter.add("B", "B", 3)
+        counter.set_barcode("A", "4006381333931")
+        assert (counter.listing("A").barcode, counter.listing("B").barcode) == ("4006381333931", "")
 
     # pushing
 

@@ -58,7 +58,8 @@ def unmatched(**about: Any) -> Listing:
 
 @pytest.mark.parametrize(
     ("item", "says"),
-    [(unmatched(barcode="4006381333931"), "the same barcode"), (unmatched(remote_sku="ab-1"), "looks alike"),
+    [(unmatched(barcode="4006381333931"), "the same barcode"),
+     (unmatched(barcode="04006381333931"), "the same barcode"), (unmatched(remote_sku="ab-1"), "looks alike"),
      (unmatched(title="blue Mug"), "the same title"), (unmatched(), "")],
 )  # fmt: skip
 def test_suggestions_have_a_reason(item: Listing, says: str) -> None:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sheets_sync import stock, stocktake
+from sheets_sync import names, stock, stocktake
 from sheets_sync.model import LONG_AGO, Balance, Cell, Fact, Kind, Stock, StockKey
 from sheets_sync.stocktake import APART, IN_COUNT, Grouped, Line, Names, Row, Take
 
@@ -104,8 +104,7 @@ def test_a_time_that_may_mean_two_is_told_and_not_guessed(cell: Cell, says: str)
 )  # fmt: skip
 def test_what_a_row_names(code: Cell, sku: str, says: str) -> None:
     codes = {
-        stocktake.bare(c): skus
-        for c, skus in {"4006381333931": ("B",), "036000291452": ("C",), "999": ("A", "B")}.items()
+        names.bare(c): skus for c, skus in {"4006381333931": ("B",), "036000291452": ("C",), "999": ("A", "B")}.items()
     }
     found, why = Names(SKUS, codes).of(code)
     assert found == sku and says in why and bool(found) != bool(why)

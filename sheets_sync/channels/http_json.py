@@ -150,6 +150,7 @@ def read_listing(body: Mapping[str, Any]) -> RemoteListing:
         shows=None if figure is None else _whole(figure),
         pushable=not why_not,
         why_not=why_not,
+        barcode=_text(body.get("barcode")),
     )
 
 

@@ -122,6 +122,8 @@ RETRY_AFTER = 30.0
 REPORT_TYPE = "GET_MERCHANT_LISTINGS_ALL_DATA"
 FEED_TYPE = "JSON_LISTINGS_FEED"
 _LISTING_DATA = "summaries,fulfillmentAvailability,productTypes"
+_CATALOGUE_DATA = f"{_LISTING_DATA},attributes"
+"""With the barcode, among much else: a catalogue is read rarely enough for that, figures are not."""
 
 
 class Amazon:
@@ -283,7 +285,8 @@ class Amazon:
 
     def _searched(self, number: int, token: str) -> Page[RemoteListing]:
         place = self.marketplaces[number]
-        answer = self._search(place, {"pageSize": str(PAGE)} | ({"pageToken": token} if token else {})).data
+        page = {"pageSize": str(PAGE), "includedData": _CATALOGUE_DATA}
+        answer = self._search(place, page | ({"pageToken": token} if token else {})).data
         if not token and int(answer.get("numberOfResults") or 0) > WINDOW:
             return self._reported(number, 0)
         found = {item.sku: item for item in self._items(answer)}
@@ -334,7 +337,7 @@ class Amazon:
         page = skus[start : start + PAGE]
         more = start + PAGE < len(skus)
         then = _cursor("report", number, start + PAGE) if more else self._next_place(number)
-        return Page(self._here_first(number, self._seen_in(place, page)), then)
+        return Page(self._here_first(number, self._seen_in(place, page, _CATALOGUE_DATA)), then)
 
     def _report(self, place: str) -> list[str]:
         """The SKUs of a report that was made for us. It takes Amazon minutes, so it is not waited for here."""
@@ -366,13 +369,14 @@ class Amazon:
         by_place = [self._seen_in(place, skus) for place in self.marketplaces]
         return {sku: merged(here) for sku in skus if (here := [seen[sku] for seen in by_place if sku in seen])}
 
-    def _seen_in(self, place: str, skus: Sequence[str]) -> dict[str, Seen]:
+    def _seen_in(self, place: str, skus: Sequence[str], data: str = _LISTING_DATA) -> dict[str, Seen]:
         found: dict[str, Seen] = {}
         for chunk in _chunks([sku for sku in dict.fromkeys(skus) if "," not in sku], PAGE):
             wanted = {"identifiers": ",".join(chunk), "identifiersType": "SKU", "pageSize": str(PAGE)}
+            wanted["includedData"] = data
             found |= {item.sku: item for item in self._items(self._search(place, wanted).data)}
         for sku in dict.fromkeys(sku for sku in skus if "," in sku):  # it would be read as two
-            item = self._one_item(place, sku)
+            item = self._one_item(place, sku, data)
             found |= {sku: item} if item is not None else {}
         return {sku: found[sku] for sku in skus if sku in found}
 
@@ -380,8 +384,8 @@ class Amazon:
         params = {"marketplaceIds": place, "includedData": _LISTING_DATA, **params}
         return self.api.read(wire.SEARCH_LISTINGS, self._items_path(), params)
 
-    def _one_item(self, place: str, sku: str) -> Seen | None:
-        params = {"marketplaceIds": place, "includedData": _LISTING_DATA}
+    def _one_item(self, place: str, sku: str, data: str) -> Seen | None:
+        params = {"marketplaceIds": place, "includedData": data}
         try:
             answer = self.api.read(wire.GET_LISTING, self._items_path(sku), params)
         except HttpRefused as error:

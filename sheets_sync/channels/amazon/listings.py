@@ -41,6 +41,7 @@ class Seen:
     by_amazon: bool = False
     title: str = ""
     product_type: str = ""
+    barcode: str = ""  # EAN, UPC or GTIN; only where the listing's attributes were asked for
 
 
 def read_item(body: Mapping[str, Any]) -> Seen:
@@ -59,7 +60,14 @@ def read_item(body: Mapping[str, Any]) -> Seen:
         by_amazon=others,
         title=next((str(one["itemName"]) for one in summaries if one.get("itemName")), ""),
         product_type=next((str(one["productType"]) for one in kinds if one.get("productType")), ""),
+        barcode=_barcode((body.get("attributes") or {}).get("externally_assigned_product_identifier")),
     )
+
+
+def _barcode(identifiers: object) -> str:
+    """The code that the listing was made with, of attributes that Amazon defines by product type."""
+    found = [one for one in identifiers if isinstance(one, dict)] if isinstance(identifiers, list) else []
+    return next((str(one["value"]) for one in found if one.get("value")), "")
 
 
 def merged(seen: Iterable[Seen]) -> Seen:
@@ -73,6 +81,7 @@ def merged(seen: Iterable[Seen]) -> Seen:
             first.by_amazon or one.by_amazon,
             first.title or one.title,
             first.product_type or one.product_type,
+            first.barcode or one.barcode,
         )
     return first
 
@@ -81,7 +90,9 @@ def listing_of(seen: Seen) -> RemoteListing:
     """As the catalogue shows it. Barred where Amazon fulfils it in any of its marketplaces."""
     why_not = BY_AMAZON if seen.by_amazon else NO_FIGURE if seen.shows is None else ""
     shows = None if seen.by_amazon else seen.shows
-    return RemoteListing(Ref(seen.sku), seen.sku, seen.title, shows, pushable=not why_not, why_not=why_not)
+    return RemoteListing(
+        Ref(seen.sku), seen.sku, seen.title, shows, pushable=not why_not, why_not=why_not, barcode=seen.barcode
+    )
 
 
 def read_stock_of_amazon(body: Mapping[str, Any]) -> dict[str, int]:

@@ -22,7 +22,7 @@ LISTINGS = f"""
 query Listings($first: Int!, $after: String) {{
   productVariants(first: $first, after: $after) {{
     nodes {{
-      id sku title
+      id sku barcode title
       product {{ title }}
       inventoryItem {{
         id tracked
@@ -45,7 +45,7 @@ BULK_LISTINGS = """
   productVariants {
     edges {
       node {
-        id sku title
+        id sku barcode title
         product { id title }
         inventoryItem {
           id tracked

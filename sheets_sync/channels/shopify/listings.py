@@ -30,6 +30,7 @@ def read_variant(node: Mapping[str, Any], location: str = "") -> RemoteListing:
         shows=_available(levels.values()) if item["tracked"] else None,
         pushable=not why_not,
         why_not=why_not,
+        barcode=str(node.get("barcode") or ""),
     )
 
 

@@ -40,12 +40,18 @@ SCHEMA = """
 CREATE TABLE IF NOT EXISTS product (
     id INTEGER PRIMARY KEY, sku TEXT, title TEXT NOT NULL, figure INTEGER, price TEXT NOT NULL
 );
+CREATE TABLE IF NOT EXISTS barcode (product INTEGER PRIMARY KEY REFERENCES product, code TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS purchase (id INTEGER PRIMARY KEY, updated_at TEXT NOT NULL, body TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS purchase_updated ON purchase (updated_at, id);
 CREATE TABLE IF NOT EXISTS used (number TEXT PRIMARY KEY, at TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS outbox (
     id INTEGER PRIMARY KEY, number TEXT NOT NULL, body BLOB NOT NULL, due TEXT NOT NULL, tries INTEGER NOT NULL
 );
+"""
+
+_PRODUCTS = """
+SELECT product.*, coalesce(barcode.code, '') AS barcode FROM product LEFT JOIN barcode ON barcode.product = product.id
+WHERE product.id > ? ORDER BY product.id LIMIT ?
 """
 
 PAGE = 100
@@ -90,8 +96,14 @@ class Shop:
     def products(self, after: int = 0, most: int = PAGE) -> list[Doc]:
         """A page of the catalogue, by id."""
         with self.store.transaction() as db:
-            rows = db.execute("SELECT * FROM product WHERE id > ? ORDER BY id LIMIT ?", (after, most)).fetchall()
+            rows = db.execute(_PRODUCTS, (after, most)).fetchall()
         return [dict(row) for row in rows]
+
+    def set_barcode(self, sku: str, barcode: str) -> None:
+        """The seller types it for that product."""
+        with self.store.transaction() as db:
+            product = db.execute("SELECT id FROM product WHERE sku = ?", (sku,)).fetchone()
+            db.execute("INSERT OR REPLACE INTO barcode VALUES (?, ?)", (product["id"], barcode))
 
     def figure(self, sku: str) -> int | None:
         """What the shop shows."""
@@ -428,7 +440,8 @@ def api(shop: Shop) -> Blueprint:
     @pages.get("/listings")
     def listings() -> Response:
         found = shop.products(int(request.args.get("cursor") or 0))
-        rows = [{"id": str(p["id"]), "sku": p["sku"], "title": p["title"], "figure": p["figure"]} for p in found]
+        told = ("sku", "title", "barcode", "figure")
+        rows = [{"id": str(p["id"]), **{name: p[name] for name in told}} for p in found]
         return _answer(200, listings=rows, next=str(found[-1]["id"]) if len(found) == PAGE else None)
 
     @pages.post("/figures/read")

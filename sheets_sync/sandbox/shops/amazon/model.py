@@ -363,6 +363,14 @@ class Shop:
         if before != quantity and quantity is not None:
             self.told(db, "LISTINGS_ITEM_MFN_QUANTITY_CHANGE", {"sku": sku, "quantity": quantity})
 
+    def set_barcode(self, sku: str, barcode: str, kind: str = "ean") -> None:
+        """The product identifier that the listing was made with; `kind` as Amazon calls it: ean, upc or gtin."""
+        with self.store.transaction() as db:
+            row = self.listing(db, sku)
+            here = [{"type": kind, "value": barcode, "marketplace_id": m} for m in json.loads(row["marketplaces"])]
+            known = {**json.loads(row["attributes"]), "externally_assigned_product_identifier": here}
+            db.execute("UPDATE listing SET attributes = ? WHERE sku = ?", (json.dumps(known), sku))
+
     def delete_product(self, sku: str) -> None:
         with self.store.transaction() as db:
             self.catch_up(db)

@@ -342,6 +342,7 @@ class Engine:
             "id": gid("ProductVariant", doc["id"]),
             "legacyResourceId": str(doc["id"]),
             "sku": doc["sku"],
+            "barcode": doc.get("barcode"),
             "title": doc["title"],
             "displayName": f"{product['title']} - {doc['title']}",
             "price": doc["price"],

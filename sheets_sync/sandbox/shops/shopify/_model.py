@@ -234,6 +234,11 @@ class Shop:
             raise ShopRefuses(f"{len(found)} variants have the SKU '{sku}'.")
         return found[0]
 
+    def set_barcode(self, sku: str, barcode: str) -> None:
+        """The seller types it in the variant's page."""
+        with self.store.transaction():
+            self.docs.put("variant", {**self.variant(sku), "barcode": barcode}, sku)
+
     def delete_product(self, sku: str) -> None:
         """The variant, its inventory item and its levels are gone; orders keep their lines."""
         with self.store.transaction():

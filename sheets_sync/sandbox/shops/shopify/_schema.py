@@ -180,7 +180,7 @@ type Product implements Node {
   variants(PAGING): ProductVariantConnection!
 }
 type ProductVariant implements Node {
-  id: ID! legacyResourceId: UnsignedInt64! sku: String title: String! displayName: String! price: Money!
+  id: ID! legacyResourceId: UnsignedInt64! sku: String barcode: String title: String! displayName: String! price: Money!
   inventoryPolicy: ProductVariantInventoryPolicy! inventoryQuantity: Int inventoryItem: InventoryItem! product: Product!
   createdAt: DateTime! updatedAt: DateTime!
 }

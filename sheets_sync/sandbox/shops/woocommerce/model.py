@@ -40,6 +40,7 @@ CREATE TABLE IF NOT EXISTS product (
   status TEXT NOT NULL DEFAULT 'publish', total_sales INTEGER NOT NULL DEFAULT 0,
   created TEXT NOT NULL, modified TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS product_sku ON product (sku);
+CREATE TABLE IF NOT EXISTS barcode (product_id INTEGER PRIMARY KEY REFERENCES product, code TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS shop_order (
   id INTEGER PRIMARY KEY REFERENCES post, status TEXT NOT NULL, before_trash TEXT NOT NULL DEFAULT '',
   stock_reduced INTEGER NOT NULL DEFAULT 0, created TEXT NOT NULL, modified TEXT NOT NULL, paid TEXT, completed TEXT,
@@ -185,6 +186,13 @@ class Shop:
                 "UPDATE product SET sku = coalesce(?, sku), name = coalesce(?, name) WHERE id = ?",
                 (new_sku, title, product),
             )
+            self.touched_product(db, product)
+
+    def set_barcode(self, sku: str, barcode: str) -> None:
+        """The seller types it under *GTIN, UPC, EAN or ISBN*."""
+        with self.store.transaction() as db:
+            product = self.product_id(sku)
+            db.execute("INSERT OR REPLACE INTO barcode VALUES (?, ?)", (product, barcode))
             self.touched_product(db, product)
 
     def delete_product(self, sku: str) -> None:

@@ -47,6 +47,7 @@ class Shapes:
         """A product as `/products` answers it; a variation as a webhook or `?sku=` shows it."""
         body = {**self._product_head(row), **self._price(row), **_PRODUCT_REST, **self._stock(db, row)}
         body["parent_id"], body["sku"] = row["parent_id"], sku_of(db, row)
+        body["global_unique_id"] = _barcode(db, row)
         # the real one has it as text there
         body["total_sales"] = str(row["total_sales"]) if row["type"] == "variation" else row["total_sales"]
         body["variations"] = [r["id"] for r in variations(db, row["id"])]
@@ -62,6 +63,7 @@ class Shapes:
         body |= {**self._price(row), **_VARIATION_REST, **self._stock(db, row)}
         body["name"], body["sku"] = row["option"], sku_of(db, row)
         body["parent_id"] = row["parent_id"]
+        body["global_unique_id"] = _barcode(db, row)
         body["attributes"] = [{"id": 0, "name": "Option", "slug": "option", "option": row["option"]}]
         if row["manage_stock"] == "parent":
             body["manage_stock"] = "parent"
@@ -285,6 +287,13 @@ _NO_SALE: Json = {
     "on_sale": False,
     **dict.fromkeys(("date_on_sale_from", "date_on_sale_from_gmt", "date_on_sale_to", "date_on_sale_to_gmt")),
 }
+
+
+def _barcode(db: sqlite3.Connection, row: sqlite3.Row) -> str:
+    found = db.execute("SELECT code FROM barcode WHERE product_id = ?", (row["id"],)).fetchone()
+    return "" if found is None else str(found["code"])
+
+
 _VARIATION_REST: Json = {
     **_NO_SALE,
     "purchasable": True,
