@@ -37,6 +37,7 @@ MIGRATIONS = Path(__file__).with_name("migrations")
 _FORMS = 'write "sqlite:///path/to/ledger.db" or "postgresql://user:password@host/database"'
 _LEFT_IDLE = "25P03"  # PostgreSQL ended a transaction that nothing came from for IDLE_SECONDS
 _WRITERS_LOCK = 0x5EE7_5135  # any number, the same for every process of ours
+_QUEUE_UP = sa.select(sa.func.pg_advisory_xact_lock(_WRITERS_LOCK))
 _migrating = threading.Lock()  # Alembic keeps its context in a module
 
 
@@ -54,11 +55,11 @@ class Database:
     def writing(self) -> Iterator[Connection]:
         """The only writer until it ends. Raises Unavailable when others write for too long or nobody answers."""
         with self._translated(), self._queued(), self.engine.connect() as connection:
-            if self.is_sqlite:
-                connection = connection.execution_options(begin="BEGIN IMMEDIATE")
             with connection.begin():
-                if not self.is_sqlite:
-                    connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_WRITERS_LOCK)))
+                if self.is_sqlite:
+                    connection.exec_driver_sql("BEGIN IMMEDIATE")
+                else:
+                    connection.execute(_QUEUE_UP)
                 yield connection
 
     @contextmanager
@@ -68,6 +69,8 @@ class Database:
             if not self.is_sqlite:
                 connection = connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
             with connection.begin():
+                if self.is_sqlite:
+                    connection.exec_driver_sql("BEGIN")
                 yield connection
 
     def migrate(self) -> None:
@@ -158,7 +161,6 @@ def _sqlite(url: URL) -> Engine:
         raise ConfigError([f"ledger file {file}: {problem}; give a path that can be written"]) from problem
     engine = sa.create_engine(url, pool_size=8, max_overflow=32, connect_args={"timeout": BUSY_SECONDS})
     sa.event.listen(engine, "connect", _prepare)
-    sa.event.listen(engine, "begin", _begin)
     return engine
 
 
@@ -179,13 +181,9 @@ def _write_ahead(file: Path) -> None:
 
 
 def _prepare(connection: Any, _record: object) -> None:
-    connection.isolation_level = None  # the driver begins no transactions of its own; `_begin` does
+    connection.isolation_level = None  # the driver begins no transactions of its own; `Database` does
     for pragma in ("foreign_keys = ON", "synchronous = FULL"):
         connection.execute(f"PRAGMA {pragma}")
-
-
-def _begin(connection: Connection) -> None:
-    connection.exec_driver_sql(connection.get_execution_options().get("begin", "BEGIN"))
 
 
 # PostgreSQL -----------------------------------------------------------------------------------------------------

@@ -314,6 +314,7 @@ class Tx(View):
     # ------------------------------------------------------------------------------------------------------------
 
     def _put(self, name: str, value: Any) -> None:
+        self._got.pop(name, None)
         if value is None:
             self._connection.execute(_DELETE_STATE, {"named": name})
         else:

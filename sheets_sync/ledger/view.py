@@ -85,12 +85,15 @@ class View:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._got: dict[str, str | None] = {}  # nobody else changes what a transaction has seen
 
     # state ------------------------------------------------------------------------------------------------------
 
     def get(self, name: str, default: Any = None) -> Any:
         """Small JSON state, as `Tx.put` stored it."""
-        text = self._connection.scalar(_STATE, {"name": name})
+        if name not in self._got:
+            self._got[name] = self._connection.scalar(_STATE, {"name": name})
+        text = self._got[name]
         return default if text is None else codec.load_json(text)
 
     # stock ------------------------------------------------------------------------------------------------------
