@@ -6,12 +6,12 @@ What a machine of thousands of steps needs: fast, and nothing happens but what t
 from __future__ import annotations
 
 import io
+import sys
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import requests
-from flask import Flask
 from requests.adapters import BaseAdapter
 from requests.structures import CaseInsensitiveDict
 
@@ -19,11 +19,11 @@ from sheets_sync.sandbox.sheet.server import Answer, Call, Middleware, _Dropped
 
 
 class AppAdapter(BaseAdapter):
-    """What a `requests.Session` sends through: `session.mount(base_url, AppAdapter(app, middleware))`."""
+    """What a `requests.Session` sends through: `session.mount(base_url, AppAdapter(app, middleware, base_url))`."""
 
-    def __init__(self, app: Flask, middleware: Middleware) -> None:
+    def __init__(self, app: Any, middleware: Middleware, base_url: str) -> None:
         super().__init__()
-        self.client, self.middleware = app.test_client(), middleware
+        self.app, self.middleware, self.base_url = app, middleware, base_url
 
     def send(
         self, request: requests.PreparedRequest, stream: bool = False, timeout: Any = None, verify: Any = True,
@@ -44,10 +44,30 @@ class AppAdapter(BaseAdapter):
         pass
 
     def _proceed(self, call: Call) -> Answer:
-        answer = self.client.open(
-            call.path, method=call.method, query_string=call.query, data=call.body, headers=call.headers
-        )
-        return Answer(answer.status_code, dict(answer.headers), answer.get_data())
+        started: list[Any] = []
+        host, _, port = self.base_url.partition("://")[2].partition(":")
+        environ = {
+            "REQUEST_METHOD": call.method,
+            "SCRIPT_NAME": "",
+            "PATH_INFO": unquote(call.path, "latin-1"),
+            "QUERY_STRING": call.query,
+            "SERVER_NAME": host,
+            "SERVER_PORT": port or "80",
+            "SERVER_PROTOCOL": "HTTP/1.1",
+            "HTTP_HOST": f"{host}:{port}" if port else host,
+            "wsgi.version": (1, 0),
+            "wsgi.url_scheme": "http",
+            "wsgi.input": io.BytesIO(call.body),
+            "wsgi.errors": sys.stderr,
+            "wsgi.multithread": False,
+            "wsgi.multiprocess": False,
+            "wsgi.run_once": False,
+            **{f"HTTP_{name.upper().replace('-', '_')}": value for name, value in call.headers.items()},
+            "CONTENT_TYPE": call.headers.get("Content-Type", ""),
+            "CONTENT_LENGTH": str(len(call.body)),
+        }
+        body = b"".join(self.app(environ, lambda status, headers, exc_info=None: started.extend((status, headers))))
+        return Answer(int(started[0].split()[0]), dict(started[1]), body)
 
 
 def _response(request: requests.PreparedRequest, answer: Answer) -> requests.Response:

@@ -88,7 +88,7 @@ class Quick(Day):
 
     def new_workbook(self) -> Workbook:
         workbook = super().new_workbook()
-        workbook._http.session.mount(ADDRESS, AppAdapter(self.app, self.meet))
+        workbook._http.session.mount(ADDRESS, AppAdapter(self.app, self.meet, ADDRESS))
         workbook._sleep = lambda _: None
         return workbook
 

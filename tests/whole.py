@@ -17,7 +17,6 @@ from types import SimpleNamespace
 from typing import Any
 
 from pydantic import SecretStr
-from werkzeug.test import Client
 
 from sheets_sync.channel_sync import ChannelMemory, ChannelReport, channel_pass
 from sheets_sync.channels.http import Limiter, Session
@@ -26,7 +25,7 @@ from sheets_sync.desk import Desk
 from sheets_sync.ledger import Ledger
 from sheets_sync.model import Lease
 from sheets_sync.sandbox import shops
-from sheets_sync.sandbox.sheet.server import Answer, Call, Proceed, create_app
+from sheets_sync.sandbox.sheet.server import Call, Proceed, create_app
 from sheets_sync.sandbox.sheet.store import Store
 from sheets_sync.sandbox.sheet.unknowns import DEFAULT, Unknowns
 from sheets_sync.sandbox.shops import Seed
@@ -61,14 +60,7 @@ class ShopAdapter(AppAdapter):
     """The same for a local shop: its own application, behind its own address."""
 
     def __init__(self, running: shops.Running, meet: Callable[[Call, Proceed], Any]) -> None:
-        self.client, self.middleware, self.base_url = Client(running.faults), meet, running.base_url  # type: ignore[assignment]
-
-    def _proceed(self, call: Call) -> Answer:
-        answer = self.client.open(
-            call.path, method=call.method, query_string=call.query, data=call.body, headers=call.headers,
-            base_url=self.base_url,
-        )  # fmt: skip
-        return Answer(answer.status_code, dict(answer.headers), answer.get_data())
+        super().__init__(running.faults, meet, running.base_url)  # type: ignore[arg-type]
 
 
 class Unhurried(Limiter):
