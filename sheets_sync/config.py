@@ -11,7 +11,7 @@ import difflib
 import os
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, ValidationInfo
 
 from sheets_sync.errors import ConfigError
+from sheets_sync.model import MAIN
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 NOT_CHANNELS = frozenset({"sheet", "cli", "ledger"})
@@ -101,6 +102,16 @@ def _words_list(value: object) -> object:
     if not isinstance(value, list | tuple) or not all(isinstance(one, str) and one for one in value):
         raise ValueError('must be a list of texts, like ["one", "another"]')
     return tuple(value)
+
+
+def _places_map(value: object) -> object:
+    """The channel's own numbers of places, also where its whole names of them were pasted, as locations of ours."""
+    if not isinstance(value, dict) or not all(isinstance(name, str) and name for name in value.values()):
+        raise ValueError('must name a location of yours for each of the shop\'s, like { "61234567890" = "main" }')
+    named = {str(place).rsplit("/", 1)[-1]: name for place, name in value.items()}
+    if not all(place.isascii() and place.isdigit() for place in named):
+        raise ValueError("must name the shop's locations by their numbers, as the shop's address bar shows them")
+    return named
 
 
 Seconds = Annotated[timedelta, BeforeValidator(_seconds)]
@@ -211,6 +222,38 @@ class LimitSettings(Section):
         return timedelta(days=self.ask_after_days)
 
 
+class LocationSettings(Section):
+    """`[locations]`: where units lie, where that is more than one place (docs/locations.md)."""
+
+    names: Texts = Field(
+        default=(MAIN,), description=f'the places, in short words, the main one first, like ["{MAIN}", "b"]'
+    )
+    titles: Texts = Field(default=(), description="what the sheet calls them, in the same order; left out: their names")
+
+    @property
+    def by_title(self) -> Mapping[str, str]:
+        """What each is called, by its name, in order."""
+        return dict(zip(self.names, self.titles or self.names, strict=True))
+
+    @property
+    def several(self) -> bool:
+        """Whether the sheet and the command line speak of locations at all."""
+        return len(self.names) > 1
+
+    def ways_out(self) -> Iterable[str]:
+        """Names that can be told apart, the main one first."""
+        if not self.names or self.names[0] != MAIN:
+            yield f'names must begin with "{MAIN}", the location that On hand in Stock is about; give it a title'
+        wrong = [name for name in self.names if not _NAME.fullmatch(name)]
+        if wrong:
+            yield f"names has {wrong[0]!r}: a location's name is short, of small letters, digits, - and _"
+        if self.titles and len(self.titles) != len(self.names):
+            yield f"titles must be as many as names, {len(self.names)}, in the same order; or leave it out"
+        for key, words in (("names", self.names), ("titles", self.titles)):
+            if len({word.casefold() for word in words}) < len(words):
+                yield f"{key} says one thing twice: two locations of one name cannot be told apart"
+
+
 class AlertSettings(Section):
     """`[alerts]`: who is told at once of what needs a person, and how."""
 
@@ -290,8 +333,16 @@ class ChannelSettings(Section):
     copies_of: Texts = Field(
         default=(), description="sources whose orders another channel here has too: read, not counted (O10)"
     )
+    locations: Texts = Field(
+        default=(), description="which of [locations] it draws from, in this order; left out: all, in theirs (K5)"
+    )
     webhook_secret: Secret = Field(default=None, description="what the shop signs its webhooks with")
     old_webhook_secret: Secret = Field(default=None, description="the one before, still taken while it is changed")
+
+    @property
+    def places(self) -> Mapping[str, str]:
+        """Its own places, by their ids, as locations of ours; of a channel that keeps one figure none."""
+        return {}
 
     @property
     def signed_with(self) -> SecretStr | None:
@@ -321,6 +372,9 @@ class ShopifySettings(ChannelSettings):
     location: str = Field(
         default="", pattern=r"^\d*$", description="the number of the one location to set, where it has several"
     )
+    location_of: Annotated[dict[str, str], BeforeValidator(_places_map)] = Field(
+        default_factory=dict, description="where it keeps a figure at each of several: its locations' numbers as yours"
+    )
     access_token: Secret = Field(default=None, description="an access token that never ends")
     refresh_token: Secret = Field(
         default=None,
@@ -337,6 +391,15 @@ class ShopifySettings(ChannelSettings):
                 "refresh_token is of use only together with the app's client_id and client_secret: give these too, or "
                 "leave refresh_token out where access_token never ends"
             )
+        if self.location and self.location_of:
+            yield "location sets one location alone, location_of several: leave one of the two out"
+        if len(set(self.location_of.values())) < len(self.location_of):
+            yield "location_of names one of your locations twice: each figure lies in one place of the shop's"
+
+    @property
+    def places(self) -> Mapping[str, str]:
+        """The shop's locations that are ours too."""
+        return self.location_of
 
     @property
     def address(self) -> str:
@@ -466,6 +529,12 @@ class Settings:
     limits: LimitSettings = field(default_factory=LimitSettings)
     channels: Mapping[str, ChannelSettings] = field(default_factory=dict)
     alerts: AlertSettings = field(default_factory=AlertSettings)
+    locations: LocationSettings = field(default_factory=LocationSettings)
+
+    def draws_from(self, channel: str) -> tuple[str, ...]:
+        """The locations that a channel's orders are filled from, in order (K5)."""
+        about = self.channels.get(channel)
+        return (about.locations if about else ()) or self.locations.names
 
     @property
     def primary(self) -> ChannelSettings | None:
@@ -481,6 +550,7 @@ SECTIONS = {
     "web": WebSettings,
     "limits": LimitSettings,
     "alerts": AlertSettings,
+    "locations": LocationSettings,
 }
 S = TypeVar("S", bound=Section)
 
@@ -497,15 +567,19 @@ def load(path: Path, environ: Mapping[str, str] | None = None) -> Settings:
     web = reader.section(WebSettings, "web", raw.pop("web", {}))
     limits = reader.section(LimitSettings, "limits", raw.pop("limits", {}))
     alerts = reader.section(AlertSettings, "alerts", raw.pop("alerts", {}))
+    locations = reader.section(LocationSettings, "locations", raw.pop("locations", {}))
     channels = reader.channels(raw.pop("channels", {}))
+    if locations is not None:
+        reader.can_be_found(channels, locations.names)
     if web is not None and web.public_url is not None:
         reader.can_be_verified(channels)
     for unknown in raw:
         reader.say(f"[{unknown}] is unknown{_did_you_mean(unknown, (*SECTIONS, 'channels'), '[{}]')}")
-    if reader.problems or None in (sheet, ledger, web, limits, alerts):
+    if reader.problems or None in (sheet, ledger, web, limits, alerts, locations):
         raise ConfigError(reader.problems)
-    assert sheet and ledger and web and limits and alerts
-    return Settings(reader.path, sheet, reader.beside(ledger), web, limits, MappingProxyType(channels), alerts)
+    assert sheet and ledger and web and limits and alerts and locations
+    by_name = MappingProxyType(channels)
+    return Settings(reader.path, sheet, reader.beside(ledger), web, limits, by_name, alerts, locations)
 
 
 class _Reader:
@@ -588,6 +662,22 @@ class _Reader:
                 self.say(
                     f"[channels.{name}] title {channel.title!r} is {other}'s already: two columns of one name cannot "
                     "be told apart; give it another"
+                )
+
+    def can_be_found(self, channels: Mapping[str, ChannelSettings], locations: Sequence[str]) -> None:
+        """A channel draws from locations that there are, from each once, and from those that it keeps figures of."""
+        for name, channel in channels.items():
+            draws = channel.locations or tuple(locations)
+            for key, named in (("locations", draws), ("location_of", channel.places.values())):
+                for unknown in [one for one in named if one not in locations]:
+                    known = ", ".join(locations)
+                    self.say(f"[channels.{name}] {key} names {unknown!r}, and [locations] has only: {known}")
+            if len(set(draws)) < len(draws):
+                self.say(f"[channels.{name}] locations names one twice: leave it once, where it comes first")
+            for one in [one for one in channel.places.values() if one in locations and one not in draws]:
+                self.say(
+                    f"[channels.{name}] location_of names {one!r}, which its locations leave out: add it there, or "
+                    "leave it out here"
                 )
 
     def can_be_verified(self, channels: Mapping[str, ChannelSettings]) -> None:

@@ -323,6 +323,41 @@ def test_whatever_stands_there_is_read_or_explained(tmp_path_factory: pytest.Tem
         assert error.problems
 
 
+SHOPIFY = '[channels.s]\nkind = "shopify"\nshop = "x.myshopify.com"\naccess_token_env = "K"\nhooks = false\n'
+TWO = '[locations]\nnames = ["main", "b"]\n'
+
+
+def test_locations_are_named_and_a_channel_draws_from_them_in_its_own_order(tmp_path: Path) -> None:
+    more = 'locations = ["b", "main"]\nlocation_of = { "gid://shopify/Location/61" = "main", "62" = "b" }\n'
+    settings = load(write(tmp_path, f'{LOCAL}{TWO}titles = ["Shop", "Store"]\n{SHOPIFY}{more}'), KEYS)
+    assert settings.locations.by_title == {"main": "Shop", "b": "Store"}
+    assert settings.draws_from("s") == ("b", "main") and settings.draws_from("gone") == ("main", "b")
+    assert settings.channels["s"].places == {"61": "main", "62": "b"}
+    alone = load(write(tmp_path, LOCAL + SHOPIFY), KEYS)
+    assert alone.locations.by_title == {"main": "main"} and alone.draws_from("s") == ("main",)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('[locations]\nnames = ["b"]\n', '[locations] names must begin with "main"'),
+        ('[locations]\nnames = ["main", "main"]\n', "[locations] names says one thing twice"),
+        ('[locations]\nnames = ["main", "Über"]\n', "[locations] names has 'Über'"),
+        (f'{TWO}titles = ["Shop"]\n', "[locations] titles must be as many as names, 2"),
+        (f'{TWO}{SHOPIFY}locations = ["c"]\n', "[channels.s] locations names 'c', and [locations] has only: main, b"),
+        (f'{TWO}{SHOPIFY}locations = ["b", "b"]\n', "[channels.s] locations names one twice"),
+        (f'{TWO}{SHOPIFY}location_of = {{ "1" = "c" }}\n', "[channels.s] location_of names 'c'"),
+        (f'{TWO}{SHOPIFY}location_of = {{ "here" = "b" }}\n', "location_of must name the shop's locations by their"),
+        (f'{TWO}{SHOPIFY}location_of = {{ "1" = "b", "2" = "b" }}\n', "location_of names one of your locations twice"),
+        (f'{TWO}{SHOPIFY}location = "1"\nlocation_of = {{ "2" = "b" }}\n', "leave one of the two out"),
+        (f'{TWO}{SHOPIFY}locations = ["b"]\nlocation_of = {{ "1" = "main" }}\n', "which its locations leave out"),
+    ],
+)
+def test_a_location_that_cannot_be_found_is_told_by_its_field(tmp_path: Path, text: str, said: str) -> None:
+    (problem,) = problems(write(tmp_path, LOCAL + text))
+    assert said in problem
+
+
 AMAZON = (
     '[channels.a]\nkind = "amazon"\nseller_id = "A1B2C3D4E5"\nmarketplaces = ["A1PA6795UKMFR9"]\nhooks = false\n'
     'client_id_env = "K"\nclient_secret_env = "S"\nrefresh_token_env = "S"\n'
