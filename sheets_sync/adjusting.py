@@ -92,7 +92,8 @@ def _would(view: View, desk: Desk, row: Row) -> tuple[Fact, ...]:
     if effect.line is None:
         return (effect.fact,) if effect.fact else ()
     policy = booking.policies(view, desk, effect.line.channel).at(effect.line.placed_at)
-    return lines.settle(effect.line, policy, booking.last_count(view), note=wanted.note)[1]
+    lies = booking.places(view, desk, effect.line.channel)
+    return lines.settle(effect.line, policy, booking.last_count(view), places=lies, note=wanted.note)[1]
 
 
 def _known(view: View, found: Sequence[Row], before: Sequence[Row], seen: Seen) -> Known:

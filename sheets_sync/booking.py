@@ -18,6 +18,7 @@ from sheets_sync.desk import Desk
 from sheets_sync.ledger import Tx, View
 from sheets_sync.lines import Policy
 from sheets_sync.model import LONG_AGO, Event, LineState, Question, StockKey
+from sheets_sync.places import Places, Spent
 
 CANCELLED = {"ask": "", "back_to_stock": "back", "gone": "gone", "damaged": "damaged"}
 """The words of the config for what becomes of units cancelled late, as `lines` knows them."""
@@ -94,6 +95,17 @@ def last_count(view: View) -> lines.LastCount:
     return of
 
 
+def places(view: View, desk: Desk, channel: str) -> Places:
+    """Where a channel's units come from, and what is available at each location as `view` has it (K4, K5)."""
+    about = desk.settings.channels.get(channel)
+
+    def room(line: LineState, spent: Spent) -> dict[str, int]:
+        found = view.balances([line.sku]) if line.sku else {}
+        return {k.location: b.stock.available - spent.get(k, 0) for k, b in found.items() if b.counted}
+
+    return Places(desk.settings.draws_from(channel), about.places if about else {}, room)
+
+
 def settle(
     tx: Tx,
     desk: Desk,
@@ -109,7 +121,8 @@ def settle(
     `old` is the line as it was under another SKU: all that it moved there is taken back first.
     """
     policy, counted = note_policies(tx, desk, line.channel).at(line.placed_at), last_count(tx)
-    settled, facts = lines.settle(line, policy, counted, old=old, actor=actor, note=note)
+    lies = places(tx, desk, line.channel)
+    settled, facts = lines.settle(line, policy, counted, old=old, places=lies, actor=actor, note=note)
     tx.put_line(settled)
     events = tx.append(facts)
     if ask:

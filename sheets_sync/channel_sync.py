@@ -47,7 +47,8 @@ from sheets_sync.desk import Books, Desk, Shelf, joined, kits_of, orders_cursor,
 from sheets_sync.errors import ChannelRefused, OutcomeUnknown, RateLimited
 from sheets_sync.late_orders import Reads, units_told
 from sheets_sync.ledger import Tx, View
-from sheets_sync.model import Event, Figure, Lease, Listing, Order, OrderLine, Ref, StoredDelivery
+from sheets_sync.model import Event, Figure, Lease, LineState, Listing, Order, OrderLine, Ref, StoredDelivery
+from sheets_sync.places import Places, Spent
 
 log = structlog.get_logger()
 
@@ -152,6 +153,7 @@ class _OrderBook:
         self.listings: dict[str, Listing | None] = {}
         self.known: dict[str, bool] = {}
         self.policies, self.last_count = booking.note_policies(tx, desk, name), booking.last_count(tx)
+        self.places = booking.places(tx, desk, name)
         self.events: list[Event] = []
         self.touched: dict[str, Listing] = {}
         self.asked = booking.asked_about_lines(tx)
@@ -190,6 +192,7 @@ class _OrderBook:
             last_count=self.last_count,
             now=self.desk.clock(),
             counted=order.source not in self.about.copies_of,
+            places=self.places if len(parts) == len(order.lines) else self._for_kits(named),
             actor=self.about.title,
         )
         self.last_order = max(self.last_order or order.placed_at, order.placed_at)
@@ -201,6 +204,19 @@ class _OrderBook:
         for taken in booked.taken:
             self._note(taken)
         self.asked = booking.reconcile(self.tx, booked.lines, booked.questions, self.asked)
+
+    def _for_kits(self, named: Mapping[str, tuple[str | None, int]]) -> Places:
+        """K2, K5: a kit is made at one location, so its components are promised where whole kits can be made."""
+
+        def room(line: LineState, spent: Spent) -> Mapping[str, int]:
+            kit = line.level.id.rsplit(kits.PART, 1)[0] + kits.PART
+            made_of = {sku: n for id, (sku, n) in named.items() if sku and id.startswith(kit)}
+            if not made_of:
+                return self.places.room(line, spent)
+            balances = self.tx.balances(made_of)
+            return {place: kits.at(made_of, balances, place) * line.pack_size for place in self.places.order}
+
+        return replace(self.places, room=room)
 
     def resolve(self, line: OrderLine) -> tuple[str | None, int]:
         """Our SKU and pack size for a line: by its listing, else by its SKU's own name."""
@@ -311,6 +327,7 @@ class _ChannelPass:
         self.desk, self.name, self.memory, self.lease = desk, name, memory, lease
         self.channel = desk.channels[name]
         able = self.channel.capabilities
+        memory.books.places = desk.settings.draws_from(name)
         self.means = offers.Means(able.compare_and_set, able.readable, able.basis.value == "gross")
         self.events: list[Event] = []
         self.sent: list[Sent] = []
@@ -391,7 +408,8 @@ class _ChannelPass:
             upto = view.last_event_id()
         known, now = self.memory.shelf.listings, self.desk.clock()
         of = [known[ref] for ref in self.memory.open]
-        plan = offers.plan(of, self._available(), self.means, now=now, frozen=self.memory.frozen)
+        placed = {item.ref: self._units(item) for item in of if item.ref.place}
+        plan = offers.plan(of, self._available(), self.means, now=now, frozen=self.memory.frozen, placed=placed)
         self.memory.open = {s.listing.ref for s in (*plan.lower, *plan.look, *plan.raise_, *plan.left)}
         return plan, upto
 
@@ -429,6 +447,10 @@ class _ChannelPass:
             if there is not None:
                 less[sku] = there - units
         return ChainMap(less, ours) if less else ours
+
+    def _units(self, item: Listing) -> int | None:
+        """Units that may be sold by this listing."""
+        return self.desk.units(self.memory.books, item, self._available().get(item.sku or ""))
 
     # reading --------------------------------------------------------------------------------------------------
 
@@ -704,7 +726,7 @@ class _ChannelPass:
             mine = [e for e in raised if e.fact.sku == listing.sku]
             others = max((e.recorded_at for e in mine if e.id not in made), default=None)
             fresh = offers.gate_open(begun, others, self.channel.capabilities.orders_lag)
-            units = self._available().get(listing.sku or "")
+            units = self._units(listing)
             is_frozen = listing.sku in self.memory.frozen
             view_ = offers.View(listing, units, figure.shows, figure.reserved, True, fresh, self.means.gross, is_frozen)
             write = offers.decide_again(view_, self.memory.refused_against.pop(ref, None))
@@ -756,7 +778,7 @@ class _ChannelPass:
 
     def _unpromised(self, item: Listing) -> int | None:
         """Units that may be sold, less those that are sold there already as far as a look showed (P5)."""
-        units = self._available().get(item.sku or "")
+        units = self._units(item)
         return None if units is None else units - self.reads.promised_units(item)
 
     def _decided(self, item: Listing, figure: Figure) -> int | None:

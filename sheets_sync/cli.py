@@ -739,7 +739,7 @@ def listings(
         for item in found:
             if not (unmatched and item.sku):
                 hint, enabled = "" if item.sku else hints.of(item), desk.settings.channels[item.channel].enabled
-                says = mapping.state(item, books.available.get(item.sku or ""), hint, enabled=enabled)
+                says = mapping.state(item, desk.available(books, item), hint, enabled=enabled)
                 cells = (desk.titles[item.channel], item.remote_sku, item.title, item.sku, item.shown, says)
                 table.add_row(*map(_cell, cells))
         _say(table if table.row_count else "Every listing is matched.")

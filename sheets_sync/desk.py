@@ -5,7 +5,7 @@ The names of the small states in the ledger stand here, so that no two places in
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -15,10 +15,12 @@ from sheets_sync.channels.http import Token
 from sheets_sync.config import Settings
 from sheets_sync.guard import Limits
 from sheets_sync.kits import Kits
+from sheets_sync.kits import at as kits_at
 from sheets_sync.kits import available as kits_available
 from sheets_sync.ledger import Ledger, Tx, View
 from sheets_sync.masses import Holds
 from sheets_sync.model import Balance, Event, Listing, Question, Ref, StockKey
+from sheets_sync.places import shares
 
 STARTED = "started"  # when Start was, ISO; None before
 OPENED = "opened"  # the time of Start's last opening, ISO
@@ -99,10 +101,11 @@ class Books:
     balances: dict[StockKey, Balance] = field(default_factory=dict)
     last: dict[str, Event] = field(default_factory=dict)
     available: dict[str, int | None] = field(default_factory=dict)
-    """Units that may be sold, by SKU, over all locations (K5). A SKU without a count has none (B1)."""
+    """Units that may be sold, by SKU, over these locations (K5). A SKU without a count has none (B1)."""
 
     upto: int = 0
     kits: Kits = field(default_factory=dict)
+    places: Collection[str] | None = None  # the locations that are summed; None: all
 
     # Events of two workers may become visible out of the order of their ids; a look back costs little.
     _BACK = 500
@@ -137,13 +140,31 @@ class Books:
             kit for kit, parts in made_of.items()
             if before.get(kit) != parts or kit in changed or not changed.isdisjoint(parts)
         }  # fmt: skip
-        places = {key.location for key in self.balances} if touched else set()
+        places = self._summed() if touched else ()
         for kit in touched:
             self.available[kit] = kits_available(made_of[kit], self.balances, places)
         return touched | ended
 
+    def _summed(self) -> Collection[str]:
+        return {key.location for key in self.balances} if self.places is None else self.places
+
+    def lies(self, sku: str, places: Iterable[str]) -> dict[str, int]:
+        """Units that may be sold at each of these locations; kits that can be made there (K2)."""
+        made_of = self.kits.get(sku)
+        if made_of is not None:
+            return {place: kits_at(made_of, self.balances, place) for place in places}
+        found = {place: self.balances.get(StockKey(sku, place)) for place in places}
+        return {place: b.stock.available for place, b in found.items() if b is not None and b.counted}
+
+    def summed(self, sku: str, places: Collection[str]) -> int | None:
+        """Units that may be sold over these locations; None where it has no count at any."""
+        if sku in self.kits:
+            return kits_available(self.kits[sku], self.balances, places)
+        lies = self.lies(sku, places)
+        return sum(lies.values()) if lies else None
+
     def _sum(self, skus: set[str]) -> None:
-        places = {key.location for key in self.balances}
+        places = self._summed()
         for sku in skus:
             here = (self.balances.get(StockKey(sku, place)) for place in places)
             counted = [balance.stock.available for balance in here if balance is not None and balance.counted]
@@ -212,6 +233,29 @@ class Desk:
     @property
     def titles(self) -> dict[str, str]:
         return {name: c.title for name, c in self.settings.channels.items()}
+
+    def units(self, books: Books, item: Listing, summed: int | None) -> int | None:
+        """What a listing may offer of the `summed` units that its channel has of the SKU. One at a place that is a
+        location of ours gets what lies there, such that its SKU's places together offer no more (K5, P8).
+        """
+        about = self.settings.channels[item.channel]
+        place = about.places.get(item.ref.place)
+        if summed is None or place is None or item.sku is None:
+            return summed
+        order = self.settings.draws_from(item.channel)
+        lies, held = books.lies(item.sku, order), item.hold_back
+        if item.held_back is None:
+            summed -= held  # once for all of the channel's places
+        else:
+            lies[place] = lies.get(place, 0) - held
+        return shares(summed, lies, order)[place] + held
+
+    def available(self, books: Books, item: Listing) -> int | None:
+        """Units that a listing may offer, out of books over all locations."""
+        sku, names = item.sku or "", self.settings.locations.names
+        draws = self.settings.draws_from(item.channel)
+        summed = books.available.get(sku) if set(draws) == set(names) else books.summed(sku, draws)
+        return self.units(books, item, summed)
 
     @property
     def limits(self) -> Limits:

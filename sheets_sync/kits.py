@@ -85,7 +85,12 @@ def available(kit: Mapping[str, int], balances: Mapping[StockKey, Balance], plac
     """K2: whole kits at each location, summed. None while a component has no count anywhere."""
     if not all(any(_is_counted(balances.get(StockKey(sku, place))) for place in places) for sku in kit):
         return None
-    return sum(min(_at(sku, place, balances) // units for sku, units in kit.items()) for place in places)
+    return sum(at(kit, balances, place) for place in places)
+
+
+def at(kit: Mapping[str, int], balances: Mapping[StockKey, Balance], place: str) -> int:
+    """K2: whole kits that can be made at one location."""
+    return min(_at(sku, place, balances) // units for sku, units in kit.items())
 
 
 def _is_counted(balance: Balance | None) -> bool:

@@ -132,7 +132,7 @@ def _wanted(
     hints = mapping.Suggestions(found.values()) if any(item.sku is None for item in found.values()) else None
     out: dict[str, dict[str, Cell]] = {}
     for key, item in found.items():
-        available = seen.books.available.get(item.sku or "")
+        available = desk.available(seen.books, item)
         shows = offers.expected(item)
         hint = hints.of(item) if hints and item.sku is None else ""
         enabled = desk.settings.channels[item.channel].enabled

@@ -27,8 +27,9 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
+from types import MappingProxyType
 
-from sheets_sync.model import Listing
+from sheets_sync.model import Listing, Ref
 
 # what a listing should show, and what we expect it to show ------------------------------------------------------
 
@@ -209,15 +210,18 @@ def plan(
     now: datetime,
     fresh: Collection[str] = (),
     frozen: Collection[str] = (),
+    placed: Mapping[Ref, int | None] = MappingProxyType({}),
 ) -> Plan:
     """Sort one channel's listings by what has to be done next.
 
     `available` is in units by SKU (a kit's too); a SKU that is missing or None has no count. `fresh` are the SKUs whose
-    raise gate is open (`gate_open`), `frozen` those being counted (C7).
+    raise gate is open (`gate_open`), `frozen` those being counted (C7). `placed` is what listings that are a SKU at one
+    of the channel's places have there (P8).
     """
     steps = []
     for listing in listings:
         units = available.get(listing.sku) if listing.sku is not None else None
+        units = placed.get(listing.ref, units)
         view = View(listing, units, fresh=listing.sku in fresh, gross=means.gross, frozen=listing.sku in frozen)
         step = _step(view, means, now)
         if step is not None:
