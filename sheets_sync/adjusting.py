@@ -16,7 +16,7 @@ from sheets_sync.edits import OrderAsked
 from sheets_sync.errors import BadInput
 from sheets_sync.ledger import Tx, View
 from sheets_sync.lines import Policy
-from sheets_sync.model import MAIN, Cell, Event, Fact, Lease, LineState, Question, StockKey
+from sheets_sync.model import MAIN, Cell, Event, Fact, Kind, Lease, LineState, Question, Stock, StockKey
 
 AGAIN, ORDER = "adjustment", "adjustment_order"
 _LETTERS = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"  # none that people take for another
@@ -90,7 +90,7 @@ def _would(view: View, desk: Desk, row: Row) -> tuple[Fact, ...]:
     except BadInput:
         return ()
     if effect.line is None:
-        return (effect.fact,) if effect.fact else ()
+        return (*effect.more, effect.fact) if effect.fact else ()
     policy = booking.policies(view, desk, effect.line.channel).at(effect.line.placed_at)
     lies = booking.places(view, desk, effect.line.channel)
     return lines.settle(effect.line, policy, booking.last_count(view), places=lies, note=wanted.note)[1]
@@ -155,7 +155,7 @@ def _record_row(
             events, says, asks = _carry_out(tx, desk, wanted, f"adjustment:{row.id}", issued, actor="Adjustments")
             if asks is not None:
                 return {STATUS: f"? {asks.text.removeprefix('? ')} See the Review tab."}, [], _is_it(row, asks)
-            after = _on_hand(tx, wanted.sku)
+            after = _on_hand(tx, desk, wanted)
             tx.put(_by_id(row.id), adjustments.stored(replace(issued, used=True, says=says, after=after)))
             tx.put(_by_contents(row.digest), [*tx.get(_by_contents(row.digest), []), row.id])
             tx.put(review.ADJUSTMENT_SAID + row.digest, None)
@@ -193,32 +193,42 @@ def _carry_out(
     if effect.line is not None:
         events = booking.settle(tx, desk, effect.line, actor=actor, note=wanted.note)
     else:
-        events = tx.append([effect.fact] if effect.fact else [])
+        events = tx.append([*effect.more, effect.fact] if effect.fact else [])
     return events, _says(effect, events), None
 
 
 def _says(effect: Effect, events: Sequence[Event]) -> str:
     what = effect.says
-    if effect.fact is not None:
+    if effect.fact is not None and effect.fact.kind is not Kind.TRANSFER:
         moved = ", ".join(
             f"{name.replace('_', ' ')} {n:+d}" for name, n in effect.fact.change._asdict().items() if n
         )  # fmt: skip
-        what = f"set to {effect.fact.count}" if effect.fact.count is not None else moved
-    number = f" (event {events[0].id})" if events else ""
+        what = (f"set to {effect.fact.count}" if effect.fact.count is not None else moved) + effect.says
+    number = next((f" (event {e.id})" for e in events if effect.fact is None or e.fact.key == effect.fact.key), "")
     return f"recorded: {what}{number}"
 
 
-def _on_hand(view: View, sku: str) -> int:
-    return view.balances([sku])[StockKey(sku, MAIN)].stock.on_hand
+def _on_hand(view: View, desk: Desk, wanted: Wish) -> int:
+    """What lies where the row is about; of a transfer, where the units went from."""
+    where = adjustments.named(wanted.location, desk.settings.locations.by_title, adjustments.LOCATION)
+    return view.balances([wanted.sku])[StockKey(wanted.sku, where)].stock.on_hand
 
 
 def _situation(view: View, desk: Desk, wanted: Wish) -> Situation:
-    balance = view.balances([wanted.sku]).get(StockKey(wanted.sku, MAIN))
+    titles = desk.settings.locations.by_title
+    where = adjustments.named(wanted.location, titles, adjustments.LOCATION)
+    to = adjustments.named(wanted.to, titles, adjustments.TO) if wanted.to else ""
+    counted = {key.location: b.stock for key, b in view.balances([wanted.sku]).items() if b.counted}
+    meant = {where, to} - {MAIN, ""} if MAIN in counted else set[str]()
     of_sku = [line for line in view.lines(skus=[wanted.sku]) if line.counted]
     named = [line for line in of_sku if adjustments.names(line, wanted.reference, desk.titles.get(line.channel, ""))]
     asked = orders_asked(view, [wanted.sku])
     return Situation(
-        stock=balance.stock if balance and balance.counted else None,
+        stock=counted.get(where, Stock() if where in meant else None),
+        location=where,
+        to=to,
+        titles=titles,
+        uncounted=frozenset(meant - counted.keys()),
         lines=tuple(_with_policy(view, desk, named)),
         asked=tuple(asked),
         asked_lines=lines_asked(view, desk, asked),

@@ -14,17 +14,19 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any
 
 from sheets_sync import guard, lines, review
 from sheets_sync.errors import BadInput
 from sheets_sync.lines import Policy
-from sheets_sync.model import Cell, Fact, Kind, LineState, Question, Reason, Said, Stock
+from sheets_sync.model import MAIN, Cell, Fact, Kind, LineState, Question, Reason, Said, Stock
 
 SKU, CHANGE, SET_TO, REASON, REFERENCE, NOTE = "SKU", "Change", "Set to", "Reason", "Reference", "Note"
 TYPED = (SKU, CHANGE, SET_TO, REASON, REFERENCE, NOTE)
+LOCATION, TO = "Location", "To location"
+"""The columns that there are with several locations. Where both are blank, a row is what it was without them."""
 ID, STATUS, AFTER = "Id", "Status", "On hand after"
 TAKING = "taking it…"
 
@@ -34,7 +36,7 @@ SAME, RECORD = "same:", "record"
 
 @dataclass(frozen=True)
 class Row:
-    """One row as a read shows it. `cells` are those that a person writes, in the order of TYPED."""
+    """One row as a read shows it. `cells` are those that a person writes: TYPED, and where, if that is said."""
 
     number: int
     id: str
@@ -69,6 +71,8 @@ class Wish:
     reference: str = ""
     note: str = ""
     order: str = ""  # Review said so: the order line that it is about, or "no"
+    location: str = ""  # where, as people call it; "": at the main location
+    to: str = ""  # and where units are moved to from there: a transfer
 
 
 def digest(cells: Sequence[Cell]) -> str:
@@ -82,7 +86,7 @@ def rows(look: Iterable[Mapping[str, Cell]]) -> tuple[Row, ...]:
         Row(
             int(str(r["_row"])),
             _text(r.get(ID)),
-            tuple(_trimmed(r.get(h)) for h in TYPED),
+            tuple(_trimmed(r.get(h)) for h in TYPED) + _where(r),
             (r.get(STATUS), r.get(AFTER)),
         )
         for r in look
@@ -90,9 +94,15 @@ def rows(look: Iterable[Mapping[str, Cell]]) -> tuple[Row, ...]:
     return tuple(row for row in found if any(cell is not None for cell in row.cells))
 
 
+def _where(cells: Mapping[str, Cell]) -> tuple[Cell, ...]:
+    said = tuple(_trimmed(cells.get(h)) for h in (LOCATION, TO))
+    return said if any(cell is not None for cell in said) else ()
+
+
 def wish(cells: Sequence[Cell]) -> Wish:
     """What a row asks for. Raises BadInput, naming the column, where it is not complete."""
-    sku, change, set_to, reason, reference, note = cells
+    sku, change, set_to, reason, reference, note, *where = cells
+    location, to = map(_text, where or (None, None))
     if not isinstance(sku, str):
         raise BadInput(
             f"SKU: {'missing' if sku is None else f'{guard.shown(sku)} is a number'}; write it as plain text."
@@ -104,7 +114,7 @@ def wish(cells: Sequence[Cell]) -> Wish:
     if set_to is not None and not guard.is_count(set_to):
         raise BadInput(f"Set to: {guard.shown(set_to)} is not a whole number of units, 0 or more.")
     return checked(
-        Wish(sku, _int(change), _int(set_to), _text(reason).lower(), _text(reference), _text(note))
+        Wish(sku, _int(change), _int(set_to), _text(reason).lower(), _text(reference), _text(note), "", location, to)
     )  # fmt: skip
 
 
@@ -115,7 +125,23 @@ def checked(wanted: Wish) -> Wish:
         raise BadInput(f"Reason: {wanted.reason!r} is none of {', '.join(reasons)}; put your own words into Note.")
     if wanted.set_to is not None and wanted.reason in (Reason.DAMAGE, Reason.REPAIRED, Reason.DISPOSED):
         raise BadInput(f"Reason: {wanted.reason!r} moves a number of units: give it in Change, not in Set to.")
+    if wanted.to and (wanted.change is None or wanted.change < 1):
+        raise BadInput(f"{TO}: a transfer moves a number of units: give it in Change, like 3.")
+    if wanted.to and wanted.reason:
+        raise BadInput(f"Reason: a transfer has none; put your own words into Note, or leave {TO} blank.")
     return wanted
+
+
+def named(said: str, titles: Mapping[str, str], column: str) -> str:
+    """The name of the location that a person called so; "" is the main one. `titles` are all of them, by name.
+
+    Raises BadInput, naming the column, where there is no such location.
+    """
+    known = {word.casefold(): name for name, title in titles.items() for word in (name, title)}
+    name = known.get(" ".join(said.split()).casefold()) if said else MAIN
+    if name is None:
+        raise BadInput(f"{column}: {said!r} is none of your locations: {', '.join(titles.values())}.")
+    return name
 
 
 # which rows to do what with -------------------------------------------------------------------------------------
@@ -240,6 +266,10 @@ class Situation:
     lines: tuple[tuple[LineState, Policy], ...] = ()  # the SKU's order lines that the reference names
     asked: tuple[Question, ...] = ()  # S10: open questions about cancelled or returned units of the SKU
     asked_lines: Mapping[str, tuple[LineState, Policy]] = field(default_factory=dict)  # the lines of those
+    location: str = MAIN  # whose stock it is
+    to: str = ""  # where units are moved to
+    titles: Mapping[str, str] = field(default_factory=dict)  # of the locations, where there are several
+    uncounted: frozenset[str] = frozenset()  # of the two, where this SKU, counted elsewhere, has no count yet
 
 
 @dataclass(frozen=True)
@@ -250,12 +280,27 @@ class Effect:
     line: LineState | None = None
     asks: Question | None = None
     says: str = ""
+    more: tuple[Fact, ...] = ()  # recorded with it, before it
 
 
 def judge(wanted: Wish, key: str, now: Situation, at: datetime, *, actor: str = "") -> Effect:
-    """What `wanted` records, under the dedup key `key`. Raises BadInput, saying what is possible, where it may not."""
+    """What `wanted` records, under the dedup key `key`. Raises BadInput, saying what is possible, where it may not.
+
+    At a location where the SKU has no count yet it is counted with 0 just before, so that all of it is known there.
+    """
     if now.stock is None:
         raise BadInput(f"SKU: {wanted.sku!r} has no count. Add it to the Stock tab with its first count.")
+    common = Fact(
+        key, wanted.sku, Kind.ADJUSTMENT, at, location=now.location, source="adjustments", actor=actor,
+        reference=wanted.reference, reason=wanted.reason or str(Reason.OTHER), note=wanted.note,
+    )  # fmt: skip
+    first = tuple(
+        replace(common, key=f"{key}:first:{place}", kind=Kind.OPENING, occurred_at=at - _MOMENT, count=0, reason="",
+                location=place, batch=key)
+        for place in sorted(now.uncounted) if wanted.set_to is None
+    )  # fmt: skip
+    if now.to:
+        return _transfer(wanted, replace(common, reason="", batch=key), now, first)
     if wanted.order and wanted.order != "no":
         line, policy = now.asked_lines.get(wanted.order, (None, None))
         if line is None or policy is None:
@@ -263,18 +308,35 @@ def judge(wanted: Wish, key: str, now: Situation, at: datetime, *, actor: str = 
         return _about_order(wanted, line, policy, at)
     if wanted.change is not None and wanted.reason in _OF_ORDERS:
         meant = _meant(wanted, now)
+        if meant is not None and wanted.location:
+            raise BadInput(f"{LOCATION}: leave it blank: units of an order are where that order has them.")
         if meant is not None:
             return _about_order(wanted, *meant, at)
         order = is_order(wanted.sku, wanted.change, wanted.reason, now.asked, now.asked_lines)
         if order is not None and not wanted.order:
             return Effect(asks=order)
-    common = Fact(
-        key, wanted.sku, Kind.ADJUSTMENT, at, source="adjustments", actor=actor, reference=wanted.reference,
-        reason=wanted.reason or str(Reason.OTHER), note=wanted.note,
-    )  # fmt: skip
+    says = f" at {now.titles[now.location]}" if now.location != MAIN else ""
     if wanted.set_to is not None:
-        return Effect(replace(common, kind=Kind.STOCK_TAKE, count=wanted.set_to, reason=wanted.reason))
-    return Effect(replace(common, change=_moved(wanted.change or 0, wanted.reason, now.stock)))
+        return Effect(replace(common, kind=Kind.STOCK_TAKE, count=wanted.set_to, reason=wanted.reason), says=says)
+    moved = replace(common, change=_moved(wanted.change or 0, wanted.reason, now.stock), batch=key if first else "")
+    return Effect(moved, says=says, more=first)
+
+
+_MOMENT = timedelta(microseconds=1)
+
+
+def _transfer(wanted: Wish, common: Fact, now: Situation, first: tuple[Fact, ...]) -> Effect:
+    """Units go from one location to another: two legs, one batch, so that they are undone as one."""
+    units, there, at = wanted.change or 0, now.stock or Stock(), now.titles[now.location]
+    if now.to == now.location:
+        raise BadInput(f"{TO}: the units are at {at} already; name another location.")
+    if units > there.on_hand:
+        raise BadInput(f"Change: {units} cannot be moved: {max(0, there.on_hand)} of {wanted.sku} are at {at}.")
+    to = now.titles[now.to]
+    leg = replace(common, kind=Kind.TRANSFER, change=Stock(-units), reference=common.reference or f"to {to}")
+    back = replace(leg, key=f"{leg.key}:to", location=now.to, change=Stock(units))
+    back = replace(back, reference=common.reference or f"from {at}")
+    return Effect(leg, says=f"{units} from {at} to {to}", more=(*first, back))
 
 
 def _moved(change: int, reason: str, stock: Stock) -> Stock:

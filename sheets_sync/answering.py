@@ -145,6 +145,8 @@ def _meant(tx: Tx, what: str) -> Sequence[Event]:
     if number.isdigit():
         found = tx.events(after=int(number) - 1, limit=1)
         events = [e for e in found if e.id == int(number)]
+        if events and events[0].fact.kind is Kind.TRANSFER:  # both of its legs, or units would be in two places
+            events = [e for e in tx.events(batch=events[0].fact.batch) if e.fact.kind is Kind.TRANSFER]
     else:
         events = [e for e in tx.events(batch=what.strip()) if e.fact.kind is not Kind.CORRECTION]
     if not events:

@@ -21,7 +21,7 @@ from sheets_sync import onboarding, showing
 from sheets_sync.channels import Channel
 from sheets_sync.desk import Desk
 from sheets_sync.errors import ConfigError, SheetsSyncError
-from sheets_sync.sheet import setup, tabs
+from sheets_sync.sheet import setup
 from sheets_sync.sheet.workbook import Workbook
 
 READS_A_MINUTE = 60
@@ -67,7 +67,7 @@ def _guarded(name: str, lines: Callable[[], Iterable[Line]]) -> Iterator[Line]:
 def _sheet(desk: Desk, workbook: Workbook) -> Iterator[Line]:
     for check in onboarding.prove(desk, workbook).checks:
         yield Line(check.name, check.ok, check.saw)
-    wanted = tabs.wanted(list(desk.titles.values()))
+    wanted = desk.tabs
     survey = workbook.survey(wanted)
     missing = setup.plan(survey, wanted, setup.fresh_ids(survey.layout)).says
     yield Line("tabs", not missing, "all there" if not missing else f"run sheets-sync init: {'; '.join(missing[:4])}")

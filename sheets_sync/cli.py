@@ -925,11 +925,18 @@ def adjust(
     plain: Annotated[
         bool, typer.Option("--plain", help="It is no order's, though an order asks about as many units.")
     ] = False,
+    location: Annotated[
+        str, typer.Option(metavar="LOCATION", help="Where; left out: the main location.", show_default=False)
+    ] = "",
+    to: Annotated[
+        str, typer.Option(metavar="LOCATION", help="Move the units of --change there.", show_default=False)
+    ] = "",
 ) -> None:
     """Change a count by hand, as a row of the Adjustments tab does."""
     if (change is None) == (set_to is None) or change == 0:
         raise typer.BadParameter("give --change or --set-to, one of the two, and not 0 as a change")
-    wanted = adjustments.Wish(sku, change, set_to, reason.strip().lower(), reference.strip(), note)
+    said = (reason.strip().lower(), reference.strip(), note)
+    wanted = adjustments.Wish(sku, change, set_to, *said, location=location.strip(), to=to.strip())
     with _at_desk(ctx) as desk:
         events, says = adjusting.adjust(desk, wanted, key=f"adjust:{uuid.uuid4()}", actor=_actor(), plain=plain)
     _say(_cell(says))

@@ -21,6 +21,7 @@ from sheets_sync.ledger import Ledger, Tx, View
 from sheets_sync.masses import Holds
 from sheets_sync.model import Balance, Event, Listing, Question, Ref, StockKey
 from sheets_sync.places import shares
+from sheets_sync.sheet import tabs
 
 STARTED = "started"  # when Start was, ISO; None before
 OPENED = "opened"  # the time of Start's last opening, ISO
@@ -233,6 +234,22 @@ class Desk:
     @property
     def titles(self) -> dict[str, str]:
         return {name: c.title for name, c in self.settings.channels.items()}
+
+    @property
+    def locations(self) -> list[str]:
+        """The titles of our locations, the main one first, where there are several; else none."""
+        about = self.settings.locations
+        return list(about.by_title.values()) if about.several else []
+
+    @property
+    def on_hand_at(self) -> dict[str, str]:
+        """The headers of Stock that show what lies at locations other than the main one, by the location's name."""
+        return {name: tabs.on_hand_at(title) for name, title in list(self.settings.locations.by_title.items())[1:]}
+
+    @property
+    def tabs(self) -> tuple[tabs.Tab, ...]:
+        """Every tab of the workbook, as channels and locations would have it."""
+        return tabs.wanted(list(self.titles.values()), self.locations)
 
     def units(self, books: Books, item: Listing, summed: int | None) -> int | None:
         """What a listing may offer of the `summed` units that its channel has of the SKU. One at a place that is a

@@ -40,7 +40,7 @@ EVERY = timedelta(hours=1)
 
 def tabs_gone(desk: Desk, workbook: Workbook, layout: Layout) -> bool:
     """Put back the tabs that were deleted; True where one was. Raises SheetNotReady where a person has to act."""
-    wanted = [tab.title for tab in tabs.wanted(list(desk.titles.values()))]
+    wanted = [tab.title for tab in desk.tabs]
     missing = [title for title in wanted if title not in layout.tabs]
     with desk.ledger.read() as view:
         known: Mapping[str, int] = view.get(TAB_IDS, {})
@@ -167,7 +167,7 @@ def rebuild(desk: Desk, workbook: Workbook, lease: Lease | None = None) -> tuple
     with desk.ledger.read() as view:
         if not view.head():
             raise SheetNotReady("This ledger drives no spreadsheet yet: run `sheets-sync init`.")
-    wanted = tabs.wanted(list(desk.titles.values()))
+    wanted = desk.tabs
     survey = workbook.survey(wanted)
     gone = [tab.title for tab in wanted if tab.title not in survey.layout.tabs]
     plan = setup.plan(survey, wanted, setup.fresh_ids(survey.layout))

@@ -76,7 +76,7 @@ def set_up(
     Does nothing where `unless` says so of what stands there. Raises SheetNotReady where the spreadsheet belongs to
     another ledger.
     """
-    wanted = tabs.wanted(list(desk.titles.values()))
+    wanted = desk.tabs
     survey = workbook.survey(wanted)
     if unless(survey):
         return ()

@@ -292,7 +292,8 @@ class _Pass:
     def _look(self) -> Look:
         with self.desk.ledger.read() as view:
             restore = {str(item["column"]) for _, item in view.put_backs()}
-        service = ("Committed", "Damaged", "Available", *self.desk.titles.values(), edits.STATUS, edits.UPDATED)
+        shown = (*self.desk.on_hand_at.values(), *self.desk.titles.values())
+        service = ("Committed", "Damaged", "Available", *shown, edits.STATUS, edits.UPDATED)
         low = (tabs.LOW_STOCK,) if self.desk.settings.alerts.wanted and self.memory.has_levels else ()
         needed = dict.fromkeys((*edits.NEEDED, *service, *low))
         look = self.workbook.look(tuple(needed))
@@ -449,7 +450,9 @@ class _Pass:
             if b.counted and k.location == MAIN and k.sku not in books.kits
         }  # fmt: skip
         asked = [q for q in view.questions() if q.kind in SHEET_KINDS or q.origin is Origin.IMAGE]
-        service = views.stock_cells(books.balances, listings, desk.titles, books.last, gaps.by_sku(asked))
+        service = views.stock_cells(
+            books.balances, listings, desk.titles, books.last, gaps.by_sku(asked), desk.on_hand_at
+        )  # fmt: skip
         for kit, says in kits_tab.kit_rows(view).items():
             service["Available"][kit], service["Status"][kit] = books.available.get(kit), says
         service[edits.STATUS] |= pausing.shown(view, look.began_at, desk.titles, service[edits.STATUS])
@@ -685,9 +688,8 @@ class _Pass:
                 changed, arranged, last, asked, review_header, layout.tabs[tabs.REVIEW].id
             )
             if events and ledger_header:
-                cells = [
-                    views.ledger_cells(e, showing.zone_of(layout)) | {"Title": titles.get(e.fact.sku)} for e in events
-                ]
+                zone, called = showing.zone_of(layout), desk.settings.locations.by_title
+                cells = [views.ledger_cells(e, zone, called) | {"Title": titles.get(e.fact.sku)} for e in events]
                 requests += showing.ledger_requests(
                     cells, ledger_header, layout.tabs[tabs.LEDGER], desk.settings.limits.events_in_sheet
                 )
@@ -696,7 +698,9 @@ class _Pass:
         if added:
             stock = layout.tabs[tabs.STOCK].id
             requests.append(showing.append_rows(added, look.header, facts.wanted, titles, stock))
-            requests += setup.formats(stock, look.header, tabs.stock_columns(list(desk.titles.values())))
+            requests += setup.formats(
+                stock, look.header, tabs.stock_columns(list(desk.titles.values()), desk.locations)
+            )
             extra["added"] = list(added)
         return requests, extra
 

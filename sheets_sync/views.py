@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
+from types import MappingProxyType
 
 from sheets_sync import guard, offers
 from sheets_sync.model import MAIN, Balance, Cell, Event, Kind, Listing, Question, StockKey
@@ -40,9 +41,11 @@ def stock_cells(
     titles: Mapping[str, str],
     last: Mapping[str, Event],
     asked: Mapping[str, Question],
+    elsewhere: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, dict[str, Cell]]:
     """Service cells of Stock, by header and SKU. `titles` names the channels' columns, `last` the SKUs' last events,
-    `asked` the questions about what no cell shows any more.
+    `asked` the questions about what no cell shows any more. `elsewhere` are the headers of the locations other than
+    the main one, by their names: what is committed, damaged and available is so at all of them (K5).
     """
     main = {key.sku: b for key, b in balances.items() if key.location == MAIN}
     counted = {sku: b.stock for sku, b in main.items() if b.counted}
@@ -52,8 +55,11 @@ def stock_cells(
         "Available": {sku: s.available for sku, s in counted.items()},
         "Status": {sku: guard.status_of(last.get(sku)) for sku in counted},
     }
-    for title in titles.values():
-        out[title] = {}
+    for header in (*elsewhere.values(), *titles.values()):
+        out[header] = {}
+    for (sku, place), b in balances.items() if elsewhere else ():
+        if place != MAIN and sku in main:
+            _add_location(out, sku, b, elsewhere.get(place))
     for listing in listings:
         if listing.sku is None or listing.channel not in titles:
             continue
@@ -67,13 +73,26 @@ def stock_cells(
     return out
 
 
-def ledger_cells(event: Event, zone: tzinfo) -> dict[str, Cell]:
-    """One event as a row of the Ledger tab, like a line of a bank statement."""
+def _add_location(out: Mapping[str, dict[str, Cell]], sku: str, there: Balance, header: str | None) -> None:
+    """Add what lies at another location to what the main one has."""
+    more = {"Committed": there.stock.committed}
+    if there.counted:
+        more |= {"Damaged": there.stock.damaged, "Available": there.stock.available}
+    for name, units in more.items():
+        before = out[name].get(sku)
+        out[name][sku] = units + (before if isinstance(before, int) else 0)
+    if header is not None and there.counted:
+        out[header][sku] = there.stock.on_hand
+
+
+def ledger_cells(event: Event, zone: tzinfo, called: Mapping[str, str] = MappingProxyType({})) -> dict[str, Cell]:
+    """One event as a row of the Ledger tab, like a line of a bank statement. `called` are the locations' titles."""
     fact, change, balance = event.fact, event.change, event.balance
     return {
         "Event": event.id,
         "When": serial(fact.occurred_at, zone),
         "SKU": fact.sku,
+        "Location": called.get(fact.location, fact.location),
         "What": WORDS[fact.kind],
         "On hand change": change.on_hand or None,
         "On hand": balance.on_hand,

@@ -91,6 +91,8 @@ UNITS = "Units"
 CHANGE = "Change"
 SET_TO = "Set to"
 ON_HAND_AFTER = "On hand after"
+LOCATION = "Location"
+TO_LOCATION = "To location"
 
 
 STILL_IN, LEFT_OUT = "still in it", "left out"
@@ -314,6 +316,31 @@ ADJUSTMENT_COLUMNS = (
 )
 
 
+def adjustment_columns(locations: Sequence[str] = ()) -> tuple[Column, ...]:
+    """The columns of Adjustments; `locations` are the titles of all of them, where there are several."""
+    if not locations:
+        return ADJUSTMENT_COLUMNS
+    where = Column(
+        LOCATION, Writer.PERSON, "location", Format.TEXT, 110, f"Where. Blank: {locations[0]}.", choices=(*locations,)
+    )
+    to = Column(
+        TO_LOCATION, Writer.PERSON, "to_location", Format.TEXT, 110,
+        "Filled in, the row is a transfer: Change units go from Location to here.", choices=(*locations,),
+    )  # fmt: skip
+    return (*ADJUSTMENT_COLUMNS[:3], where, to, *ADJUSTMENT_COLUMNS[3:])
+
+
+def ledger_columns(locations: Sequence[str] = ()) -> tuple[Column, ...]:
+    """The columns of Ledger; with several locations each event names its own, whose balance it shows."""
+    where = (_service(LOCATION, "location", Format.TEXT, 100, "The location that the figures are about."),)
+    return (*LEDGER_COLUMNS[:5], *(where if locations else ()), *LEDGER_COLUMNS[5:])
+
+
+def on_hand_at(location: str) -> str:
+    """The header of the Stock column that shows what lies at a location other than the main one, by its title."""
+    return f"{ON_HAND} at {location}"
+
+
 _OPEN_ORDERS_HELP = (
     "Units of orders that are not shipped yet: were they in what you counted, or packed apart or gone already? "
 )
@@ -513,12 +540,20 @@ LISTING_COLUMNS = (
 )
 
 
-def stock_columns(channel_titles: Sequence[str] = ()) -> tuple[Column, ...]:
-    """The columns of Stock, one for each channel's figure among them.
+def stock_columns(channel_titles: Sequence[str] = (), locations: Sequence[str] = ()) -> tuple[Column, ...]:
+    """The columns of Stock, one for each channel's figure among them and, of several `locations`, one for each but the
+    main one.
 
     Raises BadInput where a channel's title is blank, used twice, or is a header that we use ourselves.
     """
-    used = {c.header for c in (*_STOCK_FRONT, *_STOCK_BACK)}
+    there = tuple(
+        _service(
+            on_hand_at(title), f"on_hand:{title}", Format.NUMBER, 105,
+            f"Units at {title}, as On hand is about {locations[0]}. Changed by rows of Adjustments.",
+        )
+        for title in locations[1:]
+    )  # fmt: skip
+    used = {c.header for c in (*_STOCK_FRONT, *there, *_STOCK_BACK)}
     for title in channel_titles:
         if not title.strip():
             raise BadInput("a channel has a blank title; it heads a column of the Stock tab, so give it one")
@@ -528,17 +563,19 @@ def stock_columns(channel_titles: Sequence[str] = ()) -> tuple[Column, ...]:
     shown = (
         _service(title, f"channel:{title}", Format.NUMBER, 125, f"What {title} shows.") for title in channel_titles
     )
-    return (*_STOCK_FRONT, *shown, *_STOCK_BACK)
+    return (*_STOCK_FRONT[:-3], *there, *_STOCK_FRONT[-3:], *shown, *_STOCK_BACK)
 
 
-def wanted(channel_titles: Sequence[str] = ()) -> tuple[Tab, ...]:
-    """Every tab that `init` makes or repairs. `_exchange` is not among them: the chain makes it."""
+def wanted(channel_titles: Sequence[str] = (), locations: Sequence[str] = ()) -> tuple[Tab, ...]:
+    """Every tab that `init` makes or repairs. `_exchange` is not among them: the chain makes it. `locations` are the
+    titles of all of them, the main one first, where there are several.
+    """
     return (
-        Tab(STOCK, stock_columns(channel_titles), rows=1000, frozen_columns=2),
+        Tab(STOCK, stock_columns(channel_titles, locations), rows=1000, frozen_columns=2),
         Tab(STOCK_TAKE, STOCK_TAKE_COLUMNS, rows=1000, frozen_columns=1, head=STOCK_TAKE_HEAD),
-        Tab(ADJUSTMENTS, ADJUSTMENT_COLUMNS, rows=200, frozen_columns=1),
+        Tab(ADJUSTMENTS, adjustment_columns(locations), rows=200, frozen_columns=1),
         Tab(REVIEW, REVIEW_COLUMNS, rows=50, frozen_columns=1),
-        Tab(LEDGER, LEDGER_COLUMNS, rows=200),
+        Tab(LEDGER, ledger_columns(locations), rows=200),
         Tab(SEED_DAY, seed_columns(channel_titles), rows=200, frozen_columns=3),
         Tab(LISTINGS_TAB, LISTING_COLUMNS, rows=200, frozen_columns=4),
         Tab(KITS, KIT_COLUMNS, rows=100, frozen_columns=1),

@@ -1,0 +1,134 @@
+"""Several locations through the real doors: their columns, transfers, counts, orders that draw from both (K4, K5)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import stamina
+
+from sheets_sync import adjusting, answering
+from sheets_sync.adjustments import Wish
+from sheets_sync.config import LocationSettings, Settings
+from sheets_sync.errors import BadInput
+from sheets_sync.model import StockKey
+from sheets_sync.sandbox.shops import Seed
+from sheets_sync.sheet import tabs
+from tests.hands import Clock, hands_of
+from tests.world import World
+
+pytestmark = pytest.mark.xdist_group("locations")
+
+MUG = "MUG"
+SEEDS = (Seed(MUG, "Mug", 10), Seed("TRAY", "Tray", 4))
+TWO = LocationSettings(names=("main", "b"), titles=("Shop", "Store"))
+
+
+class Located(World):
+    """A seller with a shop and a store."""
+
+    def _settings(self, folder: Path) -> Settings:
+        return replace(super()._settings(folder), locations=TWO)
+
+    def row_of(self, number: int, **cells: object) -> None:
+        for name, value in cells.items():
+            header = {"sku": "SKU", "to": tabs.TO_LOCATION}.get(name, name.replace("_", " ").capitalize())
+            where = f"{self.letter(header, tabs.ADJUSTMENTS)}{number}"
+            self.store.type(self.book.spreadsheet_id, tabs.ADJUSTMENTS, where, str(value))
+        self.passes()
+
+    def says(self, number: int, header: str = tabs.STATUS) -> Any:
+        row = self.store.rows(self.book.spreadsheet_id, tabs.ADJUSTMENTS)[number - 1]
+        return row[self.header(tabs.ADJUSTMENTS).index(header)]
+
+    def at_each(self, sku: str = MUG) -> dict[str, str]:
+        """on_hand/committed at each location."""
+        with self.ledger.read() as view:
+            found = view.balances([sku]).items()
+        return {key.location: f"{b.stock.on_hand}/{b.stock.committed}" for key, b in found}
+
+    def shown(self, sku: str = MUG) -> tuple[Any, ...]:
+        return tuple(self.cell(sku, h) for h in ("On hand", "On hand at Store", "Committed", "Damaged", "Available"))
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Located]:
+    made = Located(tmp_path_factory.mktemp("located"), vendors=("woocommerce",), seeds=SEEDS, clock=Clock())
+    with stamina.set_testing(True, attempts=2):
+        made.begin()
+        yield made
+    assert made.ledger.verify() == []
+    made.close()
+
+
+def test_several_locations_are_told_in_columns_of_their_own(house: Located) -> None:
+    assert "On hand at Store" in house.header()
+    assert {tabs.LOCATION, tabs.TO_LOCATION} <= set(house.header(tabs.ADJUSTMENTS))
+    assert tabs.LOCATION in house.header(tabs.LEDGER)
+    assert house.shown() == (10, "", 0, 0, 10)
+    alone = {column.header for tab in tabs.wanted(["Web"]) for column in tab.columns}
+    assert not any("ocation" in header or "On hand at" in header for header in alone), "one location is never named"
+
+
+def test_K5_a_transfer_and_an_order_that_draws_from_both(house: Located) -> None:
+    house.row_of(2, sku=MUG, change=6, to="store")
+    assert house.says(2).startswith("recorded: 6 from Shop to Store (event ")
+    assert (house.at_each(), house.says(2, tabs.ON_HAND_AFTER)) == ({"main": "4/0", "b": "6/0"}, 4)
+    assert house.shown() == (4, 6, 0, 0, 10)
+    assert house.figure("woocommerce", MUG) == 10, "a channel that keeps one figure gets the sum"
+    shop = hands_of(house.shops["woocommerce"])
+    order = shop.buy(MUG, 5)
+    house.passes()
+    assert house.at_each() == {"main": "4/4", "b": "6/1"}
+    assert house.shown() == (4, 6, 5, 0, 5)
+    shop.ship(order)
+    house.passes()
+    assert house.at_each() == {"main": "0/0", "b": "5/0"}, "it names no place: it left where it was promised"
+    assert house.figure("woocommerce", MUG) == 5
+
+
+def test_counts_elsewhere_are_made_in_adjustments_and_by_the_command_line(house: Located) -> None:
+    house.row_of(3, sku="TRAY", set_to=7, location="Store")
+    assert house.says(3).startswith("recorded: set to 7 at Store")
+    assert (house.at_each("TRAY"), house.says(3, tabs.ON_HAND_AFTER)) == ({"main": "4/0", "b": "7/0"}, 7)
+    adjusting.adjust(house.desk, Wish("TRAY", -2, reason="damage", location="b"), key="one")
+    house.passes()
+    assert house.shown("TRAY") == (4, 5, 0, 2, 9)
+    house.type("TRAY", "99", "On hand at Store")
+    house.passes()
+    assert house.shown("TRAY") == (4, 5, 0, 2, 9), "the service alone writes there; nothing was counted"
+    house.type("TRAY", "3")
+    house.passes()
+    assert house.shown("TRAY") == (3, 5, 0, 2, 8), "On hand is about the main location"
+
+
+@pytest.mark.parametrize(
+    ("how", "says"),
+    [
+        ({"change": 6, "to": "b"}, "Change: 6 cannot be moved: 3 of TRAY are at Shop."),
+        ({"change": 1, "to": "Shop"}, "To location: the units are at Shop already"),
+        ({"change": -1, "to": "b"}, "To location: a transfer moves a number of units"),
+        ({"set_to": 1, "to": "b"}, "To location: a transfer moves a number of units"),
+        ({"change": 1, "to": "b", "reason": "found"}, "Reason: a transfer has none"),
+        ({"change": 1, "location": "Attic"}, "Location: 'Attic' is none of your locations: Shop, Store."),
+        ({"change": -6, "location": "Store"}, "Change: -6 would leave -1 on hand; 5 are there"),
+    ],
+)
+def test_what_is_not_there_is_refused_in_words(house: Located, how: dict[str, Any], says: str) -> None:
+    before = house.last_event()
+    with pytest.raises(BadInput, match=says.replace("(", "\\(")):
+        adjusting.adjust(house.desk, Wish("TRAY", **how), key="refused")
+    assert house.last_event() == before
+
+
+def test_a_transfer_is_undone_as_one(house: Located) -> None:
+    before = house.at_each("TRAY")
+    events, _ = adjusting.adjust(house.desk, Wish("TRAY", 2, location="b", to="main"), key="there")
+    assert house.at_each("TRAY") == {"main": "5/0", "b": "3/0"}
+    answering.undo(house.desk, str(events[0].id))
+    assert house.at_each("TRAY") == before
+    with house.ledger.read() as view:
+        assert view.balances(["TRAY"])[StockKey("TRAY", "b")].counted
