@@ -465,6 +465,9 @@ def simulate(scene: Scene, how: type[Careful] | type[Blind], orders: int, seed: 
 
 ONE = Scene("1 channel, a buyer every 8 s", channels=1)
 LATE = Scene("2 channels, orders 179 s late", lag=179.0, deliveries=False, compare_and_set=False)
+"""Figures are read every 30 s, as the product does on one Amazon marketplace with up to 600 listings, and with more for
+300 that moved within a day (`drift.Pace`)."""
+
 SCENES = (
     ONE,
     replace(ONE, name="1 channel, no compare-and-set", compare_and_set=False),
@@ -473,6 +476,7 @@ SCENES = (
     Scene("2 channels, no compare-and-set", compare_and_set=False),
     Scene("2 channels, no deliveries at all", deliveries=False),
     LATE,
+    replace(LATE, name="2 channels, late, 3,000 of them sell", figures_every=300.0),
     replace(LATE, name="2 channels, late, figures never read", figures_every=1e9),
     replace(LATE, name="2 channels, late, each for itself", shared=False),
     replace(LATE, name="2 channels, late, a buyer every 60 s", gap=60.0),

@@ -77,6 +77,12 @@ class ChannelMemory:
     reading: Reading | None = None  # a catalogue that is being read over several passes
     tidied_at: datetime | None = None
     sure: set[Ref] = field(default_factory=set)  # seen or acknowledged since the start: no write of ours was lost there
+    readings: drift.Readings = field(default_factory=drift.Readings)
+    undoes: dict[Ref, int] = field(default_factory=dict)  # packs that would be back if our last write there were lost
+    doubted: dict[Ref, tuple[Listing, int]] = field(default_factory=dict)
+    """Listings of which the channel told another figure: as known until then, and the last event. The look decides."""
+
+    suspects: list[drift.Suspect] = field(default_factory=list)  # until a late list of orders has caught up with them
     refused_against: dict[Ref, int] = field(default_factory=dict)  # P6: never again on the same figure
     reads: Reads = field(default_factory=Reads)  # where the list of orders is late or scarce
     orders_left: tuple[datetime, datetime, str] | None = None  # a read that limits stopped: since, begun, cursor
@@ -467,7 +473,9 @@ class _ChannelPass:
         if levels:
             with self.desk.ledger.read() as view:
                 self._refresh(view)
-            echoes.settle(self.desk, self.name, self.memory.shelf, levels, self.lease)
+                upto = view.last_event_id()
+            for item in echoes.settle(self.desk, self.name, self.memory.shelf, levels, self.lease):
+                self.memory.doubted.setdefault(item.ref, (item, upto))
 
     def _failed(self, delivery: StoredDelivery, error: ChannelRefused) -> None:
         """A definite no would be said again and again, and hold up all that came later."""
@@ -496,6 +504,7 @@ class _ChannelPass:
             log.info("orders.later", channel=self.name, why=str(error)[:200])
             return None
         self.reads.was_read(begun)
+        self._caught_up(begun)
         return begun, made
 
     def _read_orders(self) -> tuple[datetime, set[int]]:
@@ -625,28 +634,46 @@ class _ChannelPass:
         self._write([(s.listing, s.figure, s.expected) for s in (*plan.lower, *plan.raise_) if s.figure is not None])
         looked, most = [step.listing for step in plan.look], self.channel.capabilities.looks
         self.again = self.again or (most is not None and len(looked) > most)
-        looked = looked[:most] or self._read_back(most)
+        looked = looked[:most]
+        looked += self._read_back({item.ref for item in looked}, drift.AT_ONCE if most is None else most)
         for _ in range(LOOKS):
             if not looked:
                 return
             looked = self._one_look(looked, upto)
         self.again = self.again or bool(looked)
 
-    def _read_back(self, most: int | None) -> list[Listing]:
-        """Where nothing else is to be looked at, listings whose figure was not seen for a while."""
+    def _read_back(self, looked: Collection[Ref], most: int) -> list[Listing]:
+        """Listings whose figure was not seen for a while, as many as the looks of a pass have room for."""
         if not self.means.readable:
             return []
-        return drift.due(self.memory.shelf.listings.values(), self.desk.clock(), most)
+        readings, now, room = self.memory.readings, self.desk.clock(), most - len(looked)
+        if room < 1:
+            return []
+        due = readings.due(self.memory.shelf.listings.values(), now, room, self._pace()) if readings.may(now) else []
+        if readings.not_before is not None:
+            self._come_back(readings.not_before)
+        return [item for item in due if item.ref not in looked]
+
+    def _pace(self) -> drift.Pace:
+        wanted, a_second = self.desk.settings.channels[self.name].read_back, self.channel.capabilities.read_back
+        least = wanted or (drift.SOONEST if self.reads.late else drift.READ_BACK)
+        since, last = self.desk.clock() - drift.DAY, self.memory.books.last
+        selling = {sku for sku, event in last.items() if event.recorded_at > since} if a_second else set()
+        return drift.Pace(least, a_second, selling)
 
     def _one_look(self, looked: Sequence[Listing], upto: int) -> list[Listing]:
         """Figures, then orders, then what may be written; returns the listings that need another look."""
         look_at, sure = self.desk.clock(), frozenset(self.memory.sure)
         sees = self._look(looked)
+        known = [self.memory.doubted.pop(item.ref, (item, upto)) for item in looked]
+        sure_of = [one for one in known if one[0].ref in sure]
+        suspects = drift.suspects(sure_of, sees, self.memory.undoes, look_at)
         lowered = self._lower_now(looked, sees)
         rest = [item.ref for item in looked if item.ref not in lowered]
         again: list[Listing] = []
         if self.reads.late:
-            self.reads.saw(looked, sees, look_at)
+            self.memory.suspects += suspects
+            self.reads.saw([item for item, _ in known], sees, look_at)
             with self.desk.ledger.begin(self.lease) as tx:
                 news = self._tell(tx)
             if news:
@@ -654,32 +681,35 @@ class _ChannelPass:
             wanted, now = self._decide_late(rest, sees)
         else:
             begun, made = self._read_orders()
-            self._tell_drift([item for item in looked if item.ref in sure], sees, look_at, upto)
+            self._tell_drift(suspects)
             wanted, now, again = self._decide(rest, sees, look_at, begun, made, upto)
         for batch in self._batches([(now[ref], figure, sees[ref].shows) for ref, figure in wanted.items()]):
             # looked at just before it is written: what is sold between the two would be overwritten
             self._write_batch(batch if self.means.compare_and_set else self._second_look(batch))
         return again
 
-    def _tell_drift(
-        self, looked: Sequence[Listing], sees: Mapping[Ref, Figure], look_at: datetime, upto: int
-    ) -> None:  # fmt: skip
-        """What the look saw and the orders do not explain, now that they are read once more (P5)."""
-        counted, by_sku = self.memory.books.available, self.memory.shelf.by_sku
-        differ = [item for item in looked if offers.expected(item) not in (None, sees[item.ref].shows)]
-        # an order names a kit's components, and one SKU where several listings have it: neither tells of one listing
-        odd = [i for i in differ if i.sku and counted.get(i.sku) is not None and len(by_sku.get(i.sku, ())) == 1]
+    def _tell_drift(self, suspects: Sequence[drift.Suspect]) -> None:
+        """What a look saw and the orders do not explain, now that they are read once more (P5)."""
+        counted = self.memory.books.available
+        odd = [one for one in suspects if counted.get(one.before.sku or "") is not None]
         if not odd:
             return
-        allowance = self.desk.settings.limits.clock_allowance
         with self.desk.ledger.read() as view:
-            news = [e for e in view.events(after=upto) if e.fact.source == self.name]
-        mine = [(i, [e for e in news if e.fact.sku == i.sku]) for i in odd]
-        drifts = [d for i, events in mine if (d := drift.found(i, sees[i.ref].shows, events, look_at, allowance))]
+            allowance = self.desk.settings.limits.clock_allowance
+            drifts = drift.unexplained(view, self.name, odd, kits_of(view), allowance)
         if drifts:
             with self.desk.ledger.begin(self.lease) as tx:
                 drift.note(tx, self.name, self.desk.titles[self.name], drifts, self.desk.clock())
             self.desk.wake("sheet")
+
+    def _caught_up(self, begun: datetime) -> None:
+        """A late list of orders was read from `begun` on: it must have shown what was sold before the looks that lie
+        so far back.
+        """
+        limit = begun - self.reads.lag
+        ripe = [one for one in self.memory.suspects if one.look_at < limit]
+        self.memory.suspects = [one for one in self.memory.suspects if one.look_at >= limit]
+        self._tell_drift(ripe)
 
     def _look(self, looked: Sequence[Listing]) -> dict[Ref, Figure]:
         """What the listings show now, kept at once: what is noted later happened after this look began."""
@@ -799,6 +829,9 @@ class _ChannelPass:
 
     def _store_seen(self, looked: Sequence[Listing], sees: Mapping[Ref, Figure], at: datetime) -> None:
         before = {item.ref: item for item in looked}
+        for item in looked:
+            if offers.expected(item) == sees[item.ref].shows:
+                self.memory.undoes.pop(item.ref, None)  # our last write stands there
         with self.desk.ledger.begin(self.lease) as tx:
             tx.lock_listings(self.name)
             now = self._stored(tx, before)
@@ -852,6 +885,8 @@ class _ChannelPass:
             for target, result in zip(batch, results, strict=True):
                 item = listings[target.ref]
                 listings[target.ref] = self._after(item, target, result, now, sending[target.ref])
+                if result.outcome in (Outcome.APPLIED, Outcome.ACCEPTED) and target.expected is not None:
+                    self.memory.undoes[item.ref] = target.expected - target.figure
                 if result.outcome is Outcome.UNKNOWN:
                     self.memory.sure.discard(item.ref)
                 self.sent.append(Sent(item, target.figure, target.expected, result))

@@ -318,6 +318,10 @@ class ChannelSettings(Section):
     look_every: Annotated[timedelta, _at_least(5), BeforeValidator(_seconds)] = Field(
         default=timedelta(seconds=60), description="seconds between two looks at its orders and figures"
     )
+    read_back: Annotated[timedelta, _at_least(30), BeforeValidator(_seconds)] | None = Field(
+        default=None,
+        description="seconds after which a figure is read again though nothing changed; as its kind needs it",
+    )
     ships: Literal["when_marked", "at_once"] = Field(
         default="when_marked",
         description="when a sale counts as shipped: once marked so there, or as soon as it is paid (O6)",

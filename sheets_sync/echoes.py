@@ -35,8 +35,10 @@ def only_levels(channel: Channel, deliveries: Iterable[StoredDelivery]) -> tuple
     return rest, levels
 
 
-def settle(desk: Desk, name: str, shelf: Shelf, levels: Sequence[Levels], lease: Lease | None) -> set[Ref]:
-    """Note which listings show another figure than we expect; gives them. `shelf` is as fresh as the last booking."""
+def settle(desk: Desk, name: str, shelf: Shelf, levels: Sequence[Levels], lease: Lease | None) -> list[Listing]:
+    """Note which listings show another figure than we expect; gives them as known until now. `shelf` is as fresh as the
+    last booking.
+    """
     doubtful = unexpected(shelf.listings.values(), [figure for _, figures in levels for figure in figures])
     with desk.ledger.begin(lease) as tx:
         tx.lock_listings(name)
@@ -44,7 +46,7 @@ def settle(desk: Desk, name: str, shelf: Shelf, levels: Sequence[Levels], lease:
         tx.put_listings(replace(item, taken=None) for item in stored if item.ref in doubtful)
         for delivery, _ in levels:
             tx.mark_delivery(name, delivery.id, "applied")
-    return doubtful
+    return [shelf.listings[ref] for ref in doubtful]
 
 
 def unexpected(listings: Iterable[Listing], figures: Iterable[Figure]) -> set[Ref]:

@@ -26,7 +26,7 @@ from webhook.server import serve
 
 pytestmark = pytest.mark.xdist_group("amazon days")  # one world for all of them
 
-SKUS = ("COUNT", "LATE", "RETURN", "BUYER", "PAYS", "ASKS", "UNSEEN", "SLOW", "GIVES")
+SKUS = ("COUNT", "LATE", "RETURN", "BUYER", "PAYS", "ASKS", "UNSEEN", "SLOW", "GIVES", "TOLD")
 
 
 class AmazonDay(Day):
@@ -141,6 +141,18 @@ def test_P5_a_sale_that_no_order_shows_yet_is_promised_everywhere(day: AmazonDay
     day.settle()
     assert (day.figures("UNSEEN"), day.figures_everywhere("UNSEEN")) == ("11/2/9", (9, 9))
     day.amazon.notices.paused = False
+
+
+def test_P5_a_figure_that_amazon_tells_of_counts_as_sold_until_the_list_has_caught_up_then_it_is_drift(
+    day: AmazonDay,
+) -> None:
+    day.amazon.set_figure("TOLD", 8)  # by hand, but nobody can know that yet
+    day.soon()
+    assert (day.figures("TOLD"), day.figures_everywhere("TOLD")) == ("10/0/10", (8, 8))
+    assert "TOLD" not in day.questions()
+    day.settle()
+    assert (day.figures("TOLD"), day.figures_everywhere("TOLD")) == ("10/0/10", (10, 10))
+    assert day.questions()["TOLD"] == "drift"
 
 
 def test_O5_a_return_is_counted_once_and_offered_everywhere(day: AmazonDay) -> None:

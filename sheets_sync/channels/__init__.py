@@ -67,6 +67,7 @@ class Capabilities:
     orders_lag: timedelta = timedelta(0)  # how late the order list may run; "read" means complete up to now - lag
     orders_every: timedelta = timedelta(0)  # how often that list may be read for ever; what is saved up serves raises
     looks: int | None = None  # listings looked at in one go at most, where limits make a look slow
+    read_back: float | None = None  # listings a second whose figures may be read for ever: a share of the limits
 
 
 class Outcome(StrEnum):

@@ -116,6 +116,9 @@ FEED_SETTLES = timedelta(seconds=60)
 LOOKS = 200
 """Listings looked at in one go: two seconds by the limits."""
 
+READ_BACK = 0.2
+"""The share of the search's limit that may go into reading figures back; raises and the catalogue need the rest."""
+
 RETRY_AFTER = 30.0
 """Seconds until a write that was not made is worth trying again, where Amazon does not say."""
 
@@ -171,6 +174,8 @@ class Amazon:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.name, self.seller, self.marketplaces = name, seller_id, tuple(marketplaces)
+        read_back = READ_BACK * wire.SEARCH_LISTINGS.rate * PAGE / max(1, len(self.marketplaces))
+        self.capabilities = replace(type(self).capabilities, read_back=read_back)
         self._clock = clock
         self._accepted = tuple(s.encode() for s in (webhook_secret, old_webhook_secret) if s)
         self.api = wire.Api(
