@@ -193,6 +193,8 @@ def offered(question: Question) -> tuple[Answer, ...]:
     answers = ANSWERS.get(question.kind, ())
     if question.kind == "undo_event" and "batch" not in question.about:
         answers = tuple(answer for answer in answers if answer.word != UNDO_BATCH)
+    if question.kind == "drift" and question.about.get("kit"):
+        answers = (_SEEN,)  # it has no count that could take the difference
     suggestion = question.about.get(lines.SUGGESTS)
     return tuple(sorted(answers, key=lambda answer: answer.word != suggestion)) if suggestion else answers
 
