@@ -114,6 +114,15 @@ class Turned:
         return self.by()
 
 
+class Now:
+    """The store of the run that is on: an application is made once for all of them."""
+
+    by: Store
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.by, name)
+
+
 @dataclass
 class Street:
     """The shops of all runs, and how they stood when the first one began."""
@@ -121,6 +130,8 @@ class Street:
     clock: Turned
     shops: dict[str, shops.Running]
     kept: dict[str, sqlite3.Connection]
+    sheet: Now
+    app: Any
 
     @classmethod
     def build(cls, stack: ExitStack, vendors: tuple[str, ...] = VENDORS) -> Street:
@@ -133,7 +144,8 @@ class Street:
         for shop in running.values():
             with shop.shop.store._lock:  # couriers look at it, too
                 shop.shop.store._db.execute("PRAGMA synchronous = OFF")
-        return cls(clock, running, {})
+        sheet = Now()
+        return cls(clock, running, {}, sheet, create_app(sheet))  # type: ignore[arg-type]
 
     def keep(self) -> None:
         """What `reset` goes back to."""
@@ -164,8 +176,8 @@ class Whole(Quick):
         self.numbers = iter(range(1, 100_000))
         self.shops = street.shops
         self.hands: dict[str, Hands] = {name: hands_of(running) for name, running in self.shops.items()}
-        store = Store(unknowns=unknowns)
-        self.app = create_app(store)
+        store = street.sheet.by = Store(unknowns=unknowns)
+        self.app = street.app
         self.sheet: Any = SimpleNamespace(store=store, base_url=ADDRESS)
         if template:
             self.book = store._add(template.store.book(template.id).copy())
