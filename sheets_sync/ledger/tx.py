@@ -314,11 +314,11 @@ class Tx(View):
     # ------------------------------------------------------------------------------------------------------------
 
     def _put(self, name: str, value: Any) -> None:
-        self._got.pop(name, None)
-        if value is None:
+        text = self._got[name] = None if value is None else codec.dump_json(value)
+        if text is None:
             self._connection.execute(_DELETE_STATE, {"named": name})
         else:
-            self._upsert(state, [{"name": name, "value": codec.dump_json(value)}])
+            self._upsert(state, [{"name": name, "value": text}])
 
     def _upsert(self, table: sa.Table, rows: Sequence[codec.Values]) -> None:
         if rows:

@@ -40,6 +40,9 @@ HEAD_NAME = "_head"
 ID_NAME = "_id"
 """Entries of `state` that are the ledger's own; a name that begins with "_" is nobody else's."""
 
+SMALL = 2_000
+"""Up to how many characters a value of `state` is read along with the others."""
+
 CHUNK = 5_000
 """Values of one IN list: PostgreSQL takes 65,535 parameters a statement, SQLite 32,766."""
 
@@ -47,6 +50,7 @@ CHUNK = 5_000
 _LAST_ID = sa.select(sa.func.max(events.c.id))
 _LAST_REVISION = sa.select(sa.func.max(listings.c.revision))
 _STATE = sa.select(state.c.value).where(state.c.name == sa.bindparam("name"))
+_SMALL_STATE = sa.select(state.c.name, sa.case((sa.func.length(state.c.value) <= SMALL, state.c.value)))
 _BY_KEY = sa.select(events).where(events.c.key == sa.bindparam("key"))
 _QUESTIONS = sa.select(questions).where(questions.c.open).order_by(questions.c.id)
 _QUESTIONS_OF = _QUESTIONS.where(questions.c.sku == sa.bindparam("sku"))
@@ -85,16 +89,25 @@ class View:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._got: dict[str, str | None] = {}  # nobody else changes what a transaction has seen
+        self._got: dict[str, str | None] = {}  # state that was asked for; nobody else changes it meanwhile
+        self._large: set[str] | None = None  # once all small state is known: the names of the rest
 
     # state ------------------------------------------------------------------------------------------------------
 
     def get(self, name: str, default: Any = None) -> Any:
         """Small JSON state, as `Tx.put` stored it."""
-        if name not in self._got:
-            self._got[name] = self._connection.scalar(_STATE, {"name": name})
-        text = self._got[name]
+        text = self._state(name)
         return default if text is None else codec.load_json(text)
+
+    def _state(self, name: str) -> str | None:
+        if self._got and self._large is None:  # who asks twice asks often: all that is small comes in one answer
+            found = dict(self._connection.execute(_SMALL_STATE).tuples().all())
+            self._large = {other for other, text in found.items() if text is None}
+            self._got = {other: text for other, text in found.items() if text is not None} | self._got
+        if name not in self._got:
+            absent = self._large is not None and name not in self._large
+            self._got[name] = None if absent else self._connection.scalar(_STATE, {"name": name})
+        return self._got[name]
 
     # stock ------------------------------------------------------------------------------------------------------
 
