@@ -27,6 +27,7 @@ from sheets_sync import (
     lines,
     newcomers,
     offers,
+    openings,
     pausing,
     pulling,
     startover,
@@ -127,16 +128,18 @@ def book_orders(
     at_opening: bool = False,
     opened_at: datetime | None = None,
     counted_at: Mapping[str, datetime] = MappingProxyType({}),
+    opens: frozenset[str] = frozenset(),
 ) -> list[Event]:
     """Readings of orders to events, in the caller's transaction (law 1). Readings that say nothing new do nothing.
 
-    `counted_at`: at an opening, SKUs that a person counted, and when (B4).
+    `counted_at`: at an opening, SKUs that a person counted, and when (B4). `opens`: those that were opened from the
+    look that these orders are of.
     """
     tx.lock_listings(name)
     if not at_opening and desk.started_at(tx) is None:
         return []  # Start was undone meanwhile (B6): the next one reads them anew
     orders = list(orders)
-    book = _OrderBook(tx, desk, name, opened_at or desk.started_at(tx), at_opening, counted_at)
+    book = _OrderBook(tx, desk, name, opened_at or desk.started_at(tx), at_opening, counted_at, opens)
     book.prepare(line for order in orders for line in order.lines)
     for order in orders:
         book.add(order)
@@ -148,13 +151,12 @@ class _OrderBook:
 
     def __init__(
         self, tx: Tx, desk: Desk, name: str, opened_at: datetime | None, at_opening: bool = False,
-        counted_at: Mapping[str, datetime] = MappingProxyType({}),
+        counted_at: Mapping[str, datetime] = MappingProxyType({}), opens: frozenset[str] = frozenset(),
     ) -> None:  # fmt: skip
         self.tx, self.desk, self.name, self.opened_at, self.at_opening = tx, desk, name, opened_at, at_opening
-        self.counted_at, self.kits = counted_at, kits_of(tx)
+        self.counted_at, self.opens, self.kits = counted_at, opens, kits_of(tx)
         self.about = desk.settings.channels[name]
-        joined = desk.joined_at(tx, name)
-        self.started, self.opened = joined or desk.started_at(tx), joined or desk.opened_at(tx)
+        self.beginning = None if at_opening else openings.Beginning.of(tx, desk, name)
         self.allowance = desk.settings.limits.clock_allowance
         self.listings: dict[str, Listing | None] = {}
         self.known: dict[str, bool] = {}
@@ -180,21 +182,26 @@ class _OrderBook:
 
     def add(self, order: Order) -> None:
         stored = {line.level.id: line for line in self.tx.lines(self.name, order_id=order.id)}
-        limit = self.opened_at
-        if not self.at_opening and self.started and self.opened:
-            order = lines.since_opening(order, self.started, self.opened, self.allowance)
-            limit = self.started - self.allowance
+        policy, limit, opens = self.policies.at(order.placed_at), self.opened_at, self.opens
         parts = [part for line in order.lines for part in kits.expand(line, stored, self.resolve, self.kits)]
         named = {line.id: (sku, pack_size) for line, sku, pack_size in parts}
+        order = replace(order, lines=tuple(line for line, _, _ in parts))
+        if self.beginning is not None:
+            fresh = limit is not None and order.updated_at >= limit - self.allowance
+            limit, opens = self.beginning.limit, opens if fresh else frozenset()
+            skus = {id: sku for id, (sku, _) in named.items() if sku not in opens}
+            shown = any(line.baseline for line in stored.values())
+            order = self.beginning.after(self.tx, order, skus, shown=shown)
         booked = lines.book_order(
             stored,
-            replace(order, lines=tuple(line for line, _, _ in parts)),
+            order,
             lambda line: named[line.id],
             channel=self.name,
             opened_at=lambda _: limit,
             at_opening=self.at_opening,
+            opens=opens,
             counted_at=lambda sku: self.counted_at.get(sku or ""),
-            policy=self.policies.at(order.placed_at),
+            policy=policy,
             last_count=self.last_count,
             now=self.desk.clock(),
             counted=order.source not in self.about.copies_of,

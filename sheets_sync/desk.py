@@ -24,7 +24,8 @@ from sheets_sync.places import shares
 from sheets_sync.sheet import tabs
 
 STARTED = "started"  # when Start was, ISO; None before
-OPENED = "opened"  # the time of Start's last opening, ISO
+OPENED = "opened"  # the time of the last opening that Start made at once, ISO
+LAST_OPENED = "last_opened"  # of the last one of all, ISO: what did not stand still is opened by starting again
 START_WANTED = "start_wanted"  # the Start tick was seen, and by which row
 PRIMARY = "primary"  # the channel's name, where the sheet says another one than the config
 ROWS = "rows"  # SKUs that have a row in Stock, or had one
@@ -85,6 +86,12 @@ def start_batch(desk: Desk, view: View) -> str:
     """The batch of the openings that count now; after an undone Start it is another one."""
     again = view.get(STARTS, 0)
     return f"start-{desk.ledger.id}" + (f"-{again + 1}" if again else "")
+
+
+def opening_key(view: View, sku: str) -> str:
+    """The key of the opening by which Start opens a SKU; after an undone Start it is another one."""
+    again = view.get(STARTS, 0)
+    return f"opening:{again}:{sku}" if again else f"opening:{sku}"
 
 
 def utcnow() -> datetime:

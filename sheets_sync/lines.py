@@ -14,7 +14,7 @@ first showed it, so that time, not the amount, depends on which readings we saw.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
@@ -357,17 +357,18 @@ def _first_seen(line: OrderLine, stored: LineState | None, order: Order) -> Iter
             yield replace(shipment, units=units)
     if late:
         after = order.placed_at if stored is None else max(stored.version, order.placed_at)
-        yield Shipment(order.updated_at, late, at_latest=True, after=min(after, order.updated_at))
+        after = min(after, order.changed) if order.changed_at is None else order.changed
+        yield Shipment(order.changed, late, at_latest=True, after=after)
 
 
 def _with_times(line: OrderLine, before: OrderLine | None, order: Order) -> OrderLine:
     """`line` with the times that its channel does not give: of the version that first showed these units."""
     if line.cancelled and line.cancelled_at is None:
         known = before is not None and before.cancelled == line.cancelled
-        line = replace(line, cancelled_at=before.cancelled_at if before and known else order.updated_at)
+        line = replace(line, cancelled_at=before.cancelled_at if before and known else order.changed)
     if line.restocked and line.taken_at is None:
         known = before is not None and before.restocked == line.restocked
-        line = replace(line, taken_at=before.taken_at if before and known else order.updated_at)
+        line = replace(line, taken_at=before.taken_at if before and known else order.changed)
     return line
 
 
@@ -377,7 +378,7 @@ def _vanished(level: OrderLine, order: Order) -> OrderLine:
     if level.cancelled == rest and level.freely:
         return level
     taken = min(level.taken, level.sent)
-    return replace(level, cancelled=rest, freely=True, cancelled_at=order.updated_at, taken=taken)
+    return replace(level, cancelled=rest, freely=True, cancelled_at=order.changed, taken=taken)
 
 
 # booking --------------------------------------------------------------------------------------------------------
@@ -393,6 +394,7 @@ def book(
     pack_size: int = 1,
     opened_at: datetime | None = None,
     at_opening: bool = False,
+    opens: bool = False,
     counted_at: datetime | None = None,
     policy: Policy = ASK,
     last_count: LastCount = uncounted,
@@ -408,7 +410,8 @@ def book(
     and change only where the order itself names another listing. None: unknown, the line waits (O8).
 
     `opened_at` is when that SKU was opened (before a line has one: when Start was), `at_opening` whether this is the
-    opening's own reading of the orders: a line placed before gets its level now as baseline, once (B2). `counted_at` is
+    opening's own reading of the orders: a line placed before gets its level now as baseline, once (B2). `opens`: the
+    SKU's own opening has just been made from this very reading, so that all it shows is baseline. `counted_at` is
     when a person counted the SKU for that opening, where it was then: what left later is no baseline (B4).
     `counted=False` reads a line without counting it: a copy of another channel's order (O10).
     `last_count` and `now` are what `settle` and `questions` want.
@@ -419,7 +422,8 @@ def book(
     if at_opening and counted_at is not None:
         opened_at = counted_at
     unread = stored is None or stored.version == LONG_AGO
-    if at_opening and unread and (opened_at is None or order.placed_at < opened_at):
+    opens = opens and (stored is None or stored.said == Said())
+    if opens or (at_opening and unread and (opened_at is None or order.placed_at < opened_at)):
         state = replace(state, baseline=_as_of(state.level, counted_at))
     other = stored is not None and newer and _names_another(stored.level, line)
     if state.sku is None or other:
@@ -602,6 +606,7 @@ def book_order(
     channel: str,
     opened_at: Callable[[str | None], datetime | None] = lambda _: None,
     at_opening: bool = False,
+    opens: Collection[str | None] = (),
     counted_at: Callable[[str | None], datetime | None] = lambda _: None,
     policy: Policy = ASK,
     last_count: LastCount = uncounted,
@@ -630,6 +635,7 @@ def book_order(
             pack_size=pack_size,
             opened_at=opened_at(sku),
             at_opening=at_opening,
+            opens=sku in opens,
             counted_at=counted_at(sku),
             policy=policy,
             last_count=last_count,
@@ -672,7 +678,7 @@ def _read(stored: LineState | None, order: Order, line: OrderLine, channel: str,
     return replace(
         state,
         level=_completed(line, stored, order),
-        placed_at=order.placed_at,
+        placed_at=order.placed_at if state.version == LONG_AGO else state.placed_at,
         version=order.updated_at,
         read_at=order.read_at,
         state=order.state,
@@ -699,29 +705,6 @@ def _names_another(before: OrderLine, line: OrderLine) -> bool:
     if before.ref is not None and line.ref is not None:
         return before.ref.listing != line.ref.listing
     return before.sku != line.sku
-
-
-def since_opening(order: Order, start: datetime, opened: datetime, allowance: timedelta) -> Order:
-    """The order, with what happened while the counts were opened put after it, as far as clocks may differ.
-
-    The opening's own readings, made from `start` to `opened`, hold all that they could know. So what turns up later
-    with a time up to `allowance` before `start` happened afterwards by our clock: vendors' clocks run behind, and cut
-    off the fraction of a second. Times before that are believed.
-    """
-    after = opened + timedelta(microseconds=1)
-
-    def shift(at: datetime) -> datetime:
-        return after if start - allowance <= at <= opened else at
-
-    lines = tuple(
-        replace(
-            line,
-            shipped=tuple(replace(s, at=shift(s.at)) for s in line.shipped),
-            cancelled_at=shift(line.cancelled_at) if line.cancelled_at else None,
-        )
-        for line in order.lines
-    )
-    return replace(order, lines=lines)
 
 
 def _with_baseline(line: LineState, opened_at: datetime | None, *, ask: bool) -> tuple[LineState, tuple[Question, ...]]:

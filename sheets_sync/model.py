@@ -225,6 +225,12 @@ class Order:
     by_channel: bool = False  # O11: the channel ships it from its own stock
     read_at: datetime | None = None  # when our read began; None: it came in a delivery
     note: str = ""  # what was odd, in words
+    changed_at: datetime | None = None  # when it changed last, where `updated_at` is known to run behind
+
+    @property
+    def changed(self) -> datetime:
+        """The time of what it shows, where that has none of its own."""
+        return self.changed_at or self.updated_at
 
 
 class Word(NamedTuple):

@@ -61,7 +61,9 @@ def open_with_its_figure(tx: Tx, desk: Desk, question: Question, actor: str) -> 
         raise BadInput(f"{sku} has been opened or mapped meanwhile; answer leave alone.")
     waiting = [line for line in tx.lines(name, open_only=True) if line.sku is None and line.level.ref == ref]
     gross = desk.channels[name].capabilities.basis is Basis.GROSS
-    here = 0 if gross else sum(seed_day.taken_and_here(line.level) for line in waiting)
+    held = booking.policies(tx, desk, name)
+    on_shelf = [line for line in waiting if not (line.paid and held.at(line.placed_at).at_once)]
+    here = 0 if gross else sum(seed_day.taken_and_here(line.level) for line in on_shelf)
     fact = Fact(
         f"opening:{name}:{ref.listing}:{ref.place}:{sku}", sku, Kind.OPENING, item.shown_at,
         count=max(0, (item.shown + here) * item.pack_size), source=name, actor=actor,

@@ -23,6 +23,7 @@ from sheets_sync.channel_sync import book_orders
 from sheets_sync.channels import Basis, orders_to_open_with
 from sheets_sync.desk import (
     IMPORTED,
+    LAST_OPENED,
     OPENED,
     PRIMARY,
     PROVEN,
@@ -30,9 +31,9 @@ from sheets_sync.desk import (
     SEED_ORDERS,
     START_WANTED,
     STARTED,
-    STARTS,
     Desk,
     kits_of,
+    opening_key,
     orders_cursor,
     remember,
     start_batch,
@@ -229,7 +230,7 @@ def note_orders(desk: Desk, name: str) -> None:
     orders = _recent_orders(desk, name, desk.clock())
     gross = desk.channels[name].capabilities.basis is Basis.GROSS
     with desk.ledger.begin() as tx:
-        seed_day.note_orders(tx, name, orders, desk.settings.channels[name].copies_of, gross=gross)
+        seed_day.note_orders(tx, name, orders, desk.settings.channels[name], gross=gross)
 
 
 def order_sources(desk: Desk) -> dict[str, Counter[str]]:
@@ -302,26 +303,30 @@ class _Opening:
         self.title = desk.titles[primary]
         self.opened: list[Event] = []
         self.below: list[str] = []
+        self.begins = False  # it is this one that lets counting begin
 
     def write(self, tx: Tx, seen: _Seen) -> None:
         """The openings of what stood still, with the primary's open orders as they were in the same look.
 
-        Only what the first of these reads shows was there before us (B2). Later ones are readings like any other:
-        what has been sold and shipped since the first opening must not be taken for old.
+        What a look's own orders show was there before the SKUs that it opens (B2). Of the others, later ones are
+        readings like any other: what has been sold and shipped since the first opening must not be taken for old.
         """
         first = self.desk.started_at(tx) is None
         counted = _counted(tx) | kits_of(tx).keys()  # another Start may have been quicker
-        facts = self._typed(tx) if first else []
-        facts += self._shown(tx, seen)
-        self.opened += tx.append(fact for fact in facts if fact.sku not in counted)
+        typed = self._typed(tx) if first else []
+        shown = [fact for fact in self._shown(tx, seen) if fact.sku not in counted]
+        self.opened += tx.append([*(fact for fact in typed if fact.sku not in counted), *shown])
         when = {sku: at for sku, (_, at) in self.typed.items()}
         book_orders(
-            tx, self.desk, self.primary, seen.orders, at_opening=first, opened_at=seen.begun if first else None,
-            counted_at=when,
+            tx, self.desk, self.primary, seen.orders, at_opening=first, opened_at=seen.begun, counted_at=when,
+            opens=frozenset(fact.sku for fact in shown),
         )  # fmt: skip
         tx.put(orders_cursor(self.primary), seen.begun.isoformat())
         if first:
-            self._begin_counting(tx, seen.begun, when)
+            self._begin_counting(tx, when)
+        self.begins = self.begins or first
+        for name in (OPENED, LAST_OPENED) if self.begins else (LAST_OPENED,):
+            tx.put(name, seen.begun.isoformat())
 
     def _typed(self, tx: Tx) -> list[Fact]:
         """B4: a count that a person typed in Seed day is as of when it was typed."""
@@ -332,13 +337,13 @@ class _Opening:
 
     def _shown(self, tx: Tx, seen: _Seen) -> list[Fact]:
         """B3: the primary's figure, and what it leaves out though it is still on the shelf."""
-        gross = self.desk.channels[self.primary].capabilities.basis is Basis.GROSS
+        gross, about = self.desk.channels[self.primary].capabilities.basis is Basis.GROSS, self.desk.settings.channels
         listings = {item.ref.listing: item for item in tx.listings(self.primary)}
-        left_out = Counter[str]() if gross else seed_day.left_out(seen.orders, listings)
+        left_out = Counter[str]() if gross else seed_day.left_out(seen.orders, listings, about[self.primary])
         if tx.get(SEED_ANSWER) == LEFT_OUT:
             for name, orders in self.others.items():
                 theirs = {item.ref.listing: item for item in tx.listings(name)}
-                left_out += seed_day.open_units(orders, theirs, self.desk.settings.channels[name].copies_of)
+                left_out += seed_day.open_units(orders, theirs, about[name])
         facts = []
         for item in seen.still:
             shows = seen.figures[item.ref].shows
@@ -351,16 +356,14 @@ class _Opening:
         return facts
 
     def _fact(self, tx: Tx, sku: str, count: int, at: datetime, source: str, reference: str) -> Fact:
-        again = tx.get(STARTS, 0)
         return Fact(
-            f"opening:{again}:{sku}" if again else f"opening:{sku}", sku, Kind.OPENING, at, count=count, source=source,
+            opening_key(tx, sku), sku, Kind.OPENING, at, count=count, source=source,
             actor="Start", reference=reference, batch=start_batch(self.desk, tx),
         )  # fmt: skip
 
-    def _begin_counting(self, tx: Tx, opened: datetime, when: Mapping[str, datetime]) -> None:
+    def _begin_counting(self, tx: Tx, when: Mapping[str, datetime]) -> None:
         """From here on orders are booked and figures pushed. Other channels' open orders are committed only (B3)."""
         tx.put(STARTED, self.at.isoformat())
-        tx.put(OPENED, opened.isoformat())
         for name, orders in self.others.items():
             book_orders(tx, self.desk, name, orders, at_opening=True, opened_at=self.at, counted_at=when)
             tx.put(orders_cursor(name), self.at.isoformat())

@@ -10,9 +10,9 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 
 from sheets_sync import pages, seeding
+from sheets_sync.config import ChannelSettings
 from sheets_sync.desk import SEED_ANSWER, SEED_ORDERS, SEED_TYPED, Desk, Shelf, kits_of
 from sheets_sync.ledger import Tx, View
 from sheets_sync.model import Cell, Layout, Lease, Listing, Order, OrderLine, OrderState
@@ -162,14 +162,15 @@ def _place_question(page: Page, wanted: dict[str, dict[str, Cell]], asks: str) -
 # orders, as the import saw them ---------------------------------------------------------------------------------
 
 
-def open_units(orders: Iterable[Order], listings: Mapping[str, Listing], copies: Sequence[str]) -> Counter[str]:
+def open_units(orders: Iterable[Order], listings: Mapping[str, Listing], about: ChannelSettings) -> Counter[str]:
     """Units ordered and neither shipped nor cancelled, by SKU; copies and the channel's own shipments are not ours."""
-    return _units(orders, listings, copies, lambda line: max(0, line.ordered - line.sent - line.cancelled))
+    ours = (order for order in orders if order.source not in about.copies_of)
+    return _units(ours, listings, about, lambda line: max(0, line.ordered - line.sent - line.cancelled))
 
 
-def left_out(orders: Iterable[Order], listings: Mapping[str, Listing]) -> Counter[str]:
+def left_out(orders: Iterable[Order], listings: Mapping[str, Listing], about: ChannelSettings) -> Counter[str]:
     """Units of open orders that the channel has taken off its own figure, though they are still on the shelf (B3)."""
-    return _units(orders, listings, (), taken_and_here)
+    return _units(orders, listings, about, taken_and_here)
 
 
 def taken_and_here(line: OrderLine) -> int:
@@ -178,10 +179,14 @@ def taken_and_here(line: OrderLine) -> int:
     return min(still_open, max(0, line.taken - line.sent))
 
 
-def _units(orders: Iterable[Order], listings: Mapping[str, Listing], copies: Sequence[str], of: Any) -> Counter[str]:
+def _units(
+    orders: Iterable[Order], listings: Mapping[str, Listing], about: ChannelSettings, of: Callable[[OrderLine], int]
+) -> Counter[str]:
+    """By SKU. Where a sale counts as shipped when it is paid (O6), paid ones are not on the shelf any more."""
     out: Counter[str] = Counter()
     for order in orders:
-        if order.by_channel or order.state is OrderState.GONE or order.source in copies:
+        left = about.ships == "at_once" and order.paid
+        if order.by_channel or order.state is OrderState.GONE or left:
             continue
         for line in order.lines:
             listing = listings.get(line.ref.listing) if line.ref else None
@@ -192,13 +197,13 @@ def _units(orders: Iterable[Order], listings: Mapping[str, Listing], copies: Seq
     return out
 
 
-def note_orders(tx: Tx, name: str, orders: Sequence[Order], copies: Sequence[str], *, gross: bool) -> None:
+def note_orders(tx: Tx, name: str, orders: Sequence[Order], channel: ChannelSettings, *, gross: bool) -> None:
     """Keep what the matrix shows of a channel's open orders."""
     listings = {item.ref.listing: item for item in tx.listings(name)}
     kept = tx.get(SEED_ORDERS, {})
     about = {
-        "open": dict(open_units(orders, listings, copies)),
-        "left_out": {} if gross else dict(left_out(orders, listings)),
+        "open": dict(open_units(orders, listings, channel)),
+        "left_out": {} if gross else dict(left_out(orders, listings, channel)),
         "sources": dict(Counter(order.source for order in orders)),
     }
     tx.put(SEED_ORDERS, {**kept, name: about})

@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from sheets_sync import booking, guard, lines, offers
 from sheets_sync.desk import (
+    LAST_OPENED,
     OPENED,
     RETIRED,
     START_WANTED,
@@ -60,7 +61,7 @@ def undo_start(tx: Tx, desk: Desk, *, actor: str = "", note: str = "") -> list[E
         for e in tx.events(batch=batch) if e.is_fact and tx.event_by_key(f"undo:{e.fact.key}") is None
     ]  # fmt: skip
     events += tx.append(replace(fact, occurred_at=at) for fact in strikes)
-    for name in (STARTED, OPENED, START_WANTED, RETIRED):
+    for name in (STARTED, OPENED, LAST_OPENED, START_WANTED, RETIRED):
         tx.put(name, None)
     for name in desk.channels:
         tx.put(orders_cursor(name), None)
