@@ -196,7 +196,7 @@ def _share(line: LineState, policy: Policy) -> _Shares:
     waiting, undecided = waiting - by_policy, undecided - by_policy
     outside = min(base.cancelled, released)
     if policy.at_once and line.paid and waiting:
-        shipped.append((line.placed_at, waiting, ""))
+        shipped.append((line.paid_at or line.placed_at, waiting, ""))
         sent, waiting = sent + waiting, 0
     returned = max(level.returned, base.returned + said.came)
     known = max(0, min(returned, sent) - base.returned)  # at most what was ever shipped (O5, B2)
@@ -683,9 +683,17 @@ def _read(stored: LineState | None, order: Order, line: OrderLine, channel: str,
         read_at=order.read_at,
         state=order.state,
         paid=order.paid,
+        paid_at=_paid_at(stored, order),
         number=order.number or state.number,
         counted=state.counted and not order.by_channel,
     )
+
+
+def _paid_at(stored: LineState | None, order: Order) -> datetime | None:
+    """None where it was paid when it was placed, as far as we saw."""
+    if stored is None or stored.version == LONG_AGO or not order.paid:
+        return None
+    return stored.paid_at if stored.paid else order.changed
 
 
 def _found_gone(stored: LineState, order: Order) -> tuple[LineState, tuple[Taken, ...]]:

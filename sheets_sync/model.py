@@ -281,6 +281,7 @@ class LineState:
     read_at: datetime | None
     state: OrderState
     paid: bool = False
+    paid_at: datetime | None = None  # by when it was paid, where an earlier reading showed that it was not
     number: str = ""
     sku: str | None = None  # our SKU; None while unknown (O8)
     pack_size: int = 1  # as it was when first committed

@@ -36,6 +36,7 @@ class Shop:
     clock: Second
     first: Hands
     moving: Sequence[str]
+    unpaid: str
     number: int = 0
 
     @property
@@ -76,7 +77,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReques
     hands = hands_of(world.shops[first])
     try:
         hands.buy("PAID", 2)
-        hands.buy("OPEN", 1, paid=False)
+        unpaid = hands.buy("OPEN", 1, paid=False)
         clock.tick(hours=1)
         onboarding.set_up(world.desk, world.workbook)
         onboarding.import_catalogues(world.desk)
@@ -91,7 +92,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReques
 
         with hands.watched(moves):
             started = onboarding.start(world.desk)
-        yield Shop(world, clock, hands, started.moving)
+        yield Shop(world, clock, hands, started.moving, unpaid)
     finally:
         world.close()
 
@@ -108,8 +109,11 @@ pytestmark = pytest.mark.xdist_group("openings")
 
 def test_O6_a_paid_sale_of_a_till_is_not_on_the_shelf_any_more_when_counting_begins(shop: Shop) -> None:
     assert shop.world.figures("PAID") == "8/0/8"
-    # WooCommerce takes a unit off when it is paid, Shopify when it is ordered
     assert shop.world.figures("OPEN") == "10/1/9"
+    shop.first.pay(shop.unpaid)
+    shop.clock.tick(minutes=5)
+    shop.world.passes()
+    assert shop.world.figures("OPEN") == "9/0/9", "it left when it was paid, after the opening"
 
 
 def test_B4_what_moved_while_start_looked_is_opened_by_the_next_look_and_nothing_moves_twice(shop: Shop) -> None:
