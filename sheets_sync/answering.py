@@ -17,6 +17,7 @@ from sheets_sync import (
     newcomers,
     renaming,
     review,
+    sources,
     startover,
 )
 from sheets_sync.desk import ROWS, Desk, start_batch
@@ -129,6 +130,8 @@ def _carry_out(tx: Tx, desk: Desk, question: Question, effect: review.Effect, ac
         events += kits_tab.make_kit(tx, desk, question, actor)
     if effect.opens:
         events += newcomers.open_with_its_figure(tx, desk, question, actor)
+    if effect.source:
+        events += sources.answered(tx, desk, question, effect.source, actor)
     if effect.undo:
         events += strike(tx, desk, effect.undo, actor=actor, note=effect.note)
     if effect.put_back_rows:

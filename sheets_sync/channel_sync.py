@@ -30,6 +30,7 @@ from sheets_sync import (
     openings,
     pausing,
     pulling,
+    sources,
     startover,
 )
 from sheets_sync.batching import GROUPS, batches
@@ -143,6 +144,7 @@ def book_orders(
     book.prepare(line for order in orders for line in order.lines)
     for order in orders:
         book.add(order)
+    sources.ask(tx, desk, name, Counter(order.source for order in orders))
     return book.write()
 
 
@@ -155,7 +157,7 @@ class _OrderBook:
     ) -> None:  # fmt: skip
         self.tx, self.desk, self.name, self.opened_at, self.at_opening = tx, desk, name, opened_at, at_opening
         self.counted_at, self.opens, self.kits = counted_at, opens, kits_of(tx)
-        self.about = desk.settings.channels[name]
+        self.about, self.copies = desk.settings.channels[name], sources.copies(tx, desk, name)
         self.beginning = None if at_opening else openings.Beginning.of(tx, desk, name)
         self.allowance = desk.settings.limits.clock_allowance
         self.listings: dict[str, Listing | None] = {}
@@ -182,14 +184,14 @@ class _OrderBook:
 
     def add(self, order: Order) -> None:
         stored = {line.level.id: line for line in self.tx.lines(self.name, order_id=order.id)}
-        policy, limit, opens = self.policies.at(order.placed_at), self.opened_at, self.opens
+        policy = self.policies.at(order.placed_at)
         parts = [part for line in order.lines for part in kits.expand(line, stored, self.resolve, self.kits)]
         named = {line.id: (sku, pack_size) for line, sku, pack_size in parts}
+        places = self.places if len(parts) == len(order.lines) else self._for_kits(named)
         order = replace(order, lines=tuple(line for line, _, _ in parts))
+        limit, opens = self.opened_at, self._opens(order)
         if self.beginning is not None:
-            fresh = limit is not None and order.updated_at >= limit - self.allowance
-            limit, opens = self.beginning.limit, opens if fresh else frozenset()
-            skus = {id: sku for id, (sku, _) in named.items() if sku not in opens}
+            limit, skus = self.beginning.limit, {id: sku for id, (sku, _) in named.items() if sku not in opens}
             shown = any(line.baseline for line in stored.values())
             order = self.beginning.after(self.tx, order, skus, shown=shown)
         booked = lines.book_order(
@@ -204,8 +206,8 @@ class _OrderBook:
             policy=policy,
             last_count=self.last_count,
             now=self.desk.clock(),
-            counted=order.source not in self.about.copies_of,
-            places=self.places if len(parts) == len(order.lines) else self._for_kits(named),
+            counted=order.source not in self.copies,
+            places=places,
             actor=self.about.title,
         )
         self.last_order = max(self.last_order or order.placed_at, order.placed_at)
@@ -217,6 +219,12 @@ class _OrderBook:
         for taken in booked.taken:
             self._note(taken)
         self.asked = booking.reconcile(self.tx, booked.lines, booked.questions, self.asked)
+
+    def _opens(self, order: Order) -> frozenset[str]:
+        """The SKUs opened from this very reading; of an order that changed long before it nothing is in doubt."""
+        at = self.opened_at
+        doubt = self.beginning is None or (at is not None and order.updated_at >= at - self.allowance)
+        return self.opens if doubt else frozenset()
 
     def _for_kits(self, named: Mapping[str, tuple[str | None, int]]) -> Places:
         """K2, K5: a kit is made at one location, so its components are promised where whole kits can be made."""
@@ -611,6 +619,7 @@ class _ChannelPass:
             self._ask_waiting()
             with self.desk.ledger.begin(self.lease) as tx:
                 tx.prune_deliveries(self.desk.settings.ledger.keep_deliveries)
+                sources.said_in_config(tx, self.desk, self.name)
             self.memory.tidied_at = now
 
     def _ask_waiting(self) -> None:

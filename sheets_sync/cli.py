@@ -61,6 +61,7 @@ from sheets_sync import (
     seed_day,
     seeding,
     showing,
+    sources,
     statement,
     stocktake,
     takereport,
@@ -427,15 +428,17 @@ def _say_matrix(desk: Desk) -> None:
 def _say_sources(desk: Desk) -> None:
     """O10: where a shop's orders come from; those of a marketplace that is a channel itself must not count twice."""
     with _console(stderr=True).status("Reading where orders come from…"):
-        sources = onboarding.order_sources(desk)
+        found_in = onboarding.order_sources(desk)
+    with desk.ledger.read() as view:
+        copies = {name: sources.copies(view, desk, name) for name in found_in}
     table = _table("Orders of", "Came from", "How many", "", numbers=("How many",))
-    for name, found in sources.items():
-        copies = desk.settings.channels[name].copies_of
+    for name, found in found_in.items():
         for source, count in found.most_common():
-            table.add_row(desk.titles[name], _cell(source) or "-", str(count), "copies" if source in copies else "")
+            word = "copies" if source in copies[name] else ""
+            table.add_row(desk.titles[name], _cell(source) or "-", str(count), word)
     if table.row_count:
         _say(f"Orders of the last {desk.settings.limits.opening_days} days:", table)
-        _say("Copies of another channel's orders? Name their source in copies_of of config.toml, before you start.")
+        _say("Sources whose orders may be copies of another channel's are asked about in Review (and in the config).")
 
 
 def _bar_for_each(bars: Progress, desk: Desk) -> onboarding.Progress:

@@ -337,6 +337,7 @@ class ChannelSettings(Section):
     copies_of: Texts = Field(
         default=(), description="sources whose orders another channel here has too: read, not counted (O10)"
     )
+    own_sources: Texts = Field(default=(), description="sources whose orders are counted, and not asked about (O10)")
     locations: Texts = Field(
         default=(), description="which of [locations] it draws from, in this order; left out: all, in theirs (K5)"
     )

@@ -45,6 +45,7 @@ KINDS = {
     "before_opening": "an order from before the opening still shows open units (B2)",
     "make_kit": "a SKU with a count of its own was made a kit (K1)",
     "start_undone": "Start was undone, and shops still show what we wrote (B6)",
+    "order_source": "orders come from a source that may be another channel (O10)",
     "new_listing": "a listing appeared after Start, with a SKU that we do not know (B7)",
     "is_order": "a plus that an order's open question may be about (S10)",
     "adjustment": "a row of Adjustments equals a recorded one whose Id is gone (S8)",

@@ -123,6 +123,16 @@ class OrderBooking:
     questions: tuple[Question, ...] = ()
     taken: tuple[Taken, ...] = ()
 
+    @classmethod
+    def of(cls, bookings: Sequence[Booking]) -> OrderBooking:
+        """Those of its lines together."""
+        return cls(
+            tuple(b.state for b in bookings),
+            tuple(f for b in bookings for f in b.facts),
+            tuple(q for b in bookings for q in b.questions),
+            tuple(t for b in bookings for t in b.taken),
+        )
+
 
 # what a line should have moved ----------------------------------------------------------------------------------
 
@@ -654,12 +664,7 @@ def book_order(
         state, facts = settle(state, policy, last_count, places=places, actor=actor)
         asked = questions(state, policy, last_count, now)
         bookings.append(Booking(state, facts, asked, taken))
-    return OrderBooking(
-        tuple(b.state for b in bookings),
-        tuple(f for b in bookings for f in b.facts),
-        tuple(q for b in bookings for q in b.questions),
-        tuple(t for b in bookings for t in b.taken),
-    )
+    return OrderBooking.of(bookings)
 
 
 def _read(stored: LineState | None, order: Order, line: OrderLine, channel: str, counted: bool) -> LineState:
@@ -685,6 +690,7 @@ def _read(stored: LineState | None, order: Order, line: OrderLine, channel: str,
         paid=order.paid,
         paid_at=_paid_at(stored, order),
         number=order.number or state.number,
+        source=order.source or state.source,
         counted=state.counted and not order.by_channel,
     )
 

@@ -283,6 +283,7 @@ class LineState:
     paid: bool = False
     paid_at: datetime | None = None  # by when it was paid, where an earlier reading showed that it was not
     number: str = ""
+    source: str = ""  # which app or marketplace brought its order in (O10)
     sku: str | None = None  # our SKU; None while unknown (O8)
     pack_size: int = 1  # as it was when first committed
     said: Said = Said()

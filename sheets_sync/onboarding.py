@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from sheets_sync import exchange, seed_day
+from sheets_sync import exchange, seed_day, sources
 from sheets_sync.catalogue import match_catalogue, read_catalogue
 from sheets_sync.channel_sync import book_orders
 from sheets_sync.channels import Basis, orders_to_open_with
@@ -228,9 +228,8 @@ def _match_anew(tx: Tx) -> None:
 def note_orders(desk: Desk, name: str) -> None:
     """Read a channel's recent orders for the matrix: what is open, and where orders came from (O10). Books nothing."""
     orders = _recent_orders(desk, name, desk.clock())
-    gross = desk.channels[name].capabilities.basis is Basis.GROSS
     with desk.ledger.begin() as tx:
-        seed_day.note_orders(tx, name, orders, desk.settings.channels[name], gross=gross)
+        seed_day.note_orders(tx, desk, name, orders)
 
 
 def order_sources(desk: Desk) -> dict[str, Counter[str]]:
@@ -343,7 +342,7 @@ class _Opening:
         if tx.get(SEED_ANSWER) == LEFT_OUT:
             for name, orders in self.others.items():
                 theirs = {item.ref.listing: item for item in tx.listings(name)}
-                left_out += seed_day.open_units(orders, theirs, about[name])
+                left_out += seed_day.open_units(orders, theirs, about[name], sources.copies(tx, self.desk, name))
         facts = []
         for item in seen.still:
             shows = seen.figures[item.ref].shows

@@ -145,6 +145,10 @@ ANSWERS: Mapping[str, tuple[Answer, ...]] = {
         Answer("open", "opens its SKU with the figure that it shows, and what is still to be shipped of it"),
         Answer("leave alone", "it is neither counted nor pushed; map it in the Listings tab whenever you like"),
     ),
+    "order_source": (
+        Answer("copies", "another channel of yours has these orders, too: they are read, and not counted"),
+        Answer("own", "nobody else has them: they are counted"),
+    ),
     "before_opening": (
         Answer("left out", "the opening's figure had not counted them: they are added", units=True),
         Answer("counted", "the opening's figure had counted them: nothing changes"),
@@ -166,6 +170,7 @@ class Effect:
     note: str = ""  # a remark for what the line's settling records
     undo: str = ""  # an event's number, or a batch, that is struck
     makes_kit: bool = False  # K1: the question's SKU is turned into a kit
+    source: str = ""  # O10: what was said of the question's source
     opens: bool = False  # B7: the question's listing is opened with the figure that it shows
     ask: tuple[Question, ...] = ()  # what of it has to be asked alone
 
@@ -231,6 +236,8 @@ def effect(
     if question.kind == "start_undone":
         put_back = {f"put_back:{question.about.get('channel')}": chosen.word} if chosen.word == "put back" else {}
         return Effect(remember=put_back)
+    if question.kind == "order_source":
+        return Effect(source=chosen.word)
     if question.kind == "new_listing":
         return Effect(opens=chosen.word == "open")
     if question.kind in ("adjustment", "adjustment_order"):

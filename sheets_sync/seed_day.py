@@ -7,11 +7,12 @@ a count is as of when it was typed (B4). Nothing here writes an event.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from sheets_sync import pages, seeding
+from sheets_sync import pages, seeding, sources
+from sheets_sync.channels import Basis
 from sheets_sync.config import ChannelSettings
 from sheets_sync.desk import SEED_ANSWER, SEED_ORDERS, SEED_TYPED, Desk, Shelf, kits_of
 from sheets_sync.ledger import Tx, View
@@ -48,13 +49,14 @@ def take(
     page = Page.of(workbook.values([f"'{tabs.SEED_DAY}'"])[0])
     _keep(desk, page, seen, lease)
     with desk.ledger.read() as view:
-        made_of = (page, revision, primary, view.get(SEED_ORDERS), kits_of(view))
+        asked = sources.asked(view)
+        made_of = (page, revision, primary, view.get(SEED_ORDERS), kits_of(view), asked)
         if made_of == seen.before:
             return Changes()
         seed = _seed(desk, view, primary, _refreshed(desk, view, seen))
     rows = seeding.matrix(seed)
     wanted = {row.key: _cells(row, seed) for row in rows}
-    _place_question(page, wanted, _question(seed))
+    _place_question(page, wanted, _asks(seed, asked))
     done = pages.changes(page, tabs.KEY, wanted, {}, (tabs.OPEN_WITH, tabs.ANSWER), layout().tabs[tabs.SEED_DAY].id)
     seen.before = None if done.requests else made_of
     return done
@@ -126,9 +128,16 @@ def matrix(desk: Desk, view: View) -> list[Row]:
 
 
 def question(desk: Desk, view: View) -> str:
-    """The one question about open orders (B3); "" where no other channel has any."""
+    """What is asked before Start: the one question about open orders (B3), and whose orders are copies (O10)."""
     primary = desk.primary(view)
-    return _question(_seed(desk, view, primary, ())) if primary else ""
+    return _asks(_seed(desk, view, primary, ()), sources.asked(view)) if primary else ""
+
+
+def _asks(seed: Seed, about_sources: Sequence[str]) -> str:
+    """In one cell, beside which the one about open orders is answered."""
+    return "\n\n".join(
+        filter(None, (_question(seed), *(f"{text} Answer in the tab Review." for text in about_sources)))
+    )
 
 
 def _question(seed: Seed) -> str:
@@ -162,9 +171,11 @@ def _place_question(page: Page, wanted: dict[str, dict[str, Cell]], asks: str) -
 # orders, as the import saw them ---------------------------------------------------------------------------------
 
 
-def open_units(orders: Iterable[Order], listings: Mapping[str, Listing], about: ChannelSettings) -> Counter[str]:
+def open_units(
+    orders: Iterable[Order], listings: Mapping[str, Listing], about: ChannelSettings, copies: Collection[str]
+) -> Counter[str]:
     """Units ordered and neither shipped nor cancelled, by SKU; copies and the channel's own shipments are not ours."""
-    ours = (order for order in orders if order.source not in about.copies_of)
+    ours = (order for order in orders if order.source not in copies)
     return _units(ours, listings, about, lambda line: max(0, line.ordered - line.sent - line.cancelled))
 
 
@@ -197,13 +208,16 @@ def _units(
     return out
 
 
-def note_orders(tx: Tx, name: str, orders: Sequence[Order], channel: ChannelSettings, *, gross: bool) -> None:
+def note_orders(tx: Tx, desk: Desk, name: str, orders: Sequence[Order]) -> None:
     """Keep what the matrix shows of a channel's open orders."""
     listings = {item.ref.listing: item for item in tx.listings(name)}
-    kept = tx.get(SEED_ORDERS, {})
+    kept, channel = tx.get(SEED_ORDERS, {}), desk.settings.channels[name]
+    gross = desk.channels[name].capabilities.basis is Basis.GROSS
+    came = Counter(order.source for order in orders)
+    sources.ask(tx, desk, name, came, before_start=True)
     about = {
-        "open": dict(open_units(orders, listings, channel)),
+        "open": dict(open_units(orders, listings, channel, sources.copies(tx, desk, name))),
         "left_out": {} if gross else dict(left_out(orders, listings, channel)),
-        "sources": dict(Counter(order.source for order in orders)),
+        "sources": dict(came),
     }
     tx.put(SEED_ORDERS, {**kept, name: about})

@@ -66,6 +66,7 @@ class Capabilities:
     proof: Proof = Proof.SIGNATURE
     orders_lag: timedelta = timedelta(0)  # how late the order list may run; "read" means complete up to now - lag
     orders_every: timedelta = timedelta(0)  # how often that list may be read for ever; what is saved up serves raises
+    own_sources: frozenset[str] | None = frozenset()  # of orders, surely its own (O10); None: whatever it names
     looks: int | None = None  # listings looked at in one go at most, where limits make a look slow
     read_back: float | None = None  # listings a second whose figures may be read for ever: a share of the limits
 

@@ -243,6 +243,7 @@ class HttpJson:
         asynchronous=False,
         readable=True,
         max_batch=BATCH,
+        own_sources=frozenset({"shop", "web", "till"}),
     )
 
     def __init__(

@@ -477,6 +477,7 @@ class WooCommerce:
         readable=True,
         max_batch=BATCH,
         grouped_by="parent",
+        own_sources=frozenset({"checkout", "store-api", "admin", "subscription"}),
     )
 
     def __init__(

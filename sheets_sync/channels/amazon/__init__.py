@@ -148,6 +148,7 @@ class Amazon:
         orders_lag=ORDERS_LAG,
         orders_every=ORDERS_EVERY,
         looks=LOOKS,
+        own_sources=None,  # they are Amazon's own marketplaces
         proof=Proof.KEY,  # EventBridge signs nothing
     )
 

@@ -44,7 +44,7 @@ from sheets_sync.channels.shopify.api import Api, Keys, TooDear
 from sheets_sync.channels.shopify.deliveries import DISPOSED, body_of, header, read_signals, resource_signal, signed_by
 from sheets_sync.channels.shopify.ids import bare, bare_or_blank, gid, time_of
 from sheets_sync.channels.shopify.listings import read_bulk, read_figure, read_variant
-from sheets_sync.channels.shopify.orders import HAS_RETURNS, from_anywhere, read_node
+from sheets_sync.channels.shopify.orders import HAS_RETURNS, OWN_CHECKOUTS, from_anywhere, read_node
 from sheets_sync.channels.shopify.writes import RETRY_AFTER, batch_key, read_set, set_variables, unfit
 from sheets_sync.errors import (
     ChannelRefused,
@@ -125,6 +125,7 @@ class Shopify:
         asynchronous=False,
         readable=True,
         max_batch=BATCH,
+        own_sources=OWN_CHECKOUTS,
     )
 
     def __init__(
