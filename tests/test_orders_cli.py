@@ -107,7 +107,7 @@ def test_O10_import_lists_the_sources_of_orders(tmp_path: Path) -> None:
     finally:
         world.close()
     assert "Orders of the last 60 days" in said
-    assert "copies_of" in said
+    assert "asked about in Review" in said
 
 
 def test_O10_copies_are_read_and_not_counted(seller: Seller) -> None:
