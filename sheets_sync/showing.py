@@ -15,15 +15,16 @@ from sheets_sync.sheet import tabs
 
 
 def channel_states(
-    desk: Desk, view: View, listings: Sequence[Listing], stock: Mapping[str, Stock]
+    desk: Desk, view: View, listings: Sequence[Listing], stock: Mapping[str, Stock], wrong: Mapping[str, str]
 ) -> tuple[views.ChannelState, ...]:
-    """How each channel stands, for the Channels tab and for `sheets-sync stock`."""
+    """How each channel stands, for the Channels tab; `wrong`: what is wrong with what was typed there, by channel."""
     primary, started = desk.primary(view), desk.started_at(view) is not None
     paused = {
         pause.channel: f"paused{pausing.ending(pause.until)}: lowered when it has to be, never raised"
         for pause in pausing.pauses(view, desk.clock())
         if not pause.sku
     }
+    paused |= wrong
     counts: dict[str, int] = {}
     for item in listings:
         counts[item.channel] = counts.get(item.channel, 0) + 1

@@ -108,6 +108,8 @@ class Memory:
     checked_at: datetime | None = None  # when formats and protection were compared last
     has_levels: bool = False  # the last look saw a column of Low-stock levels
     levels: Mapping[str, int] | None = None  # as they were noted last
+    may_pause: bool = False  # the last look saw Stock's column Paused
+    paused: pausing.Typed = field(default_factory=pausing.Typed)  # what stands there, and what is wrong with it
     untaken: dict[str, str] = field(default_factory=dict)  # why an answer was not taken, by question
 
 
@@ -185,6 +187,7 @@ class _Pass:
         self._keep_header(look)
         if tabs.LOW_STOCK in look.columns:
             self.memory.levels = alarm.note_levels(self.desk, look, self.memory.levels)
+        self.memory.paused = pausing.note(self.desk, look, showing.zone_of(self._layout()))
         self._answers(look)
         self.adjusted = adjusting.take(self.desk, look.adjustments, self.memory.adjustments, self.lease)
         self.events += self.adjusted.events
@@ -295,9 +298,11 @@ class _Pass:
         shown = (*self.desk.on_hand_at.values(), *self.desk.titles.values())
         service = ("Committed", "Damaged", "Available", *shown, edits.STATUS, edits.UPDATED)
         low = (tabs.LOW_STOCK,) if self.desk.settings.alerts.wanted and self.memory.has_levels else ()
-        needed = dict.fromkeys((*edits.NEEDED, *service, *low))
+        paused = (tabs.PAUSED,) if self.memory.may_pause else ()
+        needed = dict.fromkeys((*edits.NEEDED, *service, *low, *paused))
         look = self.workbook.look(tuple(needed))
         self.memory.has_levels = tabs.LOW_STOCK in look.header
+        self.memory.may_pause = tabs.PAUSED in look.header
         extra = [column for column in restore if column not in needed and column in look.header]
         return self.workbook.look((*needed, *extra)) if extra else look
 
@@ -455,7 +460,8 @@ class _Pass:
         )  # fmt: skip
         for kit, says in kits_tab.kit_rows(view).items():
             service["Available"][kit], service["Status"][kit] = books.available.get(kit), says
-        service[edits.STATUS] |= pausing.shown(view, look.began_at, desk.titles, service[edits.STATUS])
+        paused, status = self.memory.paused, service[edits.STATUS]
+        status |= pausing.shown(view, look.began_at, desk.titles, status, paused.skus)
         typed = knowing.typed_skus(look)
         edited = knowing.last_edits(view.last_edits(typed), books.last)
         put_backs = [edits.PutBack(id=n, **item) for n, item in view.put_backs()]
@@ -494,7 +500,7 @@ class _Pass:
             rows=rows,
             listings=listings,
             shown=view.get(LEDGER_SHOWN, 0),
-            channels=showing.channel_states(desk, view, listings, stock),
+            channels=showing.channel_states(desk, view, listings, stock, paused.channels),
         )
 
     def _note(self, look: Look, facts: _Facts, found: edits.Found) -> None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from sheets_sync import pausing
 from sheets_sync.errors import BadInput
+from sheets_sync.model import Cell
 from sheets_sync.pausing import Pause
-from sheets_sync.sheet import tabs
+from sheets_sync.sheet import setup, tabs
 from tests.hands import Clock
 from tests.world import World
 
@@ -75,6 +77,55 @@ def test_P7_a_sku_may_be_paused_on_one_channel_alone(street: Street) -> None:
     pausing.resume(street.desk, "woocommerce", "1-2")
     street.passes()
     assert street.figure("woocommerce", "1-2") == 9
+
+
+def test_P7_a_sku_is_paused_in_its_row_of_stock(street: Street) -> None:
+    street.type("00123", "yes", tabs.PAUSED)
+    assert street.sets("00123", 15) == [12, 12]
+    assert street.status("00123") == "+3 recorded, now 15; paused"
+    with pytest.raises(BadInput, match="clear its cell under Paused in Stock"):
+        pausing.resume(street.desk, "", "00123")
+    street.restart()
+    street.passes()
+    assert street.figure("woocommerce", "00123") == 12
+    street.type("00123", "perhaps", tabs.PAUSED)
+    street.passes()
+    assert street.figure("woocommerce", "00123") == 15
+    assert street.status("00123").endswith(
+        "; ? not paused: 'perhaps' under Paused is neither yes nor a time like 2026-03-02 10:00"
+    )
+    street.type("00123", "", tabs.PAUSED)
+    street.sheet_passes()
+    assert street.status("00123") == "+3 recorded, now 15"
+
+
+def test_P7_a_channel_is_paused_in_its_row_of_channels_until_a_time(street: Street) -> None:
+    until = street.clock() + timedelta(days=1)
+    typed = until.astimezone(ZoneInfo(street.workbook.layout().time_zone))
+    header = street.store.rows(street.book.spreadsheet_id, tabs.CHANNELS)[0]
+    cell = f"{setup.letter(header.index(tabs.PAUSED))}3"
+    street.store.type(street.book.spreadsheet_id, tabs.CHANNELS, cell, f"{typed:%Y-%m-%d %H:%M}")
+    street.sheet_passes()
+    assert street.sets("00123", 16) == [16, 15]
+    assert street.state("woocommerce2").startswith(f"paused until {until:%Y-%m-%d %H:%M} UTC")
+    street.clock.tick(hours=25)  # type: ignore[attr-defined]
+    street.passes()
+    assert street.figure("woocommerce2", "00123") == 16 and street.state("woocommerce2") == "in step"
+
+
+UTC_AT = datetime(2026, 3, 2, 10, 0, 59, 999_999, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("cell", "means"),
+    [
+        (None, None), ("", None), ("no", None), (False, None), ("Yes ", pausing.FOREVER), (True, pausing.FOREVER),
+        ("2026-03-02 10:00", UTC_AT), ("2.3.2026 10:00", UTC_AT), ("2026-03-02", UTC_AT.replace(hour=0)),
+        (46083, datetime(2026, 3, 2, 0, 0, 1, tzinfo=UTC)),
+    ],
+)  # fmt: skip
+def test_what_stands_under_paused(cell: Cell, means: datetime | None) -> None:
+    assert pausing.until(cell, UTC) == means
 
 
 @pytest.mark.parametrize(

@@ -134,7 +134,8 @@ def test_stock_has_a_column_a_channel_between_available_and_low_stock() -> None:
     headers = [c.header for c in tabs.stock_columns(CHANNELS)]
     assert headers == [
         *("SKU", "Title", "tag SKU", "tag figure", "tag exchange", "On hand", "Reason", "Note"),
-        *("Committed", "Damaged", "Available", "Web shop", "Market", "Low-stock level", "Status", "Updated"),
+        *("Committed", "Damaged", "Available", "Web shop", "Market", "Low-stock level", "Paused"),
+        *("Status", "Updated"),
     ]
     assert [c.header for c in tabs.stock_columns(CHANNELS) if c.hidden] == ["tag SKU", "tag figure", "tag exchange"]
 

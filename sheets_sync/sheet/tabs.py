@@ -196,8 +196,11 @@ _STOCK_FRONT = (
     _service(DAMAGED, "damaged", Format.NUMBER, 105, "Physically there, not sellable."),
     _service(AVAILABLE, "available", Format.NUMBER, 105, "On hand less Committed; negative when too much was sold."),
 )
+_PAUSED_HELP = "yes, or until when, like 2026-03-02 10:00: lowered when it has to be, never raised. Blank: not paused."
+
 _STOCK_BACK = (
     _person(LOW_STOCK, "low_stock", Format.NUMBER, 140, "Available below this is coloured. Blank: never."),
+    _person(PAUSED, "paused", Format.TEXT, 110, f"{_PAUSED_HELP} Cancels nothing: it sells on until it is used up."),
     _service(STATUS, "status", Format.TEXT, 320, "What became of the last edit, and what is held or asked."),
     _service(UPDATED, "updated", Format.DATETIME, 160, "When the service last wrote this row."),
 )
@@ -252,6 +255,7 @@ CHANNEL_COLUMNS = (
         "Tick when the figures look right: openings are written and pushing begins.",
         accent=True,
     ),
+    _person(PAUSED, "paused", Format.TEXT, 110, _PAUSED_HELP, accent=True),
     _service(STATE, "state", Format.TEXT, 240),
     _service(LISTINGS, "listings", Format.NUMBER, 80),
     _service(OUT_OF_STEP, "out_of_step", Format.NUMBER, 90, "Listings that do not show what they should yet."),
