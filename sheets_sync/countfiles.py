@@ -18,10 +18,6 @@ from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
-import openpyxl
-from charset_normalizer import from_bytes
-from openpyxl.utils.exceptions import InvalidFileException
-
 from sheets_sync.errors import BadInput
 from sheets_sync.model import Cell
 
@@ -90,6 +86,8 @@ def _decoded(raw: bytes, path: Path) -> tuple[str, str]:
             return raw.decode(name), said
         except UnicodeDecodeError:
             continue
+    from charset_normalizer import from_bytes
+
     best = from_bytes(raw, cp_isolation=["cp1252", "cp1250", "cp1251", "cp1253", "cp1254", "mac_roman"]).best()
     if best is None:
         raise BadInput(f"{path}: the encoding of this text cannot be told. Save it as CSV in UTF-8.")
@@ -112,6 +110,9 @@ def _delimiter(text: str) -> str:
 
 
 def _excel(path: Path, step: Step) -> CountFile:
+    import openpyxl  # takes a fifth of a second to load, and every command loads this module
+    from openpyxl.utils.exceptions import InvalidFileException
+
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what openpyxl leaves out (pictures, styles) is nothing to us

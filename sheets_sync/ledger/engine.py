@@ -17,8 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from alembic import command
-from alembic.config import Config
 from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.exc import ArgumentError, InterfaceError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -86,6 +84,9 @@ class Database:
                 raise ConfigError(
                     [f"ledger {self.name}: made by a newer sheets-sync (schema {found}); update sheets-sync"]
                 )
+            from alembic import command  # loaded where there is something to migrate: it takes as long as the ledger
+            from alembic.config import Config
+
             config = Config()
             config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
             config.attributes["connection"] = connection

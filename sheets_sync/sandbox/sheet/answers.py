@@ -72,7 +72,7 @@ def spreadsheet(
     answer: Json = {
         "spreadsheetId": book.spreadsheet_id,
         "properties": {**DEFAULT_PROPERTIES, **book.properties},
-        "sheets": [_sheet(book, tab, places, grid_data, tree) for tab in _tabs(book, places)],
+        "sheets": [_sheet(book, tab, places, grid_data, (tree or {}).get("sheets")) for tab in _tabs(book, places)],
         "spreadsheetUrl": url,
     }
     named = [_named(n) for n in book.named.values() if n.range is not None]
@@ -81,7 +81,14 @@ def spreadsheet(
     metadata = [m for m in book.metadata.values() if (m.get("location") or {}).get("locationType") == "SPREADSHEET"]
     if metadata:
         answer["developerMetadata"] = metadata
-    return answer if tree is None else mask.keep(answer, tree)
+    return _kept(answer, tree, "sheets")
+
+
+def _kept(message: Json, tree: mask.Mask | None, done: str) -> Json:
+    """What the mask names of a message; its part `done` has been through it and is not walked again."""
+    part = message.get(done)
+    kept: Json = mask.keep({**message, done: ()} if part is not None else message, tree)
+    return {**kept, done: part} if done in kept else kept
 
 
 def _tabs(book: Book, places: Sequence[tuple[Tab, Box]]) -> list[Tab]:
@@ -96,11 +103,11 @@ def _named(named: Any) -> Json:
 
 
 def _sheet(book: Book, tab: Tab, places: Sequence[tuple[Tab, Box]], grid_data: bool, tree: mask.Mask | None) -> Json:
+    """One tab; `tree` is the mask below `sheets`."""
     sheet: Json = {"properties": sheet_properties(book, tab)}
     if grid_data:
         boxes = [box for other, box in places if other.sheet_id == tab.sheet_id] or [tab.box]
-        below = ((tree or {}).get("sheets") or {}).get("data")
-        sheet["data"] = [grid(book, tab, box, below) for box in boxes]
+        sheet["data"] = [grid(book, tab, box, (tree or {}).get("data")) for box in boxes]
     for name, part in (
         ("merges", tab.merges),
         ("protectedRanges", tab.protected),
@@ -110,7 +117,7 @@ def _sheet(book: Book, tab: Tab, places: Sequence[tuple[Tab, Box]], grid_data: b
     ):
         if part:
             sheet[name] = part
-    return sheet
+    return _kept(sheet, tree, "data")
 
 
 def _sheet_metadata(book: Book, tab: Tab) -> list[Json]:
@@ -126,10 +133,7 @@ def grid(book: Book, tab: Tab, box: Box, tree: mask.Mask | None = None) -> Json:
     if box.c0:
         data["startColumn"] = box.c0
     if mask.wants(tree, "rowData"):
-        cells = ((tree or {}).get("rowData") or {}).get("values")
-        rows = [_row(tab, r, box, cells, book.locale) for r in range(box.r0, box.r1)]
-        while rows and not rows[-1]:
-            rows.pop()
+        rows = _rows(tab, box, (tree or {}).get("rowData"), book.locale)
         if rows:
             data["rowData"] = rows
     if mask.wants(tree, "rowMetadata"):
@@ -140,7 +144,7 @@ def grid(book: Book, tab: Tab, box: Box, tree: mask.Mask | None = None) -> Json:
     if mask.wants(tree, "columnMetadata"):
         data["columnMetadata"] = [_dimension(tab.columns[c], DEFAULT_WIDTH) for c in range(box.c0, box.c1)]
     _hang_metadata(book, tab, box, data)
-    return data
+    return _kept(data, tree, "rowData")
 
 
 def _hang_metadata(book: Book, tab: Tab, box: Box, data: Json) -> None:
@@ -161,9 +165,28 @@ def _dimension(kept: Json | None, size: int) -> Json:
     return {"pixelSize": size, **(kept or {})}
 
 
-def _row(tab: Tab, row: int, box: Box, tree: mask.Mask | None, locale: Locale) -> Json:
-    last = min(box.c1, max(len(tab.values[row]), len(tab.styles[row]), *(c + 1 for c in tab.formulas[row]), 0))
-    cells = [cell(tab, row, column, tree, locale) for column in range(box.c0, last)]
+def _rows(tab: Tab, box: Box, tree: mask.Mask | None, locale: Locale) -> list[Json]:
+    """RowData of a box; `tree` is the mask below `rowData`."""
+    blank: dict[int, Json] = {}  # empty cells by the style that they share: a formatted column has thousands
+    rows = [_row(tab, row, box, (tree or {}).get("values"), locale, blank) for row in range(box.r0, box.r1)]
+    while rows and not rows[-1]:
+        rows.pop()
+    return rows if mask.wants(tree, "values") else [{}] * len(rows)
+
+
+def _row(tab: Tab, row: int, box: Box, tree: mask.Mask | None, locale: Locale, blank: dict[int, Json]) -> Json:
+    values, styles, formulas = tab.values[row], tab.styles[row], tab.formulas[row]
+    last = min(box.c1, max(len(values), len(styles), *(c + 1 for c in formulas), 0))
+    cells: list[Json] = []
+    for column in range(box.c0, last):
+        value = values[column] if column < len(values) else ""
+        style = styles[column] if column < len(styles) else None
+        if value != "" or column in formulas:
+            cells.append(_cell(value, style, formulas.get(column), tree, locale))
+            continue
+        if id(style) not in blank:
+            blank[id(style)] = _cell("", style, None, tree, locale)
+        cells.append(blank[id(style)])
     while cells and not cells[-1]:
         cells.pop()
     return {"values": cells} if cells else {}
@@ -171,7 +194,11 @@ def _row(tab: Tab, row: int, box: Box, tree: mask.Mask | None, locale: Locale) -
 
 def cell(tab: Tab, row: int, column: int, tree: mask.Mask | None = None, locale: Locale = ENGLISH) -> Json:
     """CellData of one cell, as far as the mask wants it; {} where there is nothing."""
-    value, style, text = tab.value(row, column), tab.style(row, column) or {}, tab.formulas[row].get(column)
+    return _cell(tab.value(row, column), tab.style(row, column), tab.formulas[row].get(column), tree, locale)
+
+
+def _cell(value: Value, style: Json | None, text: str | None, tree: mask.Mask | None, locale: Locale) -> Json:
+    style = style or {}
     answer: Json = {}
     if value != "" or text:
         answer["userEnteredValue"] = {"formulaValue": text} if text else _extended(value)

@@ -247,8 +247,10 @@ def _carry_files(page: Blueprint, store: Store) -> None:
 
     @page.get("/spreadsheets/<key>/workbook.xlsx")
     def as_excel(key: str) -> Response:
+        from sheets_sync.sandbox.sheet import excel
+
         book = store.book(key)
-        return _download(files.xlsx_bytes(book), EXCEL, f"{book.properties['title']}.xlsx")
+        return _download(excel.xlsx_bytes(book), EXCEL, f"{book.properties['title']}.xlsx")
 
     @page.post("/spreadsheets/<key>/tabs")
     def from_csv(key: str) -> Response:
@@ -266,8 +268,10 @@ def _carry_files(page: Blueprint, store: Store) -> None:
         """An Excel file becomes a new workbook."""
         if request.mimetype != EXCEL:
             return _json({"error": "an Excel file is sent as .xlsx"}, 415)
+        from sheets_sync.sandbox.sheet import excel
+
         try:
-            tabs = files.xlsx_tabs(request.get_data())
+            tabs = excel.xlsx_tabs(request.get_data())
         except files.BadFile as bad:
             return _json({"error": str(bad)}, 400)
         try:
