@@ -264,8 +264,8 @@ def test_a_header_that_is_gone_gets_a_new_column_and_no_cell_of_a_person_changes
     local.store.insert_columns(BOOK, tabs.STOCK, "B")
     local.store.type(BOOK, tabs.STOCK, "B1", [["Shelf"], ["A-3"], ["A-4"]])
     local.store.move_columns(BOOK, tabs.STOCK, "G", "A")
-    local.store.insert_columns(BOOK, tabs.STOCK, "R")
-    local.store.type(BOOK, tabs.STOCK, "R5", "my own remark, under no header")
+    local.store.insert_columns(BOOK, tabs.STOCK, "S")
+    local.store.type(BOOK, tabs.STOCK, "S5", "my own remark, under no header")
     status = gspread.utils.rowcol_to_a1(1, workbook.look().header.index(tabs.STATUS) + 1)
     local.store.type(BOOK, tabs.STOCK, status, "Zustand")
     before = local.store.rows(BOOK, tabs.STOCK)
@@ -305,7 +305,7 @@ def test_a_tab_that_a_person_made_keeps_its_rows(local: Running, access: SheetAc
     init(workbook)
     rows = local.store.rows(BOOK, "Stock")
     assert [row[:2] for row in rows[:3]] == [["SKU", "Colour"], ["a", "red"], ["b", "blue"]]
-    assert rows[0][2:17] == [c.header for c in TABS[0].columns if c.header != "SKU"]
+    assert rows[0][2:18] == [c.header for c in TABS[0].columns if c.header != "SKU"]
     assert plan(workbook).requests == ()
 
 
