@@ -29,6 +29,7 @@ from sheets_sync import (
     offers,
     openings,
     pausing,
+    portions,
     pulling,
     sources,
     startover,
@@ -51,6 +52,7 @@ from sheets_sync.late_orders import Reads, units_told
 from sheets_sync.ledger import Tx, View
 from sheets_sync.model import Event, Figure, Lease, LineState, Listing, Order, OrderLine, Ref, StoredDelivery
 from sheets_sync.places import Places, Spent
+from sheets_sync.reasons import reasons_to_raise
 
 log = structlog.get_logger()
 
@@ -110,6 +112,16 @@ class ChannelReport:
     sent: tuple[Sent, ...] = ()
     out_of_step: int = 0
     after: float | None = None
+
+
+@dataclass(frozen=True)
+class _Look:
+    """Listings as they were just before a look, what it showed, when it began, and the last event known by then."""
+
+    items: Sequence[Listing]
+    sees: dict[Ref, Figure]
+    at: datetime
+    upto: int
 
 
 def channel_pass(desk: Desk, name: str, memory: ChannelMemory, lease: Lease | None) -> ChannelReport:
@@ -328,18 +340,6 @@ def count_waiting(tx: Tx, desk: Desk, name: str) -> list[Event]:
     return events
 
 
-def _reasons(view: View, skus: Collection[str | None], since: datetime) -> dict[str, datetime]:
-    """When the last reason to raise was recorded, of each of these SKUs, as far back as it could matter."""
-    found: dict[str, datetime] = {}
-    for sku in skus:
-        for event in view.events(sku=sku, newest_first=True, limit=50) if sku else ():
-            if event.recorded_at < since:
-                break
-            if event.change.available > 0:
-                found[event.fact.sku] = max(event.recorded_at, found.get(event.fact.sku, event.recorded_at))
-    return found
-
-
 # a pass ---------------------------------------------------------------------------------------------------------
 
 
@@ -357,6 +357,7 @@ class _ChannelPass:
         self.reads = memory.reads
         self.reads.lag, self.reads.every = able.orders_lag, able.orders_every
         self.puts_back = False
+        self.taken_on = 0  # listings that were to be lowered first, of those that one pass may write one by one
         self.meter: first_sync.Meter | None = None  # while the first sync lasts
 
     def run(self) -> ChannelReport:
@@ -413,7 +414,7 @@ class _ChannelPass:
         with self.desk.ledger.read() as view:
             self._refresh(view)
         written = {ref: item for ref, item in self.memory.shelf.listings.items() if item.before is not None}
-        targets = startover.to_put_back(written, self._look(list(written.values()))) if written else []
+        targets = startover.to_put_back(written, self._look(list(written.values()))[1]) if written else []
         self.puts_back = True
         self._write(targets)
         self.puts_back = False
@@ -639,24 +640,45 @@ class _ChannelPass:
         """P3: what has to come down waits for no orders; without compare-and-set it is looked at first."""
         plan, _ = self.plan()
         self._write([(s.listing, s.figure, s.expected) for s in plan.lower if s.figure is not None])
-        down = [s for s in plan.look if s.figure is not None and s.expected is not None and s.figure < s.expected]
-        if down:
-            looked = [step.listing for step in down]
-            self._lower_now(looked, self._look(looked))
+        down = [step for step in plan.look if offers.lowers(step)]
+        looked = [step.listing for step in portions.portion(self.channel, down)]
+        self.again = self.again or len(looked) < len(down)
+        self.taken_on += len(looked)
+        if looked:
+            self._lower_now(*self._look(looked))
 
     def _look_and_write(self) -> None:
         """P3 to P6 for every listing of which we do not know enough, or that is to be raised."""
         plan, upto = self.plan()
         self._write([(s.listing, s.figure, s.expected) for s in (*plan.lower, *plan.raise_) if s.figure is not None])
-        looked, most = [step.listing for step in plan.look], self.channel.capabilities.looks
-        self.again = self.again or (most is not None and len(looked) > most)
-        looked = looked[:most]
-        looked += self._read_back({item.ref for item in looked}, drift.AT_ONCE if most is None else most)
+        steps = self._worth_a_look(plan.look)
+        looked = [step.listing for step in portions.portion(self.channel, steps, self.taken_on)]
+        self.again = self.again or len(looked) < len(steps)
+        most = self.channel.capabilities.looks or drift.AT_ONCE
+        looked += self._read_back({item.ref for item in looked}, most - self.taken_on)
         for _ in range(LOOKS):
             if not looked:
                 return
             looked = self._one_look(looked, upto)
         self.again = self.again or bool(looked)
+
+    def _worth_a_look(self, steps: Sequence[offers.Step]) -> list[offers.Step]:
+        """Of those that can't be raised yet, as the list of orders runs late, only as many as cost next to nothing: a
+        look may show a sale that nobody told us of.
+        """
+        if not self.reads.late:
+            return list(steps)
+        with self.desk.ledger.read() as view:
+            reasons = reasons_to_raise(view, self.desk.clock() - 2 * self.reads.lag)
+        now, waits, rest = self.desk.clock(), list[offers.Step](), list[offers.Step]()
+        for step in steps:
+            opens_at = self.reads.waits_until(reasons.get(step.listing.sku or ""), now)
+            if opens_at is None or offers.lowers(step) or step.expected is None:
+                rest.append(step)
+            else:
+                waits.append(step)
+                self._come_back(opens_at + timedelta(seconds=1))
+        return rest + waits[: self.channel.capabilities.looks]
 
     def _read_back(self, looked: Collection[Ref], most: int) -> list[Listing]:
         """Listings whose figure was not seen for a while, as many as the looks of a pass have room for."""
@@ -680,16 +702,16 @@ class _ChannelPass:
     def _one_look(self, looked: Sequence[Listing], upto: int) -> list[Listing]:
         """Figures, then orders, then what may be written; returns the listings that need another look."""
         look_at, sure = self.desk.clock(), frozenset(self.memory.sure)
-        sees = self._look(looked)
-        known = [self.memory.doubted.pop(item.ref, (item, upto)) for item in looked]
-        sure_of = [one for one in known if one[0].ref in sure]
-        suspects = drift.suspects(sure_of, sees, self.memory.undoes, look_at)
+        before, sees, suspects = list[Listing](), dict[Ref, Figure](), list[drift.Suspect]()
+        for look in self._looks(looked, upto):
+            suspects += self._noticed(look, sure)
+            before, sees = [*before, *look.items], sees | look.sees
+        looked = before
         lowered = self._lower_now(looked, sees)
         rest = [item.ref for item in looked if item.ref not in lowered]
         again: list[Listing] = []
         if self.reads.late:
             self.memory.suspects += suspects
-            self.reads.saw([item for item, _ in known], sees, look_at)
             with self.desk.ledger.begin(self.lease) as tx:
                 news = self._tell(tx)
             if news:
@@ -703,6 +725,13 @@ class _ChannelPass:
             # looked at just before it is written: what is sold between the two would be overwritten
             self._write_batch(batch if self.means.compare_and_set else self._second_look(batch))
         return again
+
+    def _noticed(self, look: _Look, sure: Collection[Ref]) -> list[drift.Suspect]:
+        """What a look shows otherwise than expected; where the list of orders runs late, what is missing was sold."""
+        known = [self.memory.doubted.pop(item.ref, (item, look.upto)) for item in look.items]
+        if self.reads.late:
+            self.reads.saw([item for item, _ in known], look.sees, self.desk.clock())
+        return drift.suspects([one for one in known if one[0].ref in sure], look.sees, self.memory.undoes, look.at)
 
     def _tell_drift(self, suspects: Sequence[drift.Suspect]) -> None:
         """What a look saw and the orders do not explain, now that they are read once more (P5)."""
@@ -727,13 +756,40 @@ class _ChannelPass:
         self.memory.suspects = [one for one in self.memory.suspects if one.look_at >= limit]
         self._tell_drift(ripe)
 
-    def _look(self, looked: Sequence[Listing]) -> dict[Ref, Figure]:
-        """What the listings show now, kept at once: what is noted later happened after this look began."""
-        at = self.desk.clock()
-        sees = {f.ref: f for f in self.channel.figures([item.ref for item in looked])}
-        self._store_seen(looked, sees, at)
-        self.memory.sure |= sees.keys()
-        return sees
+    def _look(self, looked: Sequence[Listing]) -> tuple[list[Listing], dict[Ref, Figure]]:
+        """The listings as they were just before they were looked at, and what they show."""
+        before, sees = list[Listing](), dict[Ref, Figure]()
+        for look in self._looks(looked, 0):
+            before, sees = [*before, *look.items], sees | look.sees
+        return before, sees
+
+    def _looks(self, looked: Sequence[Listing], upto: int) -> Iterator[_Look]:
+        """What the listings show now, kept at once: what is noted later happened after that look began."""
+        for number, part in enumerate(portions.parts(self.channel, looked)):
+            if number:
+                upto = self._meanwhile(looked)
+                part = [self.memory.shelf.listings[item.ref] for item in part]
+            at = self.desk.clock()
+            sees = {f.ref: f for f in self.channel.figures([item.ref for item in part])}
+            self._store_seen(part, sees, at)
+            self.memory.sure |= sees.keys()
+            yield _Look(part, sees, at, upto)
+
+    def _meanwhile(self, busy: Sequence[Listing]) -> int:
+        """A look takes long: orders go on, and other listings that must come down do not wait for it either. The last
+        event that is known by then.
+        """
+        made = len(self.events)
+        self._deliveries()
+        self._keep_up()
+        if len(self.events) > made:
+            self.desk.wake_others(self.name)
+        plan, upto = self.plan()
+        refs = {item.ref for item in busy}
+        down = [s.listing for s in plan.look if offers.lowers(s) and s.listing.ref not in refs]
+        if down:
+            self._lower_now(*self._look(down[: self.channel.capabilities.looks]))
+        return upto
 
     def _lower_now(self, looked: Sequence[Listing], sees: Mapping[Ref, Figure]) -> set[Ref]:
         """P3: what the look shows above its offer is lowered before the orders are read; unseen sales stay promised."""
@@ -805,8 +861,7 @@ class _ChannelPass:
         """What to write by what is known now; and, of what would be raised too soon, when a read would let it."""
         with self.desk.ledger.read() as view:
             self._refresh(view)
-            since = self.desk.clock() - 2 * self.reads.lag
-            reasons = _reasons(view, {self.memory.shelf.listings[ref].sku for ref in rest}, since)
+            reasons = reasons_to_raise(view, self.desk.clock() - 2 * self.reads.lag)
         want: dict[Ref, int] = {}
         opens: dict[Ref, datetime] = {}
         for ref in rest:
@@ -834,14 +889,27 @@ class _ChannelPass:
         return offers.decide(view)
 
     def _second_look(self, batch: Sequence[Written]) -> list[Written]:
-        """P4 without compare-and-set: what was sold between two looks is taken off."""
-        shows = {f.ref: f.shows for f in self.channel.figures([item.ref for item, _, _ in batch])}
+        """P4 without compare-and-set: what was sold between two looks is taken off, and what was sold elsewhere while
+        a long one lasted.
+        """
+        shows = dict[Ref, int | None]()
+        for part in portions.parts(self.channel, batch):
+            if shows:
+                self._meanwhile([item for item, _, _ in batch])
+            shows |= {f.ref: f.shows for f in self.channel.figures([item.ref for item, _, _ in part])}
+        with self.desk.ledger.read() as view:
+            self._refresh(view)
         out: list[Written] = []
         for item, figure, first in batch:
-            second = shows[item.ref]
+            second, most = shows[item.ref], self._most(item)
             if first is not None and second is not None:
-                out.append((item, offers.take_off_missing(figure, first, second), first))
+                figure = offers.take_off_missing(figure, first, second)
+                out.append((item, figure if most is None else min(figure, most), first))
         return out
+
+    def _most(self, item: Listing) -> int | None:
+        """The offer by now: no more is written. A gross channel's figure holds its own reservations besides."""
+        return None if self.means.gross else offers.offer(self._unpromised(item), item)
 
     def _store_seen(self, looked: Sequence[Listing], sees: Mapping[Ref, Figure], at: datetime) -> None:
         before = {item.ref: item for item in looked}

@@ -116,6 +116,12 @@ class Reads:
         assert self.born is not None
         return max(self.born, raised_at or self.born) + self.lag
 
+    def waits_until(self, raised_at: datetime | None, now: datetime) -> datetime | None:
+        """Until when a listing cannot be raised whatever is read by now; None: it can be, or a read may let it."""
+        opens = self.opens_at(raised_at)
+        until = max(opens, self.not_before or opens)
+        return None if self.knows(raised_at) or until < now else until
+
     def knows(self, raised_at: datetime | None) -> bool:
         """Whether the last read began late enough for that."""
         return self.read_at is not None and self.read_at > self.opens_at(raised_at)

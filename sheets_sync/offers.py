@@ -273,10 +273,14 @@ def _obstacle(view: View, now: datetime, want: int | None) -> str:
     return ""
 
 
+def lowers(step: Step) -> bool:
+    """Whether this listing has to come down, as far as we know what it shows."""
+    return step.figure is not None and step.expected is not None and step.figure < step.expected
+
+
 def _urgency(step: Step) -> tuple[bool, bool, int, str, tuple[str, ...]]:
-    lowers = step.figure is not None and step.expected is not None and step.figure < step.expected
     units = 0 if step.available is None else step.available
-    return (not lowers, step.expected is not None, units, step.listing.sku or "", step.listing.ref)
+    return (not lowers(step), step.expected is not None, units, step.listing.sku or "", step.listing.ref)
 
 
 # what a listing is after something happened to it ---------------------------------------------------------------

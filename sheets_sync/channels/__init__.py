@@ -67,7 +67,7 @@ class Capabilities:
     orders_lag: timedelta = timedelta(0)  # how late the order list may run; "read" means complete up to now - lag
     orders_every: timedelta = timedelta(0)  # how often that list may be read for ever; what is saved up serves raises
     own_sources: frozenset[str] | None = frozenset()  # of orders, surely its own (O10); None: whatever it names
-    looks: int | None = None  # listings looked at in one go at most, where limits make a look slow
+    looks: int | None = None  # listings looked at and written one by one in a pass at most, where limits make it slow
     read_back: float | None = None  # listings a second whose figures may be read for ever: a share of the limits
 
 
@@ -243,6 +243,15 @@ class Pulls(Protocol):
 
     def pulled(self, receipts: Sequence[str]) -> None:
         """These have been stored, and need not come again."""
+        ...
+
+
+@runtime_checkable
+class WritesInBulk(Protocol):
+    """A channel that writes a few figures one by one and many all at once, whichever is sooner by its limits."""
+
+    def in_bulk(self, count: int) -> bool:
+        """Whether so many figures would go all at once, were they pushed now."""
         ...
 
 

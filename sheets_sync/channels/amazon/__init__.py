@@ -113,8 +113,8 @@ REPORT_AGAIN = 30.0
 FEED_SETTLES = timedelta(seconds=60)
 """A feed that is done has accepted its figures; so long it takes them to show."""
 
-LOOKS = 200
-"""Listings looked at in one go: two seconds by the limits."""
+LOOKS = 100
+"""Listings looked at and written in a pass: twenty seconds by the limits. More wait for the next, or go in a feed."""
 
 READ_BACK = 0.2
 """The share of the search's limit that may go into reading figures back; raises and the catalogue need the rest."""
@@ -438,7 +438,7 @@ class Amazon:
     ) -> Iterator[PushResult]:  # fmt: skip
         """One by one, or all that go everywhere in a feed."""
         alike = [target for target in targets if places[target.ref] == self.marketplaces]
-        bulk = {target.ref for target in alike} if self._feed_is_sooner(len(alike)) else set()
+        bulk = {target.ref for target in alike} if self.in_bulk(len(alike)) else set()
         single = [target for target in targets if target.ref not in bulk]
         yield from self._patch_all(single, places, anything_done=anything_done)
         yield from self._feed_all([target for target in alike if target.ref in bulk])
@@ -461,7 +461,7 @@ class Amazon:
             for t in targets
         }
 
-    def _feed_is_sooner(self, count: int) -> bool:
+    def in_bulk(self, count: int) -> bool:
         """Whether one feed would be through before so many single calls."""
         one_by_one = self.api.ready_in(wire.PATCH_LISTING, count)
         return one_by_one > self.api.ready_in(wire.CREATE_FEED) + self._feed_takes.total_seconds()
