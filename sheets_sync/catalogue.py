@@ -122,7 +122,7 @@ def _store_page(tx: Tx, desk: Desk, name: str, items: Sequence[RemoteListing], r
     out = []
     for item in items:
         old = have.get(item.ref)
-        now = _now(desk, name, item, old, seeds or item.sku in known)
+        now = _now(desk, name, item, old or _elsewhere(item, have.values()), seeds or item.sku in known)
         odd = old is not None and item.ref in reading.sure and offers.expected(old) not in (None, item.shows)
         # P5: another figure than expected may be a sale that no order told of yet; only a look that reads them may say
         if not odd and (old is None or old.shown is None or old.shown_at is None or old.shown_at < begun):
@@ -133,6 +133,15 @@ def _store_page(tx: Tx, desk: Desk, name: str, items: Sequence[RemoteListing], r
     new = [item for item in out if item.ref not in have]
     if started and tx.get(_listed(name)) and len(new) <= newcomers.AT_ONCE:
         tx.ask(newcomers.questions(desk, new, desk.clock()))
+
+
+def _elsewhere(item: RemoteListing, have: Iterable[Listing]) -> Listing | None:
+    """What people said of the same listing at another of its channel's places holds at this one too."""
+    one = next((known for known in have if known.ref.listing == item.ref.listing and known.sku is not None), None)
+    if one is None:
+        return None
+    said = Listing(one.channel, item.ref, one.sku, mapped=one.mapped, pack_size=one.pack_size, hold_back=one.hold_back)
+    return replace(said, held_back=one.held_back, most=one.most, paused=one.paused)
 
 
 def _now(desk: Desk, name: str, item: RemoteListing, old: Listing | None, known: bool) -> Listing:
@@ -164,9 +173,21 @@ def _finish(desk: Desk, name: str, reading: Reading, lease: Lease | None) -> Non
 def _bar(desk: Desk, name: str, barred: Mapping[Ref, str], lease: Lease | None) -> None:
     with desk.ledger.begin(lease) as tx:
         tx.lock_listings(name)
-        now = [item for item in tx.listings(name, ids={ref.listing for ref in barred}) if item.ref in barred]
-        after = [replace(item, pushable=False, why_not=barred[item.ref]) for item in now]
+        found = tx.listings(name, ids={ref.listing for ref in barred})
+        now = [item for item in found if item.ref in barred]
+        there = {item.ref.listing for item in found if item.ref not in barred}
+        after = [_barred(item, barred[item.ref], item.ref.listing in there) for item in now]
         tx.put_listings(item for item, before in zip(after, now, strict=True) if item != before)
+
+
+def _barred(item: Listing, why: str, elsewhere: bool) -> Listing:
+    """`elsewhere`: the listing is there still, at other places than this one, so that this one stands for nothing."""
+    if not elsewhere:
+        return replace(item, pushable=False, why_not=why)
+    return replace(item, pushable=False, why_not=_ELSEWHERE, sku=None, mapped=None, remote_sku=None, shown=None)
+
+
+_ELSEWHERE = "its channel keeps it at other places now"
 
 
 def match_catalogue(desk: Desk, name: str) -> None:
@@ -208,12 +229,17 @@ def _shared(desk: Desk, view: View, name: str, seen: set[int] | None) -> dict[Re
         for item in view.listings(name, skus=view.shared_skus(name))
         if item.mapped is None and (seen is None or hash(item.ref) in seen)
     ]
-    times = Counter(item.sku for item in found)
+    times = _times(found)
     return {
         item.ref: f"{times[item.sku]} listings on {desk.titles[name]} carry the SKU {item.sku}; {_WAY_OUT}"
         for item in found
         if times[item.sku] > 1
     }
+
+
+def _times(found: Iterable[Listing]) -> Counter[str | None]:
+    """How many listings stand for each SKU; one at several of its channel's places is one (P8)."""
+    return Counter(sku for sku, _ in {(item.sku, item.ref.listing) for item in found})
 
 
 _WAY_OUT = "give each its own, or map them in the Listings tab"
@@ -222,7 +248,7 @@ _WAY_OUT = "give each its own, or map them in the Listings tab"
 def unbarred(desk: Desk, view: View, name: str, skus: Iterable[str]) -> list[Listing]:
     """Of these SKUs' listings those that shared one by chance, and do so no more since a person mapped them."""
     found = view.listings(name, skus=skus)
-    still = Counter(item.sku for item in found if item.mapped is None)
+    still = _times(item for item in found if item.mapped is None)
     return [
         replace(item, pushable=True, why_not="")
         for item in found

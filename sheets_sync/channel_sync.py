@@ -172,12 +172,14 @@ class _OrderBook:
         self.about, self.copies = desk.settings.channels[name], sources.copies(tx, desk, name)
         self.beginning = None if at_opening else openings.Beginning.of(tx, desk, name)
         self.allowance = desk.settings.limits.clock_allowance
-        self.listings: dict[str, Listing | None] = {}
+        self.listings: dict[
+            str, list[Listing]
+        ] = {}  # by their own ids; one at several of its channel's places is several
         self.known: dict[str, bool] = {}
         self.policies, self.last_count = booking.note_policies(tx, desk, name), booking.last_count(tx)
         self.places = booking.places(tx, desk, name)
         self.events: list[Event] = []
-        self.touched: dict[str, Listing] = {}
+        self.touched: dict[Ref, Listing] = {}
         self.asked = booking.asked_about_lines(tx)
         self.last_order: datetime | None = None
 
@@ -185,14 +187,19 @@ class _OrderBook:
         """Look up at once what these lines name; a page of orders is a page of listings, not a whole catalogue."""
         wanted = list(of)
         ids = {line.ref.listing for line in wanted if line.ref} - self.listings.keys()
-        self.listings |= dict.fromkeys(ids) | {i.ref.listing: i for i in self.tx.listings(self.name, ids=ids)}
+        self._look_up(ids)
         skus = {line.sku for line in wanted if line.sku} - self.known.keys()
         self.known |= dict.fromkeys(skus, False) | dict.fromkeys(known_skus(self.tx, skus), True)
 
-    def _listing(self, listing_id: str) -> Listing | None:
+    def _look_up(self, ids: Collection[str]) -> None:
+        self.listings |= {id: [] for id in ids}
+        for item in self.tx.listings(self.name, ids=ids):
+            self.listings[item.ref.listing].append(item)
+
+    def _at_places(self, listing_id: str) -> list[Listing]:
         if listing_id not in self.listings:
-            self.listings[listing_id] = next(iter(self.tx.listings(self.name, ids=[listing_id])), None)
-        return self.listings[listing_id]
+            self._look_up([listing_id])
+        return [self.touched.get(item.ref, item) for item in self.listings[listing_id]]
 
     def add(self, order: Order) -> None:
         stored = {line.level.id: line for line in self.tx.lines(self.name, order_id=order.id)}
@@ -253,24 +260,25 @@ class _OrderBook:
 
     def resolve(self, line: OrderLine) -> tuple[str | None, int]:
         """Our SKU and pack size for a line: by its listing, else by its SKU's own name."""
-        listing = self._listing(line.ref.listing) if line.ref else None
-        if listing is not None and listing.sku is not None:
-            return listing.sku, listing.pack_size
+        for listing in self._at_places(line.ref.listing) if line.ref else ():
+            if listing.sku is not None:
+                return listing.sku, listing.pack_size
         return (line.sku, 1) if line.sku and self.known.get(line.sku) else (None, 1)
 
     def _note(self, taken: lines.Taken) -> None:
-        """What the channel took off its own figure meanwhile; where it does not say of which listing, of all (P2)."""
-        named = self._listing(taken.ref.listing) if taken.ref else None
-        meant = [named] if named else self._of_sku(taken.sku)
-        for listing in meant:
-            edited = taken.edited or named is None
+        """What the channel took off its own figure meanwhile; where it does not say of which listing, or at which of
+        its places, of all (P2).
+        """
+        named = self._at_places(taken.ref.listing) if taken.ref else []
+        for listing in named or self._of_sku(taken.sku):
+            edited = taken.edited or len(named) != 1
             after = offers.note_taken(listing, taken.change, taken.at, self.allowance, edited=edited)
             if after != listing:
-                self.listings[after.ref.listing] = self.touched[after.ref.listing] = after
+                self.touched[after.ref] = after
 
     def _of_sku(self, sku: str | None) -> list[Listing]:
         found = self.tx.listings(self.name, skus=[sku]) if sku else []
-        return [self.touched.get(item.ref.listing, item) for item in found]
+        return [self.touched.get(item.ref, item) for item in found]
 
     def write(self) -> list[Event]:
         self.tx.put_listings(self.touched.values())
@@ -580,7 +588,7 @@ class _ChannelPass:
         if len(ours) == memory.known:
             return
         listings = memory.shelf.listings.values()
-        times = Counter(item.remote_sku for item in listings)
+        times = Counter(sku for sku, _ in {(item.remote_sku, item.ref.listing) for item in listings})
         new = {i.ref for i in listings if i.sku is None and i.remote_sku in ours and times[i.remote_sku] == 1}
         with self.desk.ledger.begin(self.lease) as tx:
             tx.lock_listings(self.name)

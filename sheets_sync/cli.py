@@ -601,7 +601,8 @@ def _told(fact: Fact, change: Stock) -> str:
     exact = f"counted {fact.count}" if fact.count is not None else ""
     why = ", ".join(filter(None, (fact.reference, fact.reason, fact.note)))
     what = ", ".join(filter(None, (exact, moved))) or "no change"
-    return f"{_cell(fact.sku)}: {views.WORDS[fact.kind]}, {what}" + (f" ({_cell(why)})" if why else "")
+    at = f" at {fact.location}" if fact.location != MAIN else ""
+    return f"{_cell(fact.sku)}{at}: {views.WORDS[fact.kind]}, {what}" + (f" ({_cell(why)})" if why else "")
 
 
 # looking --------------------------------------------------------------------------------------------------------
@@ -625,7 +626,7 @@ def stock(
             for row in wanted:
                 typer.echo(json.dumps(row, ensure_ascii=False))
         else:
-            _say(_stock_table(wanted, list(desk.titles.values())))
+            _say(_stock_table(wanted, list(desk.on_hand_at.values()), list(desk.titles.values())))
     if missing:
         raise SellerMustAct(f"No such SKU: {', '.join(missing)}. A SKU is text, written just so, zeros included.")
 
@@ -633,7 +634,8 @@ def stock(
 def _stock_rows(view: View, desk: Desk) -> list[dict[str, Any]]:
     books, listings, asked = Books(), view.listings(), view.questions()
     books.refresh(view)
-    cells = views.stock_cells(books.balances, listings, desk.titles, books.last, {q.sku: q for q in asked})
+    elsewhere = desk.on_hand_at
+    cells = views.stock_cells(books.balances, listings, desk.titles, books.last, {q.sku: q for q in asked}, elsewhere)
     texts: dict[str, list[str]] = {}
     for question in asked:
         texts.setdefault(question.sku, []).append(question.text)
@@ -646,14 +648,16 @@ def _stock_rows(view: View, desk: Desk) -> list[dict[str, Any]]:
     for sku in order:
         balance = books.balances.get(StockKey(sku, MAIN))
         held = balance.stock if balance is not None and balance.counted else None
+        at = {"on_hand_at": {n: cells[header].get(sku) for n, header in elsewhere.items()}} if elsewhere else {}
         rows.append(
             {
                 "sku": sku,
                 "title": titles.get(sku, ""),
                 "on_hand": held.on_hand if held else None,
-                "committed": balance.stock.committed if balance else 0,
-                "damaged": held.damaged if held else None,
-                "available": held.available if held else None,
+                **at,
+                "committed": cells["Committed"].get(sku, 0),
+                "damaged": cells["Damaged"].get(sku),
+                "available": cells["Available"].get(sku),
                 "channels": {name: cells[title][sku] for name, title in desk.titles.items() if sku in cells[title]},
                 "status": cells["Status"].get(sku, ""),
                 "questions": texts.get(sku, []),
@@ -662,11 +666,12 @@ def _stock_rows(view: View, desk: Desk) -> list[dict[str, Any]]:
     return rows
 
 
-def _stock_table(rows: Sequence[dict[str, Any]], titles: Sequence[str]) -> Table:
-    numbers = ("On hand", "Committed", "Available", *titles)
+def _stock_table(rows: Sequence[dict[str, Any]], elsewhere: Sequence[str], titles: Sequence[str]) -> Table:
+    numbers = ("On hand", *elsewhere, "Committed", "Available", *titles)
     table = _table("SKU", "Title", *numbers, "Status", numbers=numbers)
     for row in rows:
-        figures = (row["on_hand"], row["committed"], row["available"], *row["channels"].values())
+        there = row.get("on_hand_at", {}).values()
+        figures = (row["on_hand"], *there, row["committed"], row["available"], *row["channels"].values())
         figures += (None,) * (len(numbers) - len(figures))
         table.add_row(_cell(row["sku"]), _cell(row["title"]), *map(_cell, figures), _cell(row["status"]))
     return table
@@ -681,14 +686,18 @@ def why(
     """Say why a SKU's figures are what they are: the statement, the sum in words, and what led to an oversell."""
     with _at_desk(ctx) as desk, desk.ledger.read() as view:
         events = view.events(sku=sku)
-        asked = view.questions(sku=sku)
+        asked, called = view.questions(sku=sku), desk.settings.locations.by_title
     if not events:
         raise SellerMustAct(f"Nothing is recorded of {sku} yet. A SKU is text, written just so, zeros included.")
     places = dict.fromkeys(event.fact.location for event in events)
     for place in places:
         mine = [event for event in events if event.fact.location == place]
         said = statement.statement(mine)
-        _say(*([f"At {place}:"] if len(places) > 1 else []), *map(_cell, said.sentences(_when)), "")
+        _say(
+            *([f"At {_cell(called.get(place, place))}:"] if len(places) > 1 else []),
+            *map(_cell, said.sentences(_when)),
+            "",
+        )
         _say(_statement_table(said.rows[-limit:]))
         if len(said.rows) > limit:
             _say(f"{len(said.rows) - limit} older events are not shown: --limit {len(said.rows)} shows all.")

@@ -19,7 +19,7 @@ from sheets_sync.kits import at as kits_at
 from sheets_sync.kits import available as kits_available
 from sheets_sync.ledger import Ledger, Tx, View
 from sheets_sync.masses import Holds
-from sheets_sync.model import Balance, Event, Listing, Question, Ref, StockKey
+from sheets_sync.model import MAIN, Balance, Event, Listing, Question, Ref, StockKey
 from sheets_sync.places import shares
 from sheets_sync.sheet import tabs
 
@@ -257,6 +257,12 @@ class Desk:
     def tabs(self) -> tuple[tabs.Tab, ...]:
         """Every tab of the workbook, as channels and locations would have it."""
         return tabs.wanted(list(self.titles.values()), self.locations)
+
+    def place_of(self, item: Listing) -> str:
+        """The location that a listing's own figure is about: of one figure over several the main one, or the first."""
+        draws = self.settings.draws_from(item.channel)
+        one = MAIN if MAIN in draws else draws[0]
+        return self.settings.channels[item.channel].places.get(item.ref.place, one)
 
     def units(self, books: Books, item: Listing, summed: int | None) -> int | None:
         """What a listing may offer of the `summed` units that its channel has of the SKU. One at a place that is a

@@ -102,6 +102,8 @@ def make_kit(tx: Tx, desk: Desk, question: Question, actor: str) -> list[Event]:
     parts = {name.removeprefix("part:"): int(str(n)) for name, n in question.about.items() if name.startswith("part:")}
     had = tx.balances([kit])[StockKey(kit, MAIN)].stock
     counted = {key.sku for key, balance in tx.balances(parts).items() if balance.counted}
+    if any(any(balance.stock) for key, balance in tx.balances([kit]).items() if key.location != MAIN):
+        raise BadInput(f"{kit} has units at other locations than the main one: transfer them to it first.")
     if had.available < 0 or had.damaged:
         raise BadInput(f"{kit} has {had.available} available and {had.damaged} damaged units: put that right first.")
     if counted != set(parts):

@@ -131,12 +131,16 @@ def _wanted(
         started = desk.started_at(view) is not None
     hints = mapping.Suggestions(found.values()) if any(item.sku is None for item in found.values()) else None
     out: dict[str, dict[str, Cell]] = {}
+    called = desk.settings.locations.by_title
     for key, item in found.items():
         available = desk.available(seen.books, item)
         shows = offers.expected(item)
         hint = hints.of(item) if hints and item.sku is None else ""
         enabled = desk.settings.channels[item.channel].enabled
+        place = desk.settings.channels[item.channel].places.get(item.ref.place)
         says = mapping.state(item, available, hint, enabled=enabled)
+        if place is not None:
+            says = f"{called[place]}: {says}"
         out[key] = {
             tabs.CHANNEL: desk.titles[item.channel],
             tabs.THEIR_SKU: item.remote_sku or None,

@@ -15,7 +15,7 @@ from sheets_sync.channels import Basis
 from sheets_sync.desk import Desk
 from sheets_sync.errors import BadInput
 from sheets_sync.ledger import Tx
-from sheets_sync.model import Event, Fact, Kind, Listing, Question, Ref
+from sheets_sync.model import MAIN, Event, Fact, Kind, LineState, Listing, Question, Ref
 
 KIND = "new_listing"
 AT_ONCE = 50
@@ -24,11 +24,8 @@ AT_ONCE = 50
 
 def questions(desk: Desk, new: Iterable[Listing], at: datetime) -> list[Question]:
     """One question for each of these listings that nothing is matched to and that could be."""
-    return [
-        _question(desk, item, at)
-        for item in new
-        if item.sku is None and item.remote_sku and item.pushable and item.shown is not None
-    ]
+    could = [i for i in new if i.sku is None and i.remote_sku and i.pushable and i.shown is not None]
+    return [_question(desk, item, at) for item in {item.ref.listing: item for item in reversed(could)}.values()][::-1]
 
 
 def _question(desk: Desk, item: Listing, at: datetime) -> Question:
@@ -59,18 +56,30 @@ def open_with_its_figure(tx: Tx, desk: Desk, question: Question, actor: str) -> 
         raise BadInput("That listing is gone, or shows no figure any more; answer leave alone.")
     if item.sku is not None or any(b.counted for b in tx.balances([sku]).values()):
         raise BadInput(f"{sku} has been opened or mapped meanwhile; answer leave alone.")
-    waiting = [line for line in tx.lines(name, open_only=True) if line.sku is None and line.level.ref == ref]
+    waiting = [line for line in tx.lines(name, open_only=True) if line.sku is None and _names(line, ref)]
     gross = desk.channels[name].capabilities.basis is Basis.GROSS
     held = booking.policies(tx, desk, name)
     on_shelf = [line for line in waiting if not (line.paid and held.at(line.placed_at).at_once)]
     here = 0 if gross else sum(seed_day.taken_and_here(line.level) for line in on_shelf)
+    places = [i for i in tx.listings(name, ids=[ref.listing]) if i.pushable and i.shown is not None and i.sku is None]
+    units = {desk.place_of(one): (one.shown or 0) * item.pack_size for one in places}
+    units[desk.place_of(item)] += here * item.pack_size
     fact = Fact(
-        f"opening:{name}:{ref.listing}:{ref.place}:{sku}", sku, Kind.OPENING, item.shown_at,
-        count=max(0, (item.shown + here) * item.pack_size), source=name, actor=actor,
+        f"opening:{name}:{ref.listing}:{ref.place}:{sku}", sku, Kind.OPENING, item.shown_at, source=name, actor=actor,
         reference=f"{desk.titles[name]} showed {item.shown}",
     )  # fmt: skip
-    tx.put_listings([replace(item, sku=sku)])
-    events = tx.append([fact])
+    tx.put_listings([replace(one, sku=sku) for one in places])
+    events = tx.append(_at_place(fact, place, n) for place, n in {MAIN: 0, **units}.items())
     for line in waiting:
         events += booking.settle(tx, desk, replace(line, sku=sku, pack_size=item.pack_size), actor=desk.titles[name])
     return events
+
+
+def _names(line: LineState, ref: Ref) -> bool:
+    """Whether an order's line is of that listing, at whatever place of its channel."""
+    return line.level.ref is not None and line.level.ref.listing == ref.listing
+
+
+def _at_place(fact: Fact, place: str, units: int) -> Fact:
+    key = fact.key if place == MAIN else f"{fact.key}:{place}"
+    return replace(fact, key=key, location=place, count=max(0, units))

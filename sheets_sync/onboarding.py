@@ -10,7 +10,7 @@ added to on_hand where its figure leaves them out already (B3).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -41,7 +41,7 @@ from sheets_sync.desk import (
 from sheets_sync.errors import ExchangeRefused, SellerMustAct, SheetNotReady
 from sheets_sync.exchange import Image, Intent, Place
 from sheets_sync.ledger import Tx, View
-from sheets_sync.model import Event, Fact, Figure, Kind, Layout, Lease, Listing, Order, Ref
+from sheets_sync.model import MAIN, Event, Fact, Figure, Kind, Layout, Lease, Listing, Order, Ref
 from sheets_sync.recovery import chain_name, exchange_id
 from sheets_sync.seeding import LEFT_OUT, Typed
 from sheets_sync.sheet import doctor, setup, tabs
@@ -254,7 +254,7 @@ def start(desk: Desk, lease: Lease | None = None) -> Started:
         raise SellerMustAct("There is nothing to start from: run `sheets-sync import` first, and look at the figures.")
     at = desk.clock()
     others = {} if started else {name: _recent_orders(desk, name, at) for name in desk.channels if name != primary}
-    times = Counter(item.sku for item in seeds)
+    times = Counter(sku for sku, _ in {(item.sku, item.ref.listing) for item in seeds})
     left = [i for i in seeds if i.sku not in counted and i.sku not in typed and i.pushable and times[i.sku] == 1]
     opening = _Opening(desk, primary, typed, others, at)
     for turn in range(ROUNDS):
@@ -287,8 +287,8 @@ def _look(desk: Desk, primary: str, left: Sequence[Listing]) -> _Seen:
     begun = desk.clock()
     orders = _recent_orders(desk, primary, begun)
     second = {f.ref: f for f in channel.figures(refs)} if refs else {}
-    still = [i for i in left if first[i.ref] == second[i.ref] and second[i.ref].shows is not None]
-    return _Seen(still, second, orders, begun)
+    moving = {i.sku for i in left if first[i.ref] != second[i.ref] or second[i.ref].shows is None}
+    return _Seen([i for i in left if i.sku not in moving], second, orders, begun)
 
 
 class _Opening:
@@ -344,19 +344,26 @@ class _Opening:
                 theirs = {item.ref.listing: item for item in tx.listings(name)}
                 left_out += seed_day.open_units(orders, theirs, about[name], sources.copies(tx, self.desk, name))
         facts = []
-        for item in seen.still:
-            shows = seen.figures[item.ref].shows
-            assert item.sku is not None and shows is not None
-            units = shows * item.pack_size + left_out[item.sku]
-            if units < 0:
-                self.below.append(item.sku)
+        for sku, items in _by_sku(seen.still).items():
+            shows = {self.desk.place_of(item): seen.figures[item.ref].shows or 0 for item in items}
+            units = {place: n * items[0].pack_size for place, n in shows.items()}
+            first = next(place for place in (*self.desk.settings.draws_from(self.primary), MAIN) if place in units)
+            units[first] += left_out[sku]  # no channel says at which of its places they lie
+            if min(units.values()) < 0:
+                self.below.append(sku)
                 continue
-            facts.append(self._fact(tx, item.sku, units, seen.begun, self.primary, f"{self.title} showed {shows}"))
+            facts += [
+                self._fact(tx, sku, n, seen.begun, self.primary, f"{self.title} showed {shows.get(place, 0)}", place)
+                for place, n in {MAIN: 0, **units}.items()
+            ]
         return facts
 
-    def _fact(self, tx: Tx, sku: str, count: int, at: datetime, source: str, reference: str) -> Fact:
+    def _fact(
+        self, tx: Tx, sku: str, count: int, at: datetime, source: str, reference: str, location: str = MAIN
+    ) -> Fact:  # fmt: skip
+        key = opening_key(tx, sku) if location == MAIN else f"at:{location}:{opening_key(tx, sku)}"
         return Fact(
-            opening_key(tx, sku), sku, Kind.OPENING, at, count=count, source=source,
+            key, sku, Kind.OPENING, at, count=count, location=location, source=source,
             actor="Start", reference=reference, batch=start_batch(self.desk, tx),
         )  # fmt: skip
 
@@ -368,6 +375,15 @@ class _Opening:
             tx.put(orders_cursor(name), self.at.isoformat())
         for name in self.desk.channels:
             remember(tx, name, progress="")
+
+
+def _by_sku(items: Iterable[Listing]) -> dict[str, list[Listing]]:
+    """The listings of each SKU: one, or one at several of its channel's places (P8)."""
+    out: dict[str, list[Listing]] = {}
+    for item in items:
+        if item.sku is not None:
+            out.setdefault(item.sku, []).append(item)
+    return out
 
 
 def _counted(view: View) -> set[str]:

@@ -13,37 +13,40 @@ from sheets_sync import booking
 from sheets_sync.desk import ARCHIVED, KITS, ROWS, Desk, kits_of
 from sheets_sync.errors import BadInput
 from sheets_sync.ledger import Tx
-from sheets_sync.model import MAIN, Event, Fact, Kind, Stock, StockKey
+from sheets_sync.model import MAIN, Event, Fact, Kind, Stock
+from sheets_sync.places import placed
 
 
 def rename(tx: Tx, desk: Desk, old: str, new: str, *, actor: str = "") -> list[Event]:
     """Move what `old` has, owes and is listed as to `new`. Raises BadInput where `new` has a count of its own."""
     balances = tx.balances([old, new])
-    before, after = balances.get(StockKey(old)), balances.get(StockKey(new))
-    if before is None or not before.counted:
+    had = {key.location: b.stock for key, b in balances.items() if key.sku == old and b.counted}
+    if not had:
         raise BadInput(f"{old} has no count that {new} could take over.")
-    if after is not None and after.counted:
+    if any(b.counted for key, b in balances.items() if key.sku == new):
         raise BadInput(f"{new} has a count of its own; it can't be the new name of {old}.")
     events: list[Event] = []
     for line in tx.lines(skus=[old]):
         events += booking.settle(tx, desk, replace(line, sku=new), old=line, actor=actor)
-    at, had = desk.clock(), before.stock
+    at = desk.clock()
     # The new name's count takes the time of the old one's, so that what orders moved since lies after it, as before.
     counted_at = booking.last_count(tx)(old) or at
-    since = [m for line in tx.lines(skus=[new]) for (_, moved_at), m in line.moved.items() if moved_at > counted_at]
-    common = Fact(
-        key=f"rename:{old}:{new}:{at.isoformat()}",
-        sku=new,
-        kind=Kind.OPENING,
-        occurred_at=counted_at,
-        count=had.on_hand - sum(m.on_hand for m in since),
-        location=MAIN,
-        source="review",
-        actor=actor,
-        reference=f"new name of {old}",
-        batch=f"rename-{at.isoformat()}",
-    )
-    events += tx.append([common, *_rest(common, old, new, had, at)])
+    moved = [one for line in tx.lines(skus=[new]) for one in placed(line).items()]
+    for location, stock in had.items():
+        since = sum(m.on_hand for (place, _, moved_at), m in moved if place == location and moved_at > counted_at)
+        common = Fact(
+            key=f"rename:{old}:{new}:{at.isoformat()}" + (f":{location}" if location != MAIN else ""),
+            sku=new,
+            kind=Kind.OPENING,
+            occurred_at=counted_at,
+            count=stock.on_hand - since,
+            location=location,
+            source="review",
+            actor=actor,
+            reference=f"new name of {old}",
+            batch=f"rename-{at.isoformat()}",
+        )
+        events += tx.append([common, *_rest(common, old, new, stock, at)])
     tx.put_listings(replace(item, sku=new) for item in tx.listings(skus=[old]))
     made_of = kits_of(tx)
     if made_of:

@@ -169,10 +169,16 @@ def _nameless(seed: Seed, item: Listing) -> Row:
 
 
 def _units(found: Sequence[Listing]) -> int | None:
-    """What a channel's listing of a SKU shows, in units. Several may each show the whole stock, so they are no sum."""
-    if len(found) != 1 or found[0].shown is None:
-        return None
-    return found[0].shown * found[0].pack_size
+    """What a channel's listing of a SKU shows, in units, at all its places. Several listings may each show the whole
+    stock, so they are no sum.
+    """
+    shown = [item.shown * item.pack_size for item in found if item.shown is not None]
+    return sum(shown) if shown and _is_one(found) else None
+
+
+def _is_one(found: Sequence[Listing]) -> bool:
+    """Whether these are one listing, perhaps at several of its channel's places (P8)."""
+    return len({item.ref.listing for item in found}) == 1
 
 
 def _opens(
@@ -186,9 +192,10 @@ def _opens(
             says = f"{typed.cell} is not a count: it is not opened until that is a whole number, or '{LEAVE_OUT}'"
             return None, [(Odd.NOT_A_COUNT, says)]
         return typed.count, []
-    if len(mine) != 1 or not mine[0].pushable or mine[0].shown is None:
+    shows = _units([item for item in mine if item.pushable])
+    if shows is None or not _is_one(mine):
         return None, []
-    units = mine[0].shown * mine[0].pack_size + seed.left_out.get(sku, 0)
+    units = shows + seed.left_out.get(sku, 0)
     if seed.answer == LEFT_OUT:
         units += seed.elsewhere[sku]
     return (units if units >= 0 else None), []
@@ -197,7 +204,7 @@ def _opens(
 def _oddities(
     title: str, found: Sequence[Listing], parents: Mapping[tuple[str, str], str]
 ) -> list[tuple[Odd, str]]:  # fmt: skip
-    if len(found) > 1:
+    if not _is_one(found):
         return [(Odd.DUPLICATE, f"{len(found)} listings on {title} carry it: give each its own SKU, or map them")]
     item, odd = found[0], list[tuple[Odd, str]]()
     if not item.pushable:

@@ -56,7 +56,9 @@ class Located(World):
 
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Located]:
-    made = Located(tmp_path_factory.mktemp("located"), vendors=("woocommerce",), seeds=SEEDS, clock=Clock())
+    made = Located(tmp_path_factory.mktemp("located"), vendors=("woocommerce", "shopify"), seeds=SEEDS, clock=Clock())
+    shop = made.shops["shopify"].shop
+    shop.stock_at(MUG, shop.add_location("Warehouse"), 7)
     with stamina.set_testing(True, attempts=2):
         made.begin()
         yield made
@@ -132,3 +134,79 @@ def test_a_transfer_is_undone_as_one(house: Located) -> None:
     assert house.at_each("TRAY") == before
     with house.ledger.read() as view:
         assert view.balances(["TRAY"])[StockKey("TRAY", "b")].counted
+
+
+# a channel that keeps a figure at each of several places of its own ----------------------------------------------
+
+
+def places_of(world: World) -> list[int]:
+    """The numbers of a local Shopify's locations."""
+    return [int(place["id"]) for place in world.shops["shopify"].shop.docs.select("location")]
+
+
+def on_shopify(world: World, sku: str = MUG) -> list[int]:
+    return [world.shops["shopify"].shop.figure(sku, place) for place in places_of(world)]
+
+
+def mapped(world: World) -> Settings:
+    shopify = world.settings.channels["shopify"]
+    of = dict(zip(map(str, places_of(world)), TWO.names, strict=True))
+    channels = {**world.settings.channels, "shopify": shopify.model_copy(update={"location_of": of})}
+    return replace(world.settings, channels=channels)
+
+
+def listing_states(world: World, their_sku: str = MUG) -> list[str]:
+    rows = world.store.rows(world.book.spreadsheet_id, tabs.LISTINGS_TAB)
+    channel, sku, state = (rows[0].index(h) for h in (tabs.CHANNEL, tabs.THEIR_SKU, tabs.STATE))
+    return [row[state] for row in rows[1:] if row[channel] == "Shopify" and row[sku] == their_sku]
+
+
+def test_P8_until_its_locations_are_mapped_a_sku_is_shown_and_not_pushed(house: Located) -> None:
+    assert on_shopify(house) == [10, 7], "as the seller had it"
+    (state,) = listing_states(house)
+    first, second = places_of(house)
+    assert f"Warehouse ({second})" in state and f"({first})" in state and "location_of" in state
+
+
+def test_K5_P8_mapped_places_get_what_lies_there_and_together_the_channels_sum(house: Located) -> None:
+    house.settings = mapped(house)
+    house.restart()
+    adjusting.adjust(house.desk, Wish(MUG, set_to=3), key="three")
+    house.passes()
+    assert (house.at_each(), on_shopify(house)) == ({"main": "3/0", "b": "5/0"}, [3, 5])
+    assert house.cell(MUG, "Shopify") == 8
+    house.clock.tick(minutes=10)  # the Listings tab is not written at every pass
+    house.passes()
+    assert sorted(listing_states(house)) == ["Shop: in step", "Store: in step"]
+    shop = house.shops["shopify"].shop
+    order = int(shop.buy(MUG, 2)["id"])
+    house.passes()
+    assert (house.at_each(), on_shopify(house)) == ({"main": "3/2", "b": "5/0"}, [1, 5])
+    shop.ship(order, location_id=places_of(house)[1])
+    house.passes()
+    assert house.at_each() == {"main": "3/0", "b": "3/0"}, "K4: released where it was promised, taken where it left"
+    assert (on_shopify(house), house.figure("woocommerce", MUG)) == ([3, 3], 6)
+    hands_of(house.shops["woocommerce"]).buy(MUG, 2)
+    adjusting.adjust(house.desk, Wish(MUG, set_to=5, location="b"), key="five")
+    house.passes()
+    house.type(MUG, "0")
+    house.passes()
+    assert house.shown() == (0, 5, 2, 0, 3)
+    assert (on_shopify(house), house.figure("woocommerce", MUG)) == ([0, 3], 3), "-2 and 5 are 3, in all"
+
+
+def test_B3_the_primary_opens_each_location_with_its_own_figure(tmp_path: Path) -> None:
+    world = Located(tmp_path, vendors=("shopify",), seeds=SEEDS, clock=Clock())
+    shop = world.shops["shopify"].shop
+    shop.stock_at(MUG, shop.add_location("Warehouse"), 7)
+    shop.buy(MUG, 2)
+    with stamina.set_testing(True, attempts=2):
+        world.settings = mapped(world)
+        world.restart()
+        world.begin()
+        assert world.at_each() == {"main": "10/2", "b": "7/0"}
+        assert world.at_each("TRAY") == {"main": "4/0"}
+        assert world.shown() == (10, 7, 2, 0, 15)
+        assert on_shopify(world) == [8, 7], "nothing is pushed that it shows already"
+        assert world.ledger.verify() == []
+    world.close()

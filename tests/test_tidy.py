@@ -102,7 +102,7 @@ def may_import(own: str) -> set[str] | None:
     if own in PURE:
         return nouns | PURE
     if own == "ledger":  # appends by law 2, and proves it
-        return nouns | {"stock"}
+        return nouns | {"stock", "places"}
     if own in ("sheet", "channels", "config"):
         return nouns
     return {"model", ""} if own == "sandbox" else None

@@ -78,6 +78,7 @@ def _shopify(settings: Any, clock: Clock, shelf: Shelf) -> Channel:
         webhook_secret=_plain(settings.signed_with),
         old_webhook_secret=_plain(settings.old_webhook_secret),
         location=settings.location,
+        places=settings.places,
         clock=clock,
         shelf=shelf,
     )

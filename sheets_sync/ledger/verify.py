@@ -18,10 +18,11 @@ from sqlalchemy.engine import Connection
 from sheets_sync import stock
 from sheets_sync.ledger import codec
 from sheets_sync.ledger.schema import balances, events, order_lines
-from sheets_sync.model import LONG_AGO, Balance, Event, Kind, Stock, StockKey
+from sheets_sync.model import LONG_AGO, MAIN, Balance, Event, Stock, StockKey
+from sheets_sync.places import PlacedKey, placed
 
-Sums = dict[str, dict[tuple[Kind, datetime], Stock]]
-"""By order line: what the standing facts say was moved for it."""
+Sums = dict[str, dict[PlacedKey, Stock]]
+"""By order line: what the standing facts say was moved for it, where and when."""
 
 
 def problems(connection: Connection) -> list[str]:
@@ -96,21 +97,23 @@ def _add_moves(moved: Sums, history: Sequence[Event]) -> None:
     for fact in stock.standing([event.fact for event in history if event.is_fact]):
         if fact.line:
             of_line = moved[fact.line]
-            of_line[fact.kind, fact.occurred_at] = of_line[fact.kind, fact.occurred_at].plus(fact.change)
+            key = (fact.location, fact.kind, fact.occurred_at)
+            of_line[key] = of_line[key].plus(fact.change)
 
 
 def _of_lines(connection: Connection, moved: Sums) -> Iterator[str]:
     rows = connection.execute(sa.select(order_lines), execution_options={"yield_per": 1_000})
     for line in map(codec.line_of, rows):
-        kept = {key: change for key, change in line.moved.items() if any(change)}
+        kept = placed(line)
         proven = {key: change for key, change in moved.pop(line.key, {}).items() if any(change)}
-        for kind, at in sorted(kept.keys() | proven.keys()):
-            have, want = kept.get((kind, at), Stock()), proven.get((kind, at), Stock())
+        for key in sorted(kept.keys() | proven.keys()):
+            have, want = kept.get(key, Stock()), proven.get(key, Stock())
             if have != want:
-                what = f"{kind} of {at.isoformat()}"
+                place, kind, at = key
+                what = f"{kind} of {at.isoformat()}" + (f" at {place}" if place != MAIN else "")
                 yield f"line {line.key}: {what} moved {_figures(have)} by its own word, {_figures(want)} by its events"
-    for key in moved:
-        yield f"line {key}: events name it, but no such line is kept"
+    for name in moved:
+        yield f"line {name}: events name it, but no such line is kept"
 
 
 def _figures(s: Stock) -> str:

@@ -204,12 +204,12 @@ class View:
             yield codec.listing_of(row)
 
     def shared_skus(self, channel: str) -> list[str]:
-        """SKUs that several of a channel's listings stand for."""
+        """SKUs that several of a channel's listings stand for; one at several of its places is one."""
         query = (
             sa.select(listings.c.sku)
             .where(listings.c.channel == channel, listings.c.sku.is_not(None))
             .group_by(listings.c.sku)
-            .having(sa.func.count() > 1)
+            .having(sa.func.count(sa.distinct(listings.c.listing)) > 1)
         )
         return list(self._connection.scalars(query))
 

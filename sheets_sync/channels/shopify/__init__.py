@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
@@ -114,7 +114,8 @@ class Shopify:
     Signed in by a permanent `access_token`; by an app's `client_id` and `client_secret`, which give one for a day; or
     by those and a `refresh_token`: each is used once, and the next is kept on `shelf` before it is used. Webhooks are
     signed with the app's secret, or with `webhook_secret` where that is given; the old one is accepted while it
-    changes. `location`: the number of the one location to set; without it each SKU's only location.
+    changes. `location`: the number of the one location to set; `places`: those that are set each for itself (P8);
+    without either each SKU's only location.
     """
 
     kind = "shopify"
@@ -141,6 +142,7 @@ class Shopify:
         webhook_secret: str = "",
         old_webhook_secret: str = "",
         location: str = "",
+        places: Collection[str] = (),
         replay_window: timedelta = REPLAY_WINDOW,
         clock: Clock = lambda: datetime.now(UTC),
         sleep: Callable[[float], None] = time.sleep,
@@ -152,6 +154,7 @@ class Shopify:
         self.shop = shop
         self._clock, self._sleep = clock, sleep
         self._location = bare_or_blank(location or None)
+        self._places = tuple(places)
         self._window = replay_window
         self._accepted = tuple(s for s in (webhook_secret or client_secret, old_webhook_secret) if s)
         self._api = Api(
@@ -187,14 +190,13 @@ class Shopify:
             problems.append(
                 "No secret is known to verify webhooks with: give client_secret or webhook_secret in config.toml."
             )
-        places = ", ".join(node["name"] for node in data["locations"]["nodes"] if node["isActive"])
         return Health(
             ok=not problems,
             account=f"{data['shop']['name']} ({data['shop']['myshopifyDomain']})",
             problems=tuple(problems),
             clock_skew=None if answer.date is None else answer.date - self._clock(),
             facts={
-                "locations": places,
+                "locations": self._told_locations(data),
                 "webhooks": str(len(alive)),
                 "older_orders": "yes" if "read_all_orders" in _scopes(data) else "60 days",
             },
@@ -209,10 +211,19 @@ class Shopify:
 
     def _wrong_location(self, data: Mapping[str, Any]) -> list[str]:
         known = {bare(node["id"]): node for node in data["locations"]["nodes"]}
-        if not self._location or self._location in known:
-            return []
         names = ", ".join(f"{id} ({node['name']})" for id, node in known.items())
-        return [f"The shop has no location {self._location}; it has {names}."]
+        meant = [self._location, *self._places] if self._location else self._places
+        return [f"The shop has no location {id}; it has {names}." for id in meant if id not in known]
+
+    def _told_locations(self, data: Mapping[str, Any]) -> str:
+        """The shop's locations; of several those that are none of ours, with the setting that maps them (P8)."""
+        active = {bare(node["id"]): node["name"] for node in data["locations"]["nodes"] if node["isActive"]}
+        if len(active) < 2 or self._location:
+            return ", ".join(active.values())
+        return ", ".join(
+            f"{name} ({id})" + ("" if id in self._places else ", not mapped by location_of")
+            for id, name in active.items()
+        )
 
     def ensure_hooks(self, base_url: str) -> Sequence[Hook]:
         """Subscribe to HOOK_TOPICS at our address; what pointed to an earlier address of ours is taken down."""
@@ -253,7 +264,7 @@ class Shopify:
     # listings
 
     def listings(self, cursor: str | None = None) -> Page[RemoteListing]:
-        """Every variant, with the figure of its location; why it can't be pushed where it has none or several.
+        """Every variant, with the figure of its location, or at each that is mapped; why it can't be pushed where not.
 
         A large shop is read by a bulk operation, whose answer takes a while: until then pages come without listings.
         """
@@ -264,7 +275,8 @@ class Shopify:
             if begun is not None:
                 return Page((), f"{_BULK}{begun}")
         found = self._api.data(ask.LISTINGS, {"first": LISTINGS_PAGE, "after": cursor})["productVariants"]
-        return Page([read_variant(node, self._location) for node in found["nodes"]], _next(found))
+        items = (read_variant(node, self._location, self._places) for node in found["nodes"])
+        return Page([item for of_one in items for item in of_one], _next(found))
 
     def _is_large(self) -> bool:
         count = self._api.data(ask.HOW_MANY, {"most": BULK_FROM})["productVariantsCount"]
@@ -297,7 +309,7 @@ class Shopify:
         if found["url"] is None:  # nothing was found
             return []
         try:
-            return list(read_bulk(self._api.lines(found["url"]), self._location))
+            return list(read_bulk(self._api.lines(found["url"]), self._location, self._places))
         except (ValueError, KeyError, TypeError) as error:
             raise Unavailable(f"{self.name}: the bulk operation's file could not be read ({error!r})") from error
 
@@ -404,7 +416,7 @@ class Shopify:
         return self._placed(read_node(node, returns, read_at))
 
     def _placed(self, order: Order) -> Order:
-        return from_anywhere(order) if self._location else order
+        return from_anywhere(order) if self._location or self._places else order
 
     def _returns(self, id: str) -> list[Mapping[str, Any]]:
         """An order's returns, with what became of the goods; asked for only where there are any, as it is dear."""

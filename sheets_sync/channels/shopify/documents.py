@@ -111,7 +111,9 @@ _LINES = """
   pageInfo { hasNextPage endCursor }
 """
 _SENT_LINES = "nodes { quantity lineItem { id } } pageInfo { hasNextPage endCursor }"
-_BACK_LINES = "nodes { quantity restockType restocked lineItem { id } } pageInfo { hasNextPage endCursor }"
+_BACK_LINES = (
+    "nodes { quantity restockType restocked location { id } lineItem { id } } pageInfo { hasNextPage endCursor }"
+)
 _ORDER = f"""
   id name createdAt updatedAt cancelledAt cancelReason displayFinancialStatus sourceName returnStatus
   lineItems(first: 50) {{ {_LINES} }}

@@ -6,7 +6,7 @@ belongs to, and not always below it. `read_bulk` puts the variants together agai
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 import orjson
@@ -15,14 +15,30 @@ from sheets_sync.channels.shopify.ids import bare, sku_of, title_of
 from sheets_sync.model import Figure, Ref, RemoteListing
 
 
-def read_variant(node: Mapping[str, Any], location: str = "") -> RemoteListing:
-    """A listing from a variant. `location`: the one location that was chosen, "" where none was."""
-    item = node["inventoryItem"]
-    levels = {bare(level["location"]["id"]): level for level in item["inventoryLevels"]["nodes"]}
+def read_variant(
+    node: Mapping[str, Any], location: str = "", mapped: Collection[str] = ()
+) -> Iterator[RemoteListing]:  # fmt: skip
+    """The listings of a variant: one, or with `mapped` locations one at each of its own (P8). `location`: the one
+    location that was chosen, "" where none was.
+    """
+    levels = {bare(level["location"]["id"]): level for level in node["inventoryItem"]["inventoryLevels"]["nodes"]}
     if location:
         levels = {place: level for place, level in levels.items() if place == location}
+    if not mapped or not levels:
+        yield _listing(node, levels)
+        return
+    for place, level in levels.items():
+        unmapped = "" if place in mapped else (
+            f"its location {level['location']['name']} ({place}) is none of yours: add it to location_of in the shop's "
+            "section of config.toml"
+        )  # fmt: skip
+        yield _listing(node, {place: level}, unmapped)
+
+
+def _listing(node: Mapping[str, Any], levels: Mapping[str, Mapping[str, Any]], unmapped: str = "") -> RemoteListing:
+    item = node["inventoryItem"]
     place = next(iter(levels)) if len(levels) == 1 else ""
-    why_not = _why_not(item, levels)
+    why_not = _why_not(item, levels) or unmapped
     return RemoteListing(
         ref=Ref(bare(node["id"]), bare(item["id"]), place),
         sku=sku_of(node["sku"]),
@@ -39,10 +55,11 @@ def _why_not(item: Mapping[str, Any], levels: Mapping[str, Mapping[str, Any]]) -
         return "Shopify does not track its quantity: tick 'Track quantity' in the product's Inventory box"
     if not levels:
         return "not stocked at a location that we may set: tick one in the product's Inventory box"
-    names = [level["location"]["name"] for level in levels.values()]
+    names = [f"{level['location']['name']} ({place})" for place, level in levels.items()]
     if len(levels) > 1:
         return (
-            f"kept at {len(levels)} locations ({', '.join(names)}): locations are not mapped yet, so it is only shown"
+            f"kept at {len(levels)} locations, {', '.join(names)}: it is only shown until the shop's section of "
+            "config.toml says by location_of which of yours they are"
         )
     if any(level["location"]["isFulfillmentService"] for level in levels.values()):
         return f"{names[0]} is a fulfilment service, which sets its own figures"
@@ -64,7 +81,9 @@ def read_figure(ref: Ref, node: Mapping[str, Any] | None) -> Figure:
     return Figure(ref, None if level is None else _available([level]))
 
 
-def read_bulk(lines: Iterable[bytes], location: str = "") -> Iterator[RemoteListing]:
+def read_bulk(
+    lines: Iterable[bytes], location: str = "", mapped: Collection[str] = ()
+) -> Iterator[RemoteListing]:  # fmt: skip
     """The listings in a bulk operation's file. ValueError where it is not what was asked for."""
     variants: list[dict[str, Any]] = []
     levels: dict[str, list[dict[str, Any]]] = {}
@@ -80,4 +99,6 @@ def read_bulk(lines: Iterable[bytes], location: str = "") -> Iterator[RemoteList
         item = variant["inventoryItem"]
         # which of the two objects around it a level names as its parent is not published
         nodes = levels.get(str(item["id"]), []) + levels.get(str(variant["id"]), [])
-        yield read_variant({**variant, "inventoryItem": {**item, "inventoryLevels": {"nodes": nodes}}}, location)
+        yield from read_variant(
+            {**variant, "inventoryItem": {**item, "inventoryLevels": {"nodes": nodes}}}, location, mapped
+        )  # fmt: skip

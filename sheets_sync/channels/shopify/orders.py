@@ -98,6 +98,7 @@ class Back:
     restocked: bool
     at: datetime
     of: str = ""
+    place: str = ""  # where they were put
 
 
 @dataclass(frozen=True)
@@ -176,6 +177,7 @@ def _line(seen: Seen, line: Line) -> OrderLine:
         cancelled_at=_cancelled_at(seen, back) if cancelled else None,
         returned=min(sent, returned),
         restocked=min(sent, restocked),
+        returned_to=next((b.place for b in reversed(put_back) if b.type == "RETURN" and b.place), ""),
         taken=max(0, line.units - restocked_cancel - restocked),
         taken_at=_taken_at(seen, put_back, disposed),
     )
@@ -260,6 +262,7 @@ def read_node(
             restocked=bool(part["restocked"]),
             at=time_of(r["createdAt"] or node["updatedAt"]),
             of="" if r["return"] is None else bare(r["return"]["id"]),
+            place=_place(part),
         )
         for r in node["refunds"]
         for part in r["refundLineItems"]["nodes"]
@@ -331,6 +334,7 @@ def read_body(body: Mapping[str, Any]) -> Order | None:
             restocked=part.get("location_id", 0) is not None,  # no field says so, but where it came to does
             at=time_of(r["created_at"]),
             of=bare(r["return"]["id"]) if r.get("return") else "",
+            place=bare_or_blank(part.get("location_id")),
         )
         for r in body.get("refunds") or []
         for part in r["refund_line_items"]
@@ -364,5 +368,6 @@ def _body_line(line: Mapping[str, Any]) -> Line:
     )
 
 
-def _place(fulfilment: Mapping[str, Any]) -> str:
-    return "" if fulfilment["location"] is None else bare(fulfilment["location"]["id"])
+def _place(part: Mapping[str, Any]) -> str:
+    """The location of a fulfilment, or of units in a refund."""
+    return "" if part["location"] is None else bare(part["location"]["id"])
