@@ -564,14 +564,14 @@ class _Rows:
         """What goes back into this row; a group that finds its row changed by a person is given up."""
         cells: dict[str, Cell] = {}
         ids: list[tuple[int, str, Cell]] = []
-        for group in self.restore[at]:
+        for group in reversed(self.restore[at]):  # the newest first: an older one's cells may lie under it
             written, untouched = len(ids), []
             for items in _units(group):
                 if all(item.value == item.expect for item in items):
                     untouched += items  # it only tells which row it is
-                elif all(i.column in self.named and self._now(at, i.column) == i.expect for i in items):
+                elif all(i.column in self.named and self._after(cells, at, i.column) == i.expect for i in items):
                     cells |= {item.column: item.value for item in items}
-                    ids += [(item.id, item.column, item.expect) for item in items]
+                    ids += [(item.id, item.column, self._now(at, item.column)) for item in items]
                 else:
                     self._give_up(at, items)
             if len(ids) == written:
@@ -593,6 +593,9 @@ class _Rows:
         tag = values.get(TAG_FIGURE)
         if tag is None or tag.value != typed.value:
             self.lost[typed.id] = guard.lost_cell(typed.sku, ON_HAND, typed.value, self.at)
+
+    def _after(self, cells: Mapping[str, Cell], at: int, column: str) -> Cell:
+        return cells[column] if column in cells else self._now(at, column)
 
     def _now(self, at: int, column: str) -> Cell:
         return self.cells[column][at] if column in self.cells else None

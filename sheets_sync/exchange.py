@@ -455,6 +455,8 @@ class _Settling:
         match verdict.says:
             case Says.NOTHING if figure is not None and sku not in self.stock and tag.sku not in (None, sku):
                 return None  # S7: a row duplicated to make a new SKU
+            case Says.NOTHING | Says.TEXT if figure is None:
+                return False if row.meant else None  # blank for what is still to go back there, perhaps
             case Says.NOTHING:
                 return False
             case Says.EDIT:
@@ -463,8 +465,6 @@ class _Settling:
                 return self._open(row, sku, tag, verdict)
             case Says.OPEN | Says.OTHER_TAG:  # S7: it has not stood over two reads yet
                 return None
-            case Says.TEXT if figure is None:
-                return False
         if not row.meant or (verdict.says is Says.TEXT and sku not in self.stock):
             return None
         self._ask(verdict, row, sku, tag)

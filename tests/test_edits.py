@@ -279,6 +279,18 @@ def test_what_goes_back_gives_way_to_a_person_and_is_asked() -> None:
     assert [(q.kind, q.sku, q.typed) for q in second.lost] == [("lost_cell", MUG, 8)]
 
 
+def test_what_two_exchanges_overwrote_goes_back_through_both() -> None:
+    """The one of 900 has to go back into a row that 901 then wrote another SKU's figure and tag over."""
+    later = {TAG_SKU: (MUG, MUG), TAG_FIGURE: (7, 20), TAG_EXCHANGE: ("900", "901"), ON_HAND: (7, 20)}
+    again = [PutBack(n, MUG, name, *pair, "901:2") for n, (name, pair) in enumerate(later.items(), start=5)]
+    first = found(row(figure=20, tag=Tag(MUG, 20, "901")), wants=wanted(put_backs=[*overwritten(), *again]))
+    write = only(first)
+    assert (first.before.done, write.cells[ON_HAND], write.cells[TAG_EXCHANGE]) == (frozenset(), 8, E)
+    assert {(id, header): stood for id, header, stood in write.put_backs if header == ON_HAND} == {
+        (8, ON_HAND): 20, (1, ON_HAND): 20
+    }  # fmt: skip
+
+
 def test_what_stood_under_a_header_that_is_gone_is_asked() -> None:
     wants = wanted(put_backs=[PutBack(1, MUG, "On hand, renamed", 8, None, "900:2")])
     first = found(row(), wants=wants)

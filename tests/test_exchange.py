@@ -297,6 +297,14 @@ def test_a_row_whose_sku_we_overwrote_is_known_by_what_we_wrote_there() -> None:
     assert another.restored == () and [q.typed for q in another.questions] == [6, "mine"]
 
 
+def test_a_blank_cell_of_a_row_that_was_meant_to_be_another_goes_back() -> None:
+    """What was overwritten there before may still have to go back, and only into a row that shows it was."""
+    of_mug = mug(on_hand=None, tag="misplaced")
+    assert of_one(of_mug) == Settlement()
+    back = {item["column"]: item["value"] for item in of_one(of_mug, WRITES[1]).put_back}
+    assert back.items() >= {ON_HAND: None, TAG_FIGURE: "misplaced"}.items()
+
+
 def test_S5_texts_go_back_where_no_edit_was_settled_and_go_where_one_was() -> None:
     back = of_one(mug(on_hand=10, reason="loss", note="n")).put_back
     assert [(item["column"], item["value"], item["expect"]) for item in back] == [

@@ -295,6 +295,7 @@ class Sheet(RuleBasedStateMachine):
         header = self.quick.header()
         self.shaky = True
         if len(header) < 20:
+            self.columns_moved = True
             self.quick.store.insert_columns(self.quick.id, tabs.STOCK, _letter(j % len(header)))
 
     def _move_column(self, row: int, sku: Any, j: int) -> None:
@@ -435,7 +436,7 @@ class Sheet(RuleBasedStateMachine):
         told = [(question.kind, question.sku, question.typed, question.text) for question in questions]
         state = f"ledger {known}\ntruth  {self.truth}\ncells  {cells}\nasked  {told}"
         assert wrong <= asked, f"{wrong - asked} are wrong and nobody is asked\n{state}"
-        if self.cause and self.columns_moved:  # a row whose SKU cell is elsewhere has no name that we could tell
+        if self.columns_moved:  # a row whose SKU cell was elsewhere has no name that we could tell
             self.cause.add("")
         assert asked <= self.cause, f"asked without cause about {asked - self.cause}\n{state}"
         assert quick.ledger.verify() == []
