@@ -18,6 +18,7 @@ import structlog
 
 from sheets_sync import (
     accepted,
+    again,
     booking,
     catalogue,
     drift,
@@ -180,6 +181,7 @@ class _OrderBook:
         self.places = booking.places(tx, desk, name)
         self.events: list[Event] = []
         self.touched: dict[Ref, Listing] = {}
+        self.edited: list[Listing] = []  # whose channel may have given units back
         self.asked = booking.asked_about_lines(tx)
         self.last_order: datetime | None = None
 
@@ -272,6 +274,8 @@ class _OrderBook:
         named = self._at_places(taken.ref.listing) if taken.ref else []
         for listing in named or self._of_sku(taken.sku):
             edited = taken.edited or len(named) != 1
+            if edited and not self.at_opening:
+                self.edited.append(listing)
             after = offers.note_taken(listing, taken.change, taken.at, self.allowance, edited=edited)
             if after != listing:
                 self.touched[after.ref] = after
@@ -282,6 +286,7 @@ class _OrderBook:
 
     def write(self) -> list[Event]:
         self.tx.put_listings(self.touched.values())
+        again.note(self.tx, self.desk.channels[self.name], self.edited, self.desk.clock())
         if self.last_order:
             before = self.tx.get(f"channel:{self.name}", {}).get("last_order")
             if before is None or datetime.fromisoformat(before) < self.last_order:
@@ -365,6 +370,8 @@ class _ChannelPass:
         self.reads = memory.reads
         self.reads.lag, self.reads.every = able.orders_lag, able.orders_every
         self.puts_back = False
+        self.planned_at = desk.clock()
+        self.repeats: Mapping[str, datetime] = {}  # written whatever a look shows: see `again`
         self.taken_on = 0  # listings that were to be lowered first, of those that one pass may write one by one
         self.meter: first_sync.Meter | None = None  # while the first sync lasts
 
@@ -434,6 +441,7 @@ class _ChannelPass:
     def plan(self) -> tuple[offers.Plan, int]:
         """What to do about this channel's listings, and the last event that the plan knows."""
         with self.desk.ledger.read() as view:
+            self.planned_at = self.desk.clock()
             self._refresh(view)
             upto = view.last_event_id()
         known, now = self.memory.shelf.listings, self.desk.clock()
@@ -663,6 +671,7 @@ class _ChannelPass:
         looked = [step.listing for step in portions.portion(self.channel, steps, self.taken_on)]
         self.again = self.again or len(looked) < len(steps)
         most = self.channel.capabilities.looks or drift.AT_ONCE
+        looked += self._to_repeat({item.ref for item in looked}, most - self.taken_on)
         looked += self._read_back({item.ref for item in looked}, most - self.taken_on)
         for _ in range(LOOKS):
             if not looked:
@@ -687,6 +696,21 @@ class _ChannelPass:
                 waits.append(step)
                 self._come_back(opens_at + timedelta(seconds=1))
         return rest + waits[: self.channel.capabilities.looks]
+
+    def _to_repeat(self, looked: Collection[Ref], most: int) -> list[Listing]:
+        """Listings that are written once more after a cancellation, when the list of orders lets them be raised."""
+        with self.desk.ledger.read() as view:
+            kept = again.wanted(view, self.name)
+        now, open_ = self.desk.clock(), dict[str, datetime]()
+        for listing, at in kept.items():
+            opens_at = self.reads.waits_until(at, now)
+            if opens_at is None:
+                open_[listing] = at
+            else:
+                self._come_back(opens_at + timedelta(seconds=1))
+        self.repeats = open_
+        items = [i for i in self.memory.shelf.listings.values() if i.ref.listing in open_ and i.ref not in looked]
+        return [item for item in items if offers.may_be_raised(item, now)][: max(0, most - len(looked))]
 
     def _read_back(self, looked: Collection[Ref], most: int) -> list[Listing]:
         """Listings whose figure was not seen for a while, as many as the looks of a pass have room for."""
@@ -876,12 +900,14 @@ class _ChannelPass:
             listing, figure = self.memory.shelf.listings[ref], sees[ref]
             units, frozen = self._unpromised(listing), listing.sku in self.memory.frozen
             seen = offers.View(listing, units, figure.shows, figure.reserved, True, True, self.means.gross, frozen)
-            write = None if figure.shows is None else offers.decide(seen)
+            write, reason = offers.decide(seen), reasons.get(listing.sku or "")
+            repeat = self.repeats.get(ref.listing)
+            if write is None and repeat is not None and offers.may_be_raised(listing, self.desk.clock()) and not frozen:
+                write, reason = offers.wanted(seen), max(repeat, reason or repeat)
             if write is None or figure.shows is None:
                 continue
             want[ref] = write
-            reason = reasons.get(listing.sku or "")
-            if write > figure.shows and not self.reads.knows(reason):
+            if (write > figure.shows or repeat is not None) and not self.reads.knows(reason):
                 opens[ref] = self.reads.opens_at(reason)
         return want, opens
 
@@ -985,6 +1011,8 @@ class _ChannelPass:
                 about = {"channel": self.name, "sku": item.sku, "figure": target.figure}
                 log.info("push", **about, outcome=result.outcome, why=result.why)
             tx.put_listings(listings.values())
+            ended = (Outcome.APPLIED, Outcome.ACCEPTED, Outcome.REFUSED)
+            again.written(tx, self.name, {r.ref.listing for r in results if r.outcome in ended}, self.planned_at)
             if any(r.outcome is Outcome.APPLIED for r in results):
                 remember(tx, self.name, last_push=now)
             if errors:

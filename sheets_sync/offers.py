@@ -278,6 +278,12 @@ def lowers(step: Step) -> bool:
     return step.figure is not None and step.expected is not None and step.figure < step.expected
 
 
+def may_be_raised(listing: Listing, now: datetime) -> bool:
+    """Whether nothing of the listing's own is in the way of a figure above the one that it shows."""
+    waits = bool(listing.pending_job) or (listing.retry_at is not None and now < listing.retry_at)
+    return listing.sku is not None and listing.pushable and not listing.paused and not waits
+
+
 def _urgency(step: Step) -> tuple[bool, bool, int, str, tuple[str, ...]]:
     units = 0 if step.available is None else step.available
     return (not lowers(step), step.expected is not None, units, step.listing.sku or "", step.listing.ref)

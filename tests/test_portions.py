@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from sheets_sync.channels.amazon import Amazon
 from sheets_sync.config import AmazonSettings, Settings, SheetSettings
 from sheets_sync.desk import Desk
 from sheets_sync.ledger import Ledger
-from sheets_sync.model import Event, Fact, Kind, Stock, StoredDelivery
+from sheets_sync.model import Event, Fact, Figure, Kind, Ref, Stock, StoredDelivery
 from sheets_sync.sandbox.shops import Running, Seed, serve
 from sheets_sync.sandbox.shops._common import Seen
 
@@ -79,11 +79,13 @@ class Account:
     def sells(self, sku: str) -> str:
         """A buyer buys, and Amazon's notification is stored."""
         order: str = self.shop.buy(sku, 1)
-        change = {"SellerId": self.running.credentials["seller_id"], "AmazonOrderId": order}
-        body = {"NotificationType": "ORDER_CHANGE", "Payload": {"OrderChangeNotification": change}}
         with self.desk.ledger.begin() as tx:
-            tx.store_delivery(StoredDelivery("amazon", order, "ORDER_CHANGE", {}, orjson.dumps(body), self.time()))
+            tx.store_delivery(StoredDelivery("amazon", order, "ORDER_CHANGE", {}, self.notice(order), self.time()))
         return order
+
+    def notice(self, order: str) -> bytes:
+        change = {"SellerId": self.running.credentials["seller_id"], "AmazonOrderId": order}
+        return orjson.dumps({"NotificationType": "ORDER_CHANGE", "Payload": {"OrderChangeNotification": change}})
 
     def booked(self, order: str) -> Event | None:
         with self.desk.ledger.read() as view:
@@ -176,3 +178,32 @@ def test_what_goes_in_a_feed_is_looked_at_in_parts_and_orders_and_lowering_go_on
     assert all(sent.figure <= 27 for sent in report.sent if sent.listing.sku == "S-007")
     account.in_step()
     assert [account.shop.figure(f"S-{n:03}") for n in (5, 7, 8)] == [21, 27, 29]
+
+
+def test_after_a_cancellation_the_figure_is_written_again_whatever_a_look_shows(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Amazon gave nothing back, and the listing still shows what it showed before the sale: it looks as if in step."""
+    channel = account.desk.channels["amazon"]
+    account.time.sleep(3600)
+    account.in_step()
+    figure, whole = account.shop.figure("S-010"), channel.figures
+    order = account.sells("S-010")
+    account.visit()
+    account.shop.cancel(order)
+    account.shop.set_figure("S-010", figure - 1)
+    written: list[bytes] = []
+
+    def stale(refs: Sequence[Ref]) -> list[Figure]:
+        return [replace(f, shows=figure) if f.ref.listing == "S-010" and not written else f for f in whole(refs)]
+
+    monkeypatch.setattr(channel, "figures", stale)
+    account.running.middleware = lambda seen: written.append(seen.body) if seen.path.endswith("/S-010") else None
+    with account.desk.ledger.begin() as tx:
+        tx.store_delivery(StoredDelivery("amazon", "off", "ORDER_CHANGE", {}, account.notice(order), account.time()))
+    for _ in range(30):
+        report, _ = account.visit()
+        account.time.sleep(0 if report.again else min(report.after or 30, 30))
+    account.running.middleware = None
+    assert [orjson.loads(body)["patches"][0]["value"][0]["quantity"] for body in written] == [figure]
+    assert account.shop.figure("S-010") == figure
