@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from sheets_sync import answering, guard, offers, showing
-from sheets_sync.desk import Desk
+from sheets_sync.desk import Books, Desk
 from sheets_sync.errors import BadInput
 from sheets_sync.ledger import Tx
 from sheets_sync.model import Cell, Event, Layout, Lease, Listing, Question
@@ -126,16 +126,23 @@ def _would(tx: Tx, desk: Desk, sku: str) -> str:
     if not held:
         return f"{sku} would have no count any more."
     on_hand, available = sum(b.stock.on_hand for b in held), sum(b.stock.available for b in held)
-    sent = _sent(tx.listings(skus=[sku]), available, desk)
+    sent = _sent(tx.listings(skus=[sku]), Books(dict(tx.balances([sku]))), desk)
     return f"{sku} would have {on_hand} on hand, {available} available; {sent}."
 
 
-def _sent(listings: Sequence[Listing], available: int, desk: Desk) -> str:
+def _sent(listings: Sequence[Listing], books: Books, desk: Desk) -> str:
+    would = [(item, offers.offer(_available(desk, books, item), item)) for item in listings if item.pushable]
     figures = [
         f"{desk.titles.get(item.channel, item.channel)} {figure}"
-        for item in listings
-        if item.pushable and (figure := offers.offer(available, item)) is not None and figure != offers.expected(item)
+        for item, figure in would
+        if figure is not None and figure != offers.expected(item)
     ]
     if not figures:
         return "no channel would be sent another figure"
     return f"to be sent: {', '.join(figures[:SHOWN])}" + (f" and {len(figures) - SHOWN} more" * (len(figures) > SHOWN))
+
+
+def _available(desk: Desk, books: Books, item: Listing) -> int | None:
+    if item.channel not in desk.settings.channels:
+        return books.summed(item.sku or "", desk.settings.locations.names)
+    return desk.units(books, item, books.summed(item.sku or "", desk.settings.draws_from(item.channel)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,11 @@ import stamina
 
 from sheets_sync import adjusting, answering
 from sheets_sync.adjustments import Wish
+from sheets_sync.channel_sync import book_orders
 from sheets_sync.config import LocationSettings, Settings
+from sheets_sync.desk import KITS
 from sheets_sync.errors import BadInput
-from sheets_sync.model import StockKey
+from sheets_sync.model import Order, OrderLine, OrderState, StockKey
 from sheets_sync.sandbox.shops import Seed
 from sheets_sync.sheet import tabs
 from tests.hands import Clock, hands_of
@@ -81,6 +84,7 @@ def test_K5_a_transfer_and_an_order_that_draws_from_both(house: Located) -> None
     assert (house.at_each(), house.says(2, tabs.ON_HAND_AFTER)) == ({"main": "4/0", "b": "6/0"}, 4)
     assert house.shown() == (4, 6, 0, 0, 10)
     assert house.figure("woocommerce", MUG) == 10, "a channel that keeps one figure gets the sum"
+    house.clock.tick(minutes=1)
     shop = hands_of(house.shops["woocommerce"])
     order = shop.buy(MUG, 5)
     house.passes()
@@ -136,6 +140,25 @@ def test_a_transfer_is_undone_as_one(house: Located) -> None:
         assert view.balances(["TRAY"])[StockKey("TRAY", "b")].counted
 
 
+def test_K2_K5_a_kits_components_are_promised_where_whole_kits_can_be_made(house: Located) -> None:
+    """The store has one mug and two trays: one kit is made there, and of three the other two in the shop."""
+    for sku, main, b in ((MUG, 4, 1), ("TRAY", 3, 2)):
+        adjusting.adjust(house.desk, Wish(sku, set_to=main), key=f"{sku} main")
+        adjusting.adjust(house.desk, Wish(sku, set_to=b, location="Store"), key=f"{sku} b")
+    at = house.clock()
+    order = Order("kit", at, at, OrderState.OPEN, (OrderLine("1", 4, "SET"),), paid=True)
+    with house.ledger.begin() as tx:
+        tx.put(KITS, {"SET": {MUG: 1, "TRAY": 1}})
+        book_orders(tx, house.desk, "woocommerce", [order])
+    assert (house.at_each(), house.at_each("TRAY")) == ({"main": "4/3", "b": "1/1"}, {"main": "3/3", "b": "2/1"})
+    with house.ledger.begin() as tx:
+        called_off = replace(order, updated_at=at + timedelta(seconds=1), state=OrderState.CANCELLED, lines=())
+        book_orders(tx, house.desk, "woocommerce", [called_off])
+        tx.put(KITS, None)
+    assert (house.at_each(), house.at_each("TRAY")) == ({"main": "4/0", "b": "1/0"}, {"main": "3/0", "b": "2/0"})
+    adjusting.adjust(house.desk, Wish(MUG, set_to=5, location="Store"), key="as before")
+
+
 # a channel that keeps a figure at each of several places of its own ----------------------------------------------
 
 
@@ -178,6 +201,7 @@ def test_K5_P8_mapped_places_get_what_lies_there_and_together_the_channels_sum(h
     house.clock.tick(minutes=10)  # the Listings tab is not written at every pass
     house.passes()
     assert sorted(listing_states(house)) == ["Shop: in step", "Store: in step"]
+    house.clock.tick(minutes=1)
     shop = house.shops["shopify"].shop
     order = int(shop.buy(MUG, 2)["id"])
     house.passes()

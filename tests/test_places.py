@@ -101,6 +101,18 @@ def test_K5_gone_units_were_missing_where_they_were_promised() -> None:
     assert at_each(book) == {"main": Stock(0, 0), "b": Stock(4, 0, 1)}
 
 
+def test_O7_a_line_that_is_not_counted_takes_back_at_each_location_what_it_moved_there() -> None:
+    book = shop(two(main=1, b=5), 1, 5)
+    book.read(an_order(a_line(3, shipped=from_place("shop-2", 2)), version=3))
+    moved = at_each(book)
+    assert moved == {"main": Stock(1, 1), "b": Stock(3, 0)}
+    book.leave_out()
+    assert at_each(book) == {"main": Stock(1), "b": Stock(5)}
+    line, facts = settle(replace(book.lines["1"], counted=True), places=two(main=1, b=5))
+    book.facts += facts
+    assert (at_each(book), line.split) == (moved, book.lines["1"].split)
+
+
 def test_K5_units_come_back_to_the_place_that_the_channel_names_or_to_where_they_left() -> None:
     for to, ends in (("shop-1", {"main": 4, "b": 3}), ("", {"main": 3, "b": 4}), ("shop-9", {"main": 3, "b": 4})):
         book = shop(two(main=3, b=5), 3, 5, trust_restock=True)
