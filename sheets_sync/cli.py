@@ -51,6 +51,7 @@ from sheets_sync import (
     demo,
     filetake,
     healing,
+    lacking,
     logs,
     mapping,
     onboarding,
@@ -761,13 +762,9 @@ def listings(
 
 def _say_lacking(desk: Desk, ours: Sequence[str], found: Sequence[Listing]) -> None:
     """SKUs that a channel has no listing of."""
-    table = _table("Channel", "Has no listing of", numbers=())
-    for name, title in desk.titles.items():
-        there = {item.sku for item in found if item.channel == name}
-        lacking = [sku for sku in ours if sku not in there]
-        if lacking:
-            more = f" and {len(lacking) - 20} more" if len(lacking) > 20 else ""
-            table.add_row(title, _cell(", ".join(lacking[:20]) + more))
+    table = _table("Channel", "Has no listing of", "Title", "", kept=("Has no listing of",))
+    for one in lacking.find(ours, found, desk.titles, most=len(ours)):
+        table.add_row(*map(_cell, (desk.titles[one.channel], one.sku, one.title, one.says)))
     if table.row_count:
         _say(table)
 

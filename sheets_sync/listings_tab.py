@@ -10,9 +10,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from sheets_sync import catalogue, mapping, newcomers, offers, pages
+from sheets_sync import catalogue, lacking, mapping, newcomers, offers, pages
 from sheets_sync.channel_sync import count_waiting
 from sheets_sync.desk import ARCHIVED, ROWS, Books, Desk, Shelf
+from sheets_sync.lacking import Lack
 from sheets_sync.ledger import Tx
 from sheets_sync.mapping import Problem, Settings
 from sheets_sync.model import Cell, Layout, Lease, Listing
@@ -128,7 +129,8 @@ def _wanted(
     desk: Desk, seen: Seen, found: Mapping[str, Listing], problems: Mapping[str, str]
 ) -> dict[str, dict[str, Cell]]:  # fmt: skip
     with desk.ledger.read() as view:
-        started = desk.started_at(view) is not None
+        started, archived = desk.started_at(view) is not None, set(view.get(ARCHIVED, ()))
+        ours = [sku for sku in dict.fromkeys((*view.get(ROWS, ()), *seen.books.available)) if sku not in archived]
     hints = mapping.Suggestions(found.values()) if any(item.sku is None for item in found.values()) else None
     out: dict[str, dict[str, Cell]] = {}
     called = desk.settings.locations.by_title
@@ -150,4 +152,17 @@ def _wanted(
             tabs.SHOWS: item.shown if shows is None or not item.taken else shows,
             tabs.STATE: problems.get(key) or says,
         }
-    return out
+    return out | {_lacks(one): _cells_of_lack(desk, one) for one in lacking.find(ours, found.values(), desk.titles)}
+
+
+def _lacks(one: Lack) -> str:
+    """The name of the row that tells of a SKU without a listing."""
+    return f"lacks/{one.channel}/{one.sku}"
+
+
+def _cells_of_lack(desk: Desk, one: Lack) -> dict[str, Cell]:
+    says = f"no listing here. {one.says}".removesuffix(" ") if one.sku else one.says
+    return {
+        tabs.CHANNEL: desk.titles[one.channel], tabs.THEIR_SKU: None, tabs.TITLE: one.title or None,
+        tabs.COUNTS_AS: one.sku or None, tabs.OFFERS: None, tabs.SHOWS: None, tabs.STATE: says,
+    }  # fmt: skip

@@ -128,12 +128,12 @@ class Suggestions:
         for item in matched:
             if item.sku is None:
                 continue
-            for how, key in _marks(item, item.sku).items():
+            for how, key in marks(item, item.sku).items():
                 self._by[how][key].add(item.sku)
 
     def of(self, item: Listing) -> str:
         """In words, with the reason; "" where nothing, or more than one thing, fits."""
-        for how, key in _marks(item, item.remote_sku or "").items():
+        for how, key in marks(item, item.remote_sku or "").items():
             found = self._by[how].get(key, set()) - {item.remote_sku}
             if len(found) == 1:
                 alike = "a SKU that looks alike" if how == "SKU" else f"the same {how}"
@@ -141,7 +141,8 @@ class Suggestions:
         return ""
 
 
-def _marks(item: Listing, sku: str) -> dict[str, str]:
+def marks(item: Listing, sku: str) -> dict[str, str]:
+    """What may tell that a listing is another one's twin: by its kind."""
     title = " ".join(sorted(item.title.casefold().replace(",", " ").split()))
-    marks = {"barcode": names.bare(item.barcode), "SKU": names.form(sku, separators=False), "title": title}
-    return {how: key for how, key in marks.items() if key}
+    found = {"barcode": names.bare(item.barcode), "SKU": names.form(sku, separators=False), "title": title}
+    return {how: key for how, key in found.items() if key}

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from sheets_sync import mapping
+from sheets_sync import lacking, mapping
 from sheets_sync.mapping import Problem, Settings, Suggestions
 from sheets_sync.model import Cell, Listing, Ref
 from sheets_sync.sandbox.shops import Seed
@@ -73,6 +73,33 @@ def test_two_that_fit_are_no_suggestion() -> None:
     assert Suggestions(two).of(unmatched(title="Mug, blue")) == ""
 
 
+OURS = Listing("shop", Ref("1"), "AB1", title="Mug, blue", barcode="4006381333931")
+
+
+@pytest.mark.parametrize(
+    ("others", "says"),
+    [([unmatched(barcode="4006381333931")], "Is it ZZ9 there? It has the same barcode"),
+     ([unmatched(remote_sku="ab-1")], "a SKU that looks alike"), ([unmatched(title="blue Mug")], "the same title"),
+     ([unmatched()], ""), ([unmatched(title="blue mug"), unmatched(ref=Ref("8"), title="Mug blue")], "")],
+)  # fmt: skip
+def test_what_a_sku_that_a_channel_lacks_may_be_there(others: list[Listing], says: str) -> None:
+    (lack,) = lacking.find(["AB1"], [OURS, *others], ["shop", "etsy"])
+    assert (lack.channel, lack.sku, lack.title) == ("etsy", "AB1", "Mug, blue")
+    assert (says in lack.says) if says else lack.says == ""
+
+
+def test_lacking_is_bounded_and_a_channel_without_any_listing_lacks_nothing() -> None:
+    skus = [f"S{n}" for n in range(5)]
+    found = lacking.find([*skus, "AB1"], [OURS, unmatched(title="mug blue")], ["shop", "etsy", "unread"], most=2)
+    assert [(one.channel, one.sku) for one in found if one.channel == "etsy"] == [
+        ("etsy", "AB1"), ("etsy", "S0"), ("etsy", ""),
+    ]  # fmt: skip
+    assert [one.says for one in found if not one.sku] == [
+        f"and {n} more: sheets-sync listings --unmatched" for n in (3, 4)
+    ]
+    assert "unread" not in {one.channel for one in found}
+
+
 # through the sheet ----------------------------------------------------------------------------------------------
 
 
@@ -84,6 +111,12 @@ class Mapped(Day):
         title = self.desk.titles[name]
         cells = [dict(zip(header, row, strict=False)) | {"row": n} for n, row in enumerate(found, start=2)]
         return next(row for row in cells if (row.get("Channel"), row.get("Their SKU")) == (title, sku))
+
+    def lacking(self, name: str) -> list[dict[str, Any]]:
+        """The rows of SKUs that a channel has no listing of."""
+        header, *found = self.world.store.rows(self.world.book.spreadsheet_id, tabs.LISTINGS_TAB)
+        cells = [dict(zip(header, row, strict=False)) for row in found]
+        return [row for row in cells if str(row.get("Key")).startswith(f"lacks/{name}/")]
 
     def sets(self, name: str, sku: str, header: str, text: str) -> None:
         where = f"{self.world.letter(header, tabs.LISTINGS_TAB)}{self.listing(name, sku)['row']}"
@@ -104,6 +137,7 @@ def shop(tmp_path: Path) -> Iterator[Mapped]:
     try:
         made = Mapped(world, clock)
         made.second.shop.add_product("SIX", "Six mugs", 1)
+        made.first.shop.add_product("6-MUGS", "Mugs, six", 3)
         made.imports()
         made.starts()
         world.passes()
@@ -131,6 +165,18 @@ def test_a_listing_is_mapped_by_hand_with_its_pack_size_and_sells_units(shop: Ma
     shop.passes()
     assert shop.world.figures(MUG) == "11/0/11"
     assert shop.world.ledger.verify() == []
+
+
+def test_a_sku_that_a_channel_lacks_stands_there_with_what_it_may_be_until_it_is_mapped(shop: Mapped) -> None:
+    _, second = shop.names
+    shop.passes()
+    (row,) = shop.lacking(second)
+    assert (row["Counts as"], row["Title"]) == ("6-MUGS", "Mugs, six")
+    assert "no listing here. Is it SIX there? It has the same title: type 6-MUGS under SKU" in str(row["State"])
+    assert shop.second.figure("SIX") == 1, "never matched by guess"
+    shop.sets(second, "SIX", "SKU", "6-MUGS")
+    shop.passes()
+    assert (shop.lacking(second), shop.second.figure("SIX")) == ([], 3)
 
 
 def test_hold_back_max_and_paused_hold_for_one_listing(shop: Mapped) -> None:
