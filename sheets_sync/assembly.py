@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
-from sheets_sync import onboarding
+from sheets_sync import onboarding, planning
 from sheets_sync.channel_sync import ChannelMemory, Sent, apply_delivery, channel_pass
 from sheets_sync.channels.registry import build_all
 from sheets_sync.config import Settings
@@ -156,6 +156,9 @@ class _Rounds:
             quiet = 0 if again or len(self.events) + len(self.sent) > before else quiet + 1
             if problems or quiet == 2:
                 break
+        if self.memories and not problems and planning.is_wanted(self.desk):  # somebody ticked for it
+            planning.make(self.desk, self.workbook)
+            self._sheet()
         return Once(tuple(self.events), tuple(self.sent), problems, quiet == 2)
 
     def _sheet(self) -> tuple[bool, tuple[str, ...]]:

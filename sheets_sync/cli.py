@@ -586,6 +586,9 @@ def _say_plan(desk: Desk, plan: rehearsal.Plan) -> None:
     for sent in plan.sent:
         seen = "" if sent.expected is None else f" (expecting {sent.expected})"
         _say(f"would push    {desk.titles[sent.listing.channel]}: {_cell(sent.listing.sku)} to {sent.figure}{seen}")
+    for one in plan.approvals:
+        what = f"{desk.titles[one.listing.channel]}: {_cell(one.listing.sku)} to {one.after}"
+        _say(f"would push    {what}, only if Review {review.short_id(one.hold)} is approved")
     for calls in plan.calls:
         name = desk.titles.get(calls.name, calls.name)
         _say(f"would call    {name}: {calls.writes} writes, beside the {calls.reads} reads that this took")

@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from sheets_sync import kits_tab, listings_tab, seed_day, undoing
+from sheets_sync import kits_tab, listings_tab, plan_tab, seed_day, undoing
 from sheets_sync.desk import Desk
 from sheets_sync.exchange import Request
 from sheets_sync.model import Layout, Lease
 from sheets_sync.sheet import tabs
 from sheets_sync.sheet.workbook import Workbook
 
-TABS = (tabs.SEED_DAY, tabs.LISTINGS_TAB, tabs.KITS)
+TABS = (tabs.SEED_DAY, tabs.LISTINGS_TAB, tabs.KITS, tabs.PLAN)
 
 
 @dataclass
@@ -27,6 +27,7 @@ class Seen:
     listings: listings_tab.Seen = field(default_factory=listings_tab.Seen)
     undo: undoing.Seen = field(default_factory=undoing.Seen)
     kits: kits_tab.Seen = field(default_factory=kits_tab.Seen)
+    plan: plan_tab.Seen = field(default_factory=plan_tab.Seen)
 
 
 @dataclass(frozen=True)
@@ -46,5 +47,6 @@ def take(
         listings_tab.take(desk, workbook, seen.listings, layout, lease),
         seed_day.take(desk, workbook, seen.seed_day, layout, lease),
         undoing.take(desk, workbook, seen.undo, layout, lease),
+        plan_tab.take(desk, workbook, seen.plan, layout, lease),
     ]
     return Kept(tuple(r for one in found for r in one.requests), any(one.requests or one.more for one in found))

@@ -18,7 +18,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, cast
 
-from sheets_sync import sync
+from sheets_sync import approvals, sync
+from sheets_sync.approvals import Would
 from sheets_sync.channel_sync import ChannelMemory, Sent, channel_pass
 from sheets_sync.channels import Channel, Outcome, Page, PushResult, Target
 from sheets_sync.desk import Desk
@@ -51,6 +52,7 @@ class Plan:
     sent: tuple[Sent, ...] = ()
     calls: tuple[Calls, ...] = ()
     problems: tuple[str, ...] = ()  # for which the sheet would be left alone
+    approvals: tuple[Would, ...] = ()  # what approving the open holds would push besides
 
 
 def plan(desk: Desk, workbook: Workbook) -> Plan:
@@ -81,7 +83,7 @@ class _Rehearsal:
             questions = tuple(q for q in view.questions() if q.key not in asked)
         sheet = Calls("sheet", self.workbook.sent, self.workbook.read)
         calls = (sheet, *(Calls(name, c.writes, c.reads, c.trouble) for name, c in self.channels.items()))
-        return Plan(events, questions, report.writes, sent, calls, report.problems)
+        return Plan(events, questions, report.writes, sent, calls, report.problems, tuple(approvals.would(self.desk)))
 
     def _adjust(self, facts: Sequence[Fact]) -> None:
         with self.desk.ledger.begin() as tx:

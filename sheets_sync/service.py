@@ -20,7 +20,7 @@ from typing import Any
 
 import structlog
 
-from sheets_sync import alarm, onboarding
+from sheets_sync import alarm, onboarding, planning
 from sheets_sync.channel_sync import ChannelMemory, channel_pass
 from sheets_sync.desk import START_WANTED, Desk, remember
 from sheets_sync.errors import LeaseLost, NextPass, OtherSide, RateLimited, SellerMustAct, Unavailable
@@ -37,6 +37,7 @@ BACK_OFF = (2.0, 5.0, 15.0, 30.0)  # seconds between tries while the other side 
 PERSON = 30.0  # seconds until it is tried again whether a person has put something right
 START_AGAIN = 5.0
 ALERTS_EVERY = 30.0
+PLAN_AGAIN = 5.0
 
 
 def a_holder() -> str:
@@ -82,6 +83,7 @@ class Service:
         sheet = settings.sheet
         self._add("sheet", sheet.look_every, self._sheet_work(), f"sheet:{sheet.spreadsheet_id}")
         self._add("start", timedelta(seconds=START_AGAIN), self._start_work, "start")
+        self._add("plan", timedelta(seconds=PLAN_AGAIN), self._plan_work, "plan")
         for name in self.desk.channels:
             self._add(name, settings.channels[name].look_every, self._channel_work(name), f"channel:{name}")
         if settings.alerts.wanted:
@@ -268,6 +270,12 @@ class Service:
             return report.again if report.again or report.after is None else report.after
 
         return work
+
+    def _plan_work(self, lease: Lease) -> bool:
+        """A plan that somebody ticked for. It reads much, so no other loop waits for it."""
+        if planning.is_wanted(self.desk):
+            planning.make(self.desk, self.open_workbook())
+        return False
 
     def _alerts_work(self, lease: Lease) -> bool:
         alarm.tell(self.desk)

@@ -22,6 +22,7 @@ STOCK_TAKE = "Stock take"
 SEED_DAY = "Seed day"
 LISTINGS_TAB = "Listings"
 KITS = "Kits"
+PLAN = "Plan"
 EXCHANGE = "_exchange"
 
 SKU = "SKU"
@@ -71,6 +72,11 @@ MAX = "Max"
 PAUSED = "Paused"
 OFFERS = "Offers"
 SHOWS = "Shows"
+
+MAKE_PLAN = "Make a plan"
+WOULD = "What would happen"
+PLAN_LINE = (WOULD, "SKU", "Where", "Stands there", "Would be", "Why")
+"""The headers of a line of the plan."""
 
 KEY = "Key"
 OPEN_WITH = "Open with"
@@ -480,6 +486,25 @@ _SEED_BACK = (
 )
 
 
+PLAN_COLUMNS = (
+    Column(
+        MAKE_PLAN,
+        Writer.BOTH,
+        "make",
+        Format.TICK,
+        95,
+        "Tick to see what the next pass would do: it is worked out on a copy, and nothing is written or sent.",
+        accent=True,
+    ),
+    _service(WOULD, "would", Format.TEXT, 260, "The first row sums up; below it a line for each thing."),
+    _service(SKU, "sku", Format.TEXT, 130),
+    _service("Where", "where", Format.TEXT, 150),
+    _service("Stands there", "now", Format.NUMBER, 100),
+    _service("Would be", "then", Format.NUMBER, 90),
+    _service("Why", "why", Format.TEXT, 520),
+)
+
+
 def seed_columns(channel_titles: Sequence[str] = ()) -> tuple[Column, ...]:
     """The columns of Seed day: what each channel shows stands between the SKU and what is odd."""
     shown = (
@@ -583,5 +608,6 @@ def wanted(channel_titles: Sequence[str] = (), locations: Sequence[str] = ()) ->
         Tab(SEED_DAY, seed_columns(channel_titles), rows=200, frozen_columns=3),
         Tab(LISTINGS_TAB, LISTING_COLUMNS, rows=200, frozen_columns=4),
         Tab(KITS, KIT_COLUMNS, rows=100, frozen_columns=1),
+        Tab(PLAN, PLAN_COLUMNS, rows=500, frozen_columns=3),
         Tab(CHANNELS, CHANNEL_COLUMNS, rows=50, frozen_columns=1, ticked=max(1, len(channel_titles))),
     )
