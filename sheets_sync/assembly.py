@@ -7,15 +7,16 @@ Each is a context manager or belongs to one: leaving it gives back leases, threa
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 
 from sheets_sync import onboarding, planning
 from sheets_sync.channel_sync import ChannelMemory, Sent, apply_delivery, channel_pass
 from sheets_sync.channels.registry import build_all
 from sheets_sync.config import Settings
-from sheets_sync.desk import START_WANTED, Desk, TokenShelf
+from sheets_sync.desk import START_WANTED, Desk, TokenShelf, utcnow
 from sheets_sync.errors import ConfigError, LeaseLost, NextPass, SellerMustAct, Unavailable
 from sheets_sync.ledger import Ledger
 from sheets_sync.model import Event, Lease, StoredDelivery
@@ -37,8 +38,8 @@ def access(settings: Settings) -> SheetAccess:
     return SheetAccess(sheet.base_url, sheet.spreadsheet_id, sheet.credentials_file, sheet.credentials_kind)
 
 
-def workbook_of(settings: Settings) -> Workbook:
-    """The seller's spreadsheet. Raises ConfigError where none is named yet."""
+def workbook_of(settings: Settings, clock: Callable[[], datetime] = utcnow) -> Workbook:
+    """The seller's spreadsheet; `clock` tells when a look began. Raises ConfigError where none is named yet."""
     if not settings.sheet.spreadsheet_id:
         raise ConfigError(
             [
@@ -46,7 +47,7 @@ def workbook_of(settings: Settings) -> Workbook:
                 "or let `sheets-sync init` make one"
             ]
         )
-    return connect(access(settings))
+    return connect(access(settings), clock=clock)
 
 
 @contextmanager
@@ -58,7 +59,7 @@ def desk_of(settings: Settings) -> Iterator[Desk]:
         channels = build_all(settings.channels, shelves=lambda name: TokenShelf(ledger, name))
         for channel in channels.values():
             stack.callback(channel.close)
-        yield Desk(ledger, channels, settings)
+        yield Desk(ledger, channels, settings, clock=ledger.clock)
 
 
 # the service ----------------------------------------------------------------------------------------------------
@@ -80,7 +81,7 @@ def serving(desk: Desk, *, holder: str = "") -> Iterator[Serving]:
     """
     onboarding.require_proven(desk)
     settings = desk.settings
-    service = Service(desk, lambda: workbook_of(settings), holder=holder)
+    service = Service(desk, lambda: workbook_of(settings, desk.clock), holder=holder)
     token = settings.sheet.hint_token
     app = create_app(
         desk.ledger,

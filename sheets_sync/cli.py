@@ -306,7 +306,7 @@ def init(
         sheet = settings.sheet.model_copy(update={"spreadsheet_id": made})
         settings = dataclasses.replace(settings, sheet=sheet)
     with assembly.desk_of(settings) as desk:
-        says = onboarding.set_up(desk, assembly.workbook_of(settings))
+        says = onboarding.set_up(desk, assembly.workbook_of(settings, desk.clock))
     _say(*(says or ["Everything is there already."]), "Next: sheets-sync doctor")
 
 
@@ -346,7 +346,7 @@ def doctor(ctx: typer.Context) -> None:
     with _at_desk(ctx) as desk:
         table, well = _table("", "Checked", "Saw", kept=("",)), True
         with _console(stderr=True).status("Trying the spreadsheet on scratch tabs…") as status:
-            for line in checkup.examine(desk, assembly.workbook_of(desk.settings), serve):
+            for line in checkup.examine(desk, assembly.workbook_of(desk.settings, desk.clock), serve):
                 table.add_row(_mark(line.ok), _cell(line.name), _cell(line.saw))
                 well &= line.ok
                 status.update(f"Tried {line.name}…")
@@ -455,7 +455,7 @@ def _bar_for_each(bars: Progress, desk: Desk) -> onboarding.Progress:
 
 def _show_in_sheet(desk: Desk) -> None:
     with _console(stderr=True).status("Showing it in the sheet…"):
-        left = assembly.show(desk, assembly.workbook_of(desk.settings))
+        left = assembly.show(desk, assembly.workbook_of(desk.settings, desk.clock))
     if left:
         _aside(f"The sheet does not show it yet: {left}")
 
@@ -554,7 +554,7 @@ def sync_command(
 ) -> None:
     """Do once what run does all the time: the sheet, then each channel, until nothing is left."""
     with _at_desk(ctx) as desk:
-        workbook = assembly.workbook_of(desk.settings)
+        workbook = assembly.workbook_of(desk.settings, desk.clock)
         if dry_run:
             _say_plan(desk, rehearsal.plan(desk, workbook))
             return
@@ -882,7 +882,7 @@ def resume(ctx: typer.Context, channel: Paused = "", sku: PausedSku = "") -> Non
 def rebuild_sheet(ctx: typer.Context) -> None:
     """Make the workbook anew from the ledger: tabs that are gone, every row, the newest events."""
     with _at_desk(ctx) as desk:
-        workbook = assembly.workbook_of(desk.settings)
+        workbook = assembly.workbook_of(desk.settings, desk.clock)
         with assembly.leased(desk.ledger, [assembly.sheet_lease(desk.settings)]) as leases:
             says = healing.rebuild(desk, workbook, leases[assembly.sheet_lease(desk.settings)])
         _say(*says)
@@ -902,7 +902,7 @@ def adopt(
 ) -> None:
     """Take over a spreadsheet that does not fit the ledger (a copy, a backup); says first what differs."""
     with _at_desk(ctx) as desk:
-        workbook = assembly.workbook_of(desk.settings)
+        workbook = assembly.workbook_of(desk.settings, desk.clock)
         if not stands:
             _say_differences(desk, recovery.differences(desk, workbook))
             return
@@ -993,7 +993,7 @@ def stock_take(
     choice = {None: None, OpenOrders.IN_THE_COUNT: stocktake.IN_COUNT, OpenOrders.PACKED_APART: stocktake.APART}
     asked = filetake.Asked(full, zero, choice[open_orders], counted_at, post and not dry_run, sure, again)
     with _at_desk(ctx) as desk, _progress() as bars:
-        workbook = assembly.workbook_of(desk.settings)
+        workbook = assembly.workbook_of(desk.settings, desk.clock)
         bar = bars.add_task("rows and SKUs", total=None)
         taken = filetake.take(
             desk,

@@ -349,7 +349,7 @@ def _shop(folder: Path, name: str, port: int) -> shops.Running:
 
 def _begin(desk: Desk, said: Said) -> None:
     """What a seller does once: init, doctor, import, start. What was done already is not done again."""
-    workbook = assembly.workbook_of(desk.settings)
+    workbook = assembly.workbook_of(desk.settings, desk.clock)
     said("Setting up the sheet…")
     onboarding.set_up(desk, workbook)
     with desk.ledger.read() as view:

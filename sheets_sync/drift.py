@@ -116,7 +116,22 @@ def unexplained(view: View, channel: str, of: Sequence[Suspect], kits: Kits, all
     orders = {e.fact.line.split("/", 1)[1].rsplit("/", 1)[0] for e in news if e.fact.line}
     known = {line.key: line for order in orders for line in view.lines(channel, order_id=order)}
     found = (found_of(one, [e for e in news if e.id > one.upto], known, kits, allowance) for one in of)
-    return [drift for drift in found if drift is not None]
+    drifts = [(one, drift) for one, drift in zip(of, found, strict=True) if drift is not None]
+    if not drifts:
+        return []
+    told, open_ = {e.fact.line for e in news}, view.lines(channel, skus=skus, open_only=True)
+    quiet = [line for line in open_ if line.key not in told]
+    return [drift for one, drift in drifts if not any(_explains(line, one, allowance) for line in quiet)]
+
+
+def _explains(line: LineState, suspect: Suspect, allowance: timedelta) -> bool:
+    """Whether an order changed without an event, and with it perhaps the channel's figure: it was pending, and is paid.
+    Its units were promised before.
+    """
+    if line.read_at is None or line.read_at < suspect.look_at - allowance:
+        return False
+    ref = line.level.ref
+    return ref is None or ref.listing == suspect.before.ref.listing
 
 
 def found_of(

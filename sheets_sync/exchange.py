@@ -12,7 +12,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Any
 
@@ -522,10 +522,16 @@ class _Settling:
         seen = row[ON_HAND] == row.write.seen
         reason, note = words_of(row[REASON], row[NOTE], sku, self.known)
         return Fact(
-            key, sku, kind, self.intent.made_at if seen else self.now, change or Stock(), count, source="sheet",
-            reference=reference, reason=reason, note=note,
-            batch=f"sheet-{self.intent.exchange}",
+            key, sku, kind, self._at(sku, seen), change or Stock(), count, source="sheet", reference=reference,
+            reason=reason, note=note, batch=f"sheet-{self.intent.exchange}",
         )  # fmt: skip
+
+    def _at(self, sku: str, seen: bool) -> datetime:
+        """When it was typed. A count that is later than now says that our clock went back since: it has seen nothing
+        of what is typed now (law 2).
+        """
+        at, counted_at = self.intent.made_at if seen else self.now, self.known.counted_at.get(sku)
+        return counted_at + timedelta(microseconds=1) if counted_at and counted_at > self.now else at
 
     def _use(self, tag: Tag, sku: str, figure: Cell) -> None:
         pair = (str(tag.exchange), sku)

@@ -27,6 +27,7 @@ def known_of(
         stock, view.taken(pairs), answered(view, pairs), restored=asked & pairs, last_edit=_figures(edited),
         orders_asked=adjusting.orders_held(questions), approved=approved(view, pairs), kits=kits, holds=holds,
         masses=held_in_cells(questions), orders=adjusting.orders_known(view, desk, skus), adopting=adopting,
+        counted_at={k.sku: b.last_count_at for k, b in balances.items() if b.counted and k.location == MAIN},
         listings=Counter(item.sku for item in view.listings(skus=skus) if item.sku) if many else {},
     )  # fmt: skip
 

@@ -12,7 +12,7 @@ import pytest
 from sheets_sync import alarm, answering, drift, review
 from sheets_sync.drift import Cause, Pace, Readings, Suspect
 from sheets_sync.model import Event, Fact, Kind, LineState, Listing, OrderLine, OrderState, Question, Ref, Stock
-from tests.hands import Clock
+from tests.hands import Clock, hands_of
 from tests.world import World
 
 pytestmark = pytest.mark.xdist_group("drift")  # one world for all of them
@@ -188,3 +188,17 @@ def test_P5_a_sale_is_no_drift(street: Street) -> None:
     street.passes()
     assert (street.figures("1-2"), street.questions()) == ("7/2/5", {})
     assert [street.figure(name, "1-2") for name in street.shops] == [5, 5]
+
+
+def test_P5_nor_is_a_pending_order_that_is_paid_though_no_event_tells_of_it(street: Street) -> None:
+    order = street.shops["woocommerce"].shop.buy("1-2", 1, pay=False)
+    street.clock.tick(minutes=20)  # type: ignore[attr-defined]
+    street.passes()
+    assert street.figures("1-2") == "7/3/4"
+    street.clock.tick(minutes=20)  # type: ignore[attr-defined]
+    street.type("1-2", "9")  # a raise looks first
+    hands, pending = hands_of(street.shops["woocommerce"]), [order]
+    with hands.watched(lambda seen: hands.pay(str(pending.pop())) if pending and hands.is_look(seen) else None):
+        street.passes()
+    assert (pending, street.figures("1-2"), street.questions()) == ([], "9/3/6", {})
+    assert [street.figure(name, "1-2") for name in street.shops] == [6, 6]

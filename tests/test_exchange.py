@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -325,3 +325,12 @@ def test_H2_the_ledgers_figure_typed_over_a_held_one_is_no_edit() -> None:
     freed = replace(WRITES[0], seen=7, frees=True)
     assert of_one(mug(on_hand=7), freed).facts == ()
     assert changes(of_one(mug(on_hand=6), freed)) == {MUG: Stock(-4)}
+
+
+def test_law_2_what_is_typed_after_a_count_counts_though_our_clock_went_back_since() -> None:
+    counted = NOW + timedelta(hours=1)
+    knows = replace(KNOWN, counted_at={MUG: counted})
+    (fact,) = of_one(mug(), knows=knows).facts
+    assert fact.occurred_at > counted
+    (fact,) = of_one(mug(), knows=replace(KNOWN, counted_at={MUG: NOW})).facts
+    assert fact.occurred_at <= NOW  # the count came while we looked, and has seen it

@@ -73,6 +73,7 @@ HAZARDS: dict[str, tuple[str, ...]] = {
     "lost": ("no_exchange", "no_range", "no_marks", "no_tag"),
     "restore": ("keep", "keep", "restore"),
     "backup": (),  # rules of its own
+    "clock": ("clock",) * 4,
     "network": (),
     "death": (),
     "sleep": (),
@@ -123,6 +124,7 @@ class World(sheets.Sheet):
     whole: Whole
     ledgers: Any = None  # makes a ledger's URL for a run; None: SQLite
     told: Told
+    forced: frozenset[str] = frozenset()  # hazards that every run meets, to look at one of them closely
 
     def __init__(self) -> None:
         super().__init__()
@@ -143,6 +145,9 @@ class World(sheets.Sheet):
     )
     def begin(self, hazards: set[str], unknown: dict[str, bool], start: int, drawn: int) -> None:
         assume(drawn)  # Hypothesis begins with the simplest of all: a hundred times the same rule
+        hazards = hazards | self.forced
+        if "clock" in hazards:  # who says which of the two stands does it when all clocks are right
+            hazards = hazards - {"backup"}
         self.hazards = hazards
         url = self.ledgers() if self.ledgers else None
         self.quick = Whole(
@@ -184,7 +189,7 @@ class World(sheets.Sheet):
 
     def do(self, act: Act) -> None:
         kind, i, j = self.kinds[act[0] % len(self.kinds)], act[1], act[2]
-        if kind in ("buy", "pay", "ship", "cancel", "time", "rename_column"):
+        if kind in ("buy", "pay", "ship", "cancel", "time", "clock", "rename_column"):
             getattr(self, f"_{kind}")(i, j)
         elif not self.renamed:
             self.act(kind, i, j)
@@ -404,6 +409,11 @@ class World(sheets.Sheet):
     def _time(self, i: int, j: int) -> None:
         self.quick.clock.now += timedelta(seconds=(1, 20, 70, 700)[j % 4])
 
+    def _clock(self, i: int, j: int) -> None:
+        """The service's clock goes back by less than a minute, or is set right again."""
+        self.acted["clock"] += 1
+        self.quick.wrong = timedelta() if self.quick.wrong else -timedelta(seconds=(2, 20, 50)[j % 3])
+
     def _buy(self, i: int, j: int) -> None:
         self.quick.clock.now += timedelta(seconds=2)
         shop, sku, units, paid = list(self.quick.shops)[i % 2], SKUS[i // 2 % 4], 1 + j % 3, j % 5 != 0
@@ -538,7 +548,7 @@ class World(sheets.Sheet):
     def _lease(self, name: str) -> Lease | None:
         ledger, key = self.quick.ledger, f"{name} of the machine"
         lease = ledger.acquire(key, self.worker)
-        if lease is None:  # the one who held it died or sleeps: its lease runs out
+        while lease is None:  # the one who held it died or sleeps: its lease runs out
             self.quick.clock.now += timedelta(seconds=31)
             lease = ledger.acquire(key, self.worker)
         return lease
@@ -756,7 +766,8 @@ class World(sheets.Sheet):
                 assert quick.sku_figure(name, sku) == offer, f"{name}: {quick.sku_figure(name, sku)} of {sku}\n{state}"
         self._check_bounds(questions)
         # S5: what stood too long without an edit is flagged, and goes with the next one
-        self.notes = {n: s for n, s in self.notes.items() if quick.clock.now - self.noted[n] < timedelta(minutes=15)}
+        soon = timedelta(minutes=13 if self.acted["clock"] else 15)
+        self.notes = {n: s for n, s in self.notes.items() if quick.clock.now - self.noted[n] < soon}
         self._check_persons(questions)
 
     def _check_bounds(self, questions: list[Any]) -> None:

@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -172,6 +173,7 @@ class Whole(Quick):
         unknowns: Unknowns = DEFAULT, stumble: Callable[[str], None] = lambda _: None,
     ) -> None:  # fmt: skip
         self.clock: Any = Steps()
+        self.wrong = timedelta()  # how far the service's clock is ahead of everybody else's
         self.folder, self.street, self.meeting, self.stumble = folder, street, meet, stumble
         self.numbers = iter(range(1, 100_000))
         self.shops = street.shops
@@ -198,7 +200,7 @@ class Whole(Quick):
 
     def open(self) -> None:
         """As a process starts: nothing is in memory."""
-        self.ledger = Ledger.open(self.ledger_url, clock=self.clock)
+        self.ledger = Ledger.open(self.ledger_url, clock=lambda: self.clock() + self.wrong)
         self._watch_commits()
         self.desk, self.workbook, self.memory = self.new_desk(), self.new_workbook(), Memory()
         self.channel_memory = {name: ChannelMemory() for name in self.shops}

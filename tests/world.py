@@ -108,10 +108,10 @@ class World:
         )  # fmt: skip
 
     def new_desk(self) -> Desk:
-        return Desk(self.ledger, build_all(self.settings.channels, clock=self.clock), self.settings, self.clock)
+        return Desk(self.ledger, build_all(self.settings.channels, clock=self.clock), self.settings, self.ledger.clock)
 
     def new_workbook(self) -> Workbook:
-        return connect(SheetAccess(self.sheet.base_url, self.book.spreadsheet_id), clock=self.clock)
+        return connect(SheetAccess(self.sheet.base_url, self.book.spreadsheet_id), clock=self.ledger.clock)
 
     # running ----------------------------------------------------------------------------------------------------
 

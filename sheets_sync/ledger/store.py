@@ -15,6 +15,7 @@ from sqlalchemy.engine import Connection
 
 from sheets_sync.errors import LeaseLost
 from sheets_sync.ledger import codec
+from sheets_sync.ledger.clock import Steady
 from sheets_sync.ledger.engine import Database
 from sheets_sync.ledger.schema import deliveries, leases, metadata, state
 from sheets_sync.ledger.tx import Tx, upserting
@@ -35,12 +36,15 @@ def utcnow() -> datetime:
 
 
 class Ledger:
-    """One ledger in one database; used by several threads, and several processes, at once."""
+    """One ledger in one database; used by several threads, and several processes, at once.
 
-    def __init__(self, database: Database, id: str, clock: Callable[[], datetime]) -> None:
+    `clock` is ours, but never behind what this ledger has recorded: what we see ourselves takes its time from it.
+    """
+
+    def __init__(self, database: Database, id: str, clock: Steady) -> None:
         self.id = id
+        self.clock = clock
         self._database = database
-        self._clock = clock
 
     @classmethod
     def open(cls, url: str, *, clock: Callable[[], datetime] = utcnow) -> Ledger:
@@ -51,7 +55,7 @@ class Ledger:
         """
         database = Database(url)
         database.migrate()
-        return cls(database, _identity(database), clock)
+        return cls(database, _identity(database), Steady(clock, _newest(database)))
 
     @contextmanager
     def begin(self, lease: Lease | None = None) -> Iterator[Tx]:
@@ -62,8 +66,8 @@ class Ledger:
         """
         with self._database.writing() as connection:
             if lease is not None:
-                _hold(connection, lease, self._clock())
-            yield Tx(connection, self._clock)
+                _hold(connection, lease, self.clock())
+            yield Tx(connection, self.clock)
 
     @contextmanager
     def read(self) -> Iterator[View]:
@@ -78,7 +82,7 @@ class Ledger:
 
         The token grows by one whenever the lease changes hands, so that a holder who slept is known by it.
         """
-        now = self._clock()
+        now = self.clock()
         with self._database.writing() as connection:
             row = _lease_row(connection, name)
             if row is None:
@@ -87,6 +91,8 @@ class Ledger:
                 return lease
             if row.holder != holder and row.until > now:
                 return None
+            if row.holder != holder and (newest := View(connection).newest_at()) is not None:
+                self.clock.not_before(newest)
             lease = Lease(name, holder, row.token + (row.holder != holder), now + ttl)
             _store_lease(connection, lease)
             return lease
@@ -95,7 +101,7 @@ class Ledger:
         """The lease with more time. Raises LeaseLost if somebody else has had it since, or it was released."""
         with self._database.writing() as connection:
             _ours(connection, lease)
-            renewed = replace(lease, until=self._clock() + ttl)
+            renewed = replace(lease, until=self.clock() + ttl)
             _store_lease(connection, renewed)
         return renewed
 
@@ -105,7 +111,7 @@ class Ledger:
             connection.execute(
                 sa.update(leases)
                 .where(leases.c.name == lease.name, leases.c.token == lease.token, leases.c.holder == lease.holder)
-                .values(holder="", until=self._clock())
+                .values(holder="", until=self.clock())
             )
 
     # ------------------------------------------------------------------------------------------------------------
@@ -125,7 +131,7 @@ class Ledger:
             for table in metadata.sorted_tables:
                 if table is not leases:
                     _copy(table, source, target)
-        return Ledger(copy, self.id, self._clock)
+        return Ledger(copy, self.id, self.clock)
 
     def close(self) -> None:
         self._database.close()
@@ -137,6 +143,11 @@ def _copy(table: sa.Table, source: Connection, target: Connection) -> None:
         query = query.where(deliveries.c.state != "applied")
     for some in source.execute(query, execution_options={"yield_per": 1_000}).mappings().partitions():
         target.execute(sa.insert(table), [dict(row) for row in some])
+
+
+def _newest(database: Database) -> datetime | None:
+    with database.reading() as connection:
+        return View(connection).newest_at()
 
 
 def _identity(database: Database) -> str:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
 from functools import cache
 from typing import Any
 
@@ -16,6 +15,7 @@ from sqlalchemy.engine import Connection
 from sheets_sync import stock
 from sheets_sync.errors import KeyConflict
 from sheets_sync.ledger import codec
+from sheets_sync.ledger.clock import Steady
 from sheets_sync.ledger.schema import (
     balances,
     deliveries,
@@ -79,7 +79,7 @@ DELIVERY_STATES = frozenset({"waiting", "applied", "failed"})
 class Tx(View):
     """Reads and writes. What it reads stays as it is until it ends: nobody else writes meanwhile."""
 
-    def __init__(self, connection: Connection, clock: Callable[[], datetime]) -> None:
+    def __init__(self, connection: Connection, clock: Steady) -> None:
         super().__init__(connection)
         self._clock = clock
 
@@ -104,6 +104,8 @@ class Tx(View):
         standing = self._balances_of(fresh)
         histories = self._histories(fresh, standing)
         appended: list[Event] = []
+        if (newest := self.newest_at()) is not None:
+            self._clock.not_before(newest)  # another process may have recorded it
         now, next_id = self._clock(), self.last_event_id() + 1
         for fact in fresh:
             key = StockKey(fact.sku, fact.location)

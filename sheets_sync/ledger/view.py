@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from functools import cache
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -48,6 +49,7 @@ CHUNK = 5_000
 
 # built once: to build a statement costs several times what it costs to run it, and a pass asks some eighty times
 _LAST_ID = sa.select(sa.func.max(events.c.id))
+_NEWEST_AT = sa.select(events.c.recorded_at).order_by(events.c.id.desc()).limit(1)
 _LAST_REVISION = sa.select(sa.func.max(listings.c.revision))
 _STATE = sa.select(state.c.value).where(state.c.name == sa.bindparam("name"))
 _SMALL_STATE = sa.select(state.c.name, sa.case((sa.func.length(state.c.value) <= SMALL, state.c.value)))
@@ -101,7 +103,7 @@ class View:
 
     def _state(self, name: str) -> str | None:
         if self._got and self._large is None:  # who asks twice asks often: all that is small comes in one answer
-            found = dict(self._connection.execute(_SMALL_STATE).tuples().all())
+            found = {other: text for other, text in self._connection.execute(_SMALL_STATE)}
             self._large = {other for other, text in found.items() if text is None}
             self._got = {other: text for other, text in found.items() if text is not None} | self._got
         if name not in self._got:
@@ -120,6 +122,10 @@ class View:
     def last_event_id(self) -> int:
         """The id of the newest event, 0 in an empty ledger. Ids count up from 1 without gaps."""
         return self._connection.scalar(_LAST_ID) or 0
+
+    def newest_at(self) -> datetime | None:
+        """When the newest event was recorded; None in an empty ledger."""
+        return self._connection.scalar(_NEWEST_AT)
 
     def events(
         self,
