@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from sheets_sync import kits_tab, listings_tab, plan_tab, seed_day, undoing
+from sheets_sync import kits_tab, listings_tab, pages, plan_tab, seed_day, undoing, why_tab
 from sheets_sync.desk import Desk
 from sheets_sync.exchange import Request
 from sheets_sync.model import Layout, Lease
 from sheets_sync.sheet import tabs
 from sheets_sync.sheet.workbook import Workbook
 
-TABS = (tabs.SEED_DAY, tabs.LISTINGS_TAB, tabs.KITS, tabs.PLAN)
+TABS = (tabs.SEED_DAY, tabs.LISTINGS_TAB, tabs.KITS, tabs.PLAN, tabs.WHY)
 
 
 @dataclass
@@ -28,6 +28,7 @@ class Seen:
     undo: undoing.Seen = field(default_factory=undoing.Seen)
     kits: kits_tab.Seen = field(default_factory=kits_tab.Seen)
     plan: plan_tab.Seen = field(default_factory=plan_tab.Seen)
+    why: why_tab.Seen = field(default_factory=why_tab.Seen)
 
 
 @dataclass(frozen=True)
@@ -42,11 +43,13 @@ def take(
     desk: Desk, workbook: Workbook, seen: Seen, layout: Callable[[], Layout], lease: Lease | None
 ) -> Kept:  # fmt: skip
     """Look at the tabs that are due, keep what people typed, and say what has to be shown."""
+    tops = pages.Tops(workbook.values, (tabs.PLAN, tabs.WHY))
     found = [
         kits_tab.take(desk, workbook, seen.kits, layout, lease),
         listings_tab.take(desk, workbook, seen.listings, layout, lease),
         seed_day.take(desk, workbook, seen.seed_day, layout, lease),
         undoing.take(desk, workbook, seen.undo, layout, lease),
-        plan_tab.take(desk, workbook, seen.plan, layout, lease),
+        plan_tab.take(desk, tops, seen.plan, layout, lease),
+        why_tab.take(desk, tops, seen.why, layout),
     ]
     return Kept(tuple(r for one in found for r in one.requests), any(one.requests or one.more for one in found))

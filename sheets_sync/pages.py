@@ -6,9 +6,10 @@ cells are written only in rows that are added. A row whose key is wanted no more
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import timedelta
+from itertools import groupby
 from types import MappingProxyType
 
 from sheets_sync import exchange, views
@@ -89,6 +90,46 @@ def changes(
         requests.append({"appendCells": {"sheetId": sheet, "rows": added, "fields": "userEnteredValue"}})
     more = len(differ) > MOST_CHANGED or len(leave) > MOST_CHANGED or len(missing) > MOST_ADDED
     return Changes(tuple(requests), more)
+
+
+def block(
+    rows: Sequence[Mapping[str, Cell]], ours: Collection[str], header: Sequence[Cell], sheet: int, first: int,
+    height: int,
+) -> list[Request]:  # fmt: skip
+    """`rows` from row `first` on, counted from 0, and nothing below them for the rest of `height`: what stood there
+    goes. Only in columns named in `ours`; a request for each run of neighbours.
+    """
+    filled = [*rows[:height], *[{}] * (height - len(rows))] if height > 0 else []
+    at = [n for n, name in enumerate(header) if name in ours and header.index(name) == n]
+    out: list[Request] = []
+    for _, run in groupby(enumerate(at), key=lambda n: n[1] - n[0]):
+        span = [n for _, n in run]
+        cells = [exchange.cells_of([row.get(str(header[n])) for n in span]) for row in filled]
+        where = exchange.grid_range(sheet, first, first + len(filled), span[0], span[-1] + 1)
+        out += [{"updateCells": {"range": where, "fields": "userEnteredValue", "rows": cells}}] if filled else []
+    return out
+
+
+@dataclass
+class Tops:
+    """The header and the first row of tabs that are asked by what stands there: one read for all of them, if any."""
+
+    read: Callable[[Sequence[str]], Sequence[Sequence[Sequence[Cell]]]]
+    titles: tuple[str, ...]
+    found: dict[str, tuple[Sequence[Cell], Mapping[str, Cell]]] = field(default_factory=dict)
+
+    def of(self, title: str) -> tuple[Sequence[Cell], Mapping[str, Cell]]:
+        """The header, and the row below it by header."""
+        if not self.found:
+            blocks = self.read([f"'{one}'!1:2" for one in self.titles])
+            self.found = {one: _top(rows) for one, rows in zip(self.titles, blocks, strict=True)}
+        return self.found[title]
+
+
+def _top(rows: Sequence[Sequence[Cell]]) -> tuple[Sequence[Cell], Mapping[str, Cell]]:
+    header = rows[0] if rows else ()
+    cells = [*(rows[1] if len(rows) > 1 else ()), *[None] * len(header)]
+    return header, {str(name): cells[n] for n, name in reversed(list(enumerate(header))) if name is not None}
 
 
 def _same(cell: Cell, wanted: Cell) -> bool:

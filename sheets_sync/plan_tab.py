@@ -6,18 +6,16 @@ own makes it (`planning.py`). What is shown was so when it was made, as its firs
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import groupby
 
-from sheets_sync import exchange, showing
+from sheets_sync import pages, showing
 from sheets_sync.desk import Desk
 from sheets_sync.exchange import Request
 from sheets_sync.model import Cell, Layout, Lease
 from sheets_sync.pages import Changes
 from sheets_sync.sheet import tabs
-from sheets_sync.sheet.workbook import Workbook
 
 WANTED = "plan_wanted"
 """State: when the tick was seen, ISO, until the plan is made."""
@@ -41,7 +39,7 @@ class Seen:
 
 
 def take(
-    desk: Desk, workbook: Workbook, seen: Seen, layout: Callable[[], Layout], lease: Lease | None
+    desk: Desk, tops: pages.Tops, seen: Seen, layout: Callable[[], Layout], lease: Lease | None
 ) -> Changes:  # fmt: skip
     """Take the tick, and show the plan that was made since; when it is due."""
     now = desk.clock()
@@ -51,7 +49,7 @@ def take(
     if not news and seen.next_at is not None and now < seen.next_at:
         return Changes()
     seen.next_at = now + EVERY
-    header, first = _top(workbook)
+    header, first = tops.of(tabs.PLAN)
     ticked = first.get(tabs.MAKE_PLAN) is True
     if ticked and not wanted:
         with desk.ledger.begin(lease) as tx:
@@ -69,25 +67,11 @@ def take(
     return Changes(tuple(requests), False)
 
 
-def _top(workbook: Workbook) -> tuple[Sequence[Cell], Mapping[str, Cell]]:
-    """The header, and the row of the tick."""
-    rows = [*workbook.values([f"'{tabs.PLAN}'!1:2"])[0], [], []]
-    cells = [*rows[1], *[None] * len(rows[0])]
-    return rows[0], {str(name): cells[at] for at, name in reversed(list(enumerate(rows[0]))) if name is not None}
-
-
 def _rows(lines: Sequence[Sequence[Cell]], header: Sequence[Cell], sheet: int, there: int) -> list[Request]:
     """All of our cells below the tick's row: what was shown before goes. Columns of others stay as they are."""
     height = min(there - 2, MOST)
     shown = list(lines)[:height]
     if len(lines) > height and height > 0:
         shown[-1] = [f"and {len(lines) - height + 1} lines more: `sheets-sync sync --dry-run` prints all"]
-    rows = [dict(zip(tabs.PLAN_LINE, line, strict=False)) for line in shown] + [{}] * max(0, height - len(shown))
-    ours = [at for at, name in enumerate(header) if name in tabs.PLAN_LINE and header.index(name) == at]
-    out: list[Request] = []
-    for _, run in groupby(enumerate(ours), key=lambda n: n[1] - n[0]):
-        span = [at for _, at in run]
-        cells = [exchange.cells_of([row.get(str(header[at])) for at in span]) for row in rows]
-        where = exchange.grid_range(sheet, 2, 2 + len(rows), span[0], span[-1] + 1)
-        out += [{"updateCells": {"range": where, "fields": "userEnteredValue", "rows": cells}}] if rows else []
-    return out
+    rows = [dict(zip(tabs.PLAN_LINE, line, strict=False)) for line in shown]
+    return pages.block(rows, tabs.PLAN_LINE, header, sheet, 2, height)

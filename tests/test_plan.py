@@ -1,4 +1,4 @@
-"""The tab Plan: ticked, it shows what the next pass would do and what approving a hold would push; nothing is done."""
+"""The tabs Plan and Why: what the next pass would do, and why a figure is what it is; both change nothing."""
 
 from __future__ import annotations
 
@@ -83,6 +83,32 @@ def test_a_restart_shows_it_no_second_time_and_the_next_plan_takes_its_place(off
     first, *rest = office.rows()
     assert "0 events, 0 questions" in first[1]
     assert {row[1] for row in rest} <= {"push", "calls", "row"}, "what stood there before is gone"
+
+
+def test_a_sku_typed_in_why_is_answered_beside_it_and_followed(office: Office) -> None:
+    def ask(sku: str) -> list[list[str]]:
+        cell = f"{office.letter(tabs.SKU, tabs.WHY)}2"
+        office.store.type(office.book.spreadsheet_id, tabs.WHY, cell, sku)
+        office.later()
+        rows = [list(map(str, row)) for row in office.store.rows(office.book.spreadsheet_id, tabs.WHY)[1:]]
+        return [row for row in rows if any(row)]
+
+    office.type("1E5", "18")
+    office.sheet_passes()
+    rows = ask("1E5")
+    assert rows[0][0] == "1E5" and rows[0][1].startswith("On hand is 18: event")
+    assert "-2 by 1 adjustment" in rows[0][1]
+    assert [row[4:10] for row in rows[:2]] == [
+        ["adjustment", "-2", "18", "0", "0", "18"], ["opening", "20", "20", "0", "0", "20"],
+    ]  # fmt: skip
+    assert any("=SUMPRODUCT(EXACT(" in row[1] for row in rows)
+    office.type("1E5", "17")
+    office.sheet_passes()
+    office.later()
+    assert office.store.rows(office.book.spreadsheet_id, tabs.WHY)[1][1].startswith("On hand is 17")
+    (unknown,) = ask("none")
+    assert unknown[1] == "Nothing is recorded of none yet. A SKU is text, written just so, zeros included."
+    assert ask("") == [], "what stood there is gone"
 
 
 def test_a_long_plan_is_cut_and_columns_of_others_are_left_alone() -> None:

@@ -23,6 +23,7 @@ SEED_DAY = "Seed day"
 LISTINGS_TAB = "Listings"
 KITS = "Kits"
 PLAN = "Plan"
+WHY = "Why"
 EXCHANGE = "_exchange"
 
 SKU = "SKU"
@@ -72,6 +73,14 @@ MAX = "Max"
 PAUSED = "Paused"
 OFFERS = "Offers"
 SHOWS = "Shows"
+
+IN_WORDS = "In words"
+CAME_FROM = "From"
+TODAY = "Today"
+WHY_LINE = (
+    IN_WORDS, EVENT, WHEN, WHAT, ON_HAND_CHANGE, ON_HAND, COMMITTED_CHANGE, COMMITTED, AVAILABLE, CAME_FROM, TODAY,
+)  # fmt: skip
+"""The headers of a line of the statement."""
 
 MAKE_PLAN = "Make a plan"
 WOULD = "What would happen"
@@ -505,6 +514,24 @@ PLAN_COLUMNS = (
 )
 
 
+WHY_COLUMNS = (
+    _person(
+        SKU, "sku", Format.TEXT, 130, "Type a SKU in the cell below: why are its figures what they are?", accent=True
+    ),
+    _service(IN_WORDS, "words", Format.TEXT, 520, "The sum in words, and what led to an oversell."),
+    _service(EVENT, "event", Format.NUMBER, 70, "The newest first, with the balances after each."),
+    _service(WHEN, "when", Format.DATETIME, 160, "When it happened."),
+    _service(WHAT, "what", Format.TEXT, 100),
+    _service(ON_HAND_CHANGE, "on_hand_change", Format.NUMBER, 110),
+    _service(ON_HAND, "on_hand", Format.NUMBER, 80),
+    _service(COMMITTED_CHANGE, "committed_change", Format.NUMBER, 130),
+    _service(COMMITTED, "committed", Format.NUMBER, 105),
+    _service(AVAILABLE, "available", Format.NUMBER, 90),
+    _service(CAME_FROM, "from", Format.TEXT, 240),
+    _service(TODAY, "today", Format.TEXT, 300, "What it does to the sum today, where it does not simply count."),
+)
+
+
 def seed_columns(channel_titles: Sequence[str] = ()) -> tuple[Column, ...]:
     """The columns of Seed day: what each channel shows stands between the SKU and what is odd."""
     shown = (
@@ -609,5 +636,6 @@ def wanted(channel_titles: Sequence[str] = (), locations: Sequence[str] = ()) ->
         Tab(LISTINGS_TAB, LISTING_COLUMNS, rows=200, frozen_columns=4),
         Tab(KITS, KIT_COLUMNS, rows=100, frozen_columns=1),
         Tab(PLAN, PLAN_COLUMNS, rows=500, frozen_columns=3),
+        Tab(WHY, WHY_COLUMNS, rows=202, frozen_columns=1),
         Tab(CHANNELS, CHANNEL_COLUMNS, rows=50, frozen_columns=1, ticked=max(1, len(channel_titles))),
     )
