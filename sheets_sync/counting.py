@@ -23,7 +23,8 @@ from typing import Any
 
 import structlog
 
-from sheets_sync import exchange, guard, review, showing, stocktake
+from sheets_sync import bulk, exchange, guard, review, showing, stocktake, tally
+from sheets_sync.bulk import Plain, Standing, Table, Whole
 from sheets_sync.desk import (
     ARCHIVED,
     FROZEN,
@@ -45,7 +46,8 @@ from sheets_sync.names import bare
 from sheets_sync.sheet import tabs
 from sheets_sync.sheet.setup import letter
 from sheets_sync.sheet.workbook import Workbook
-from sheets_sync.stocktake import Grouped, Header, Line, Names, Row, Settings, Take, Totals
+from sheets_sync.stocktake import Grouped, Header, Line, Names, Settings, Take
+from sheets_sync.tally import Tally, Totals
 
 log = structlog.get_logger()
 
@@ -69,14 +71,14 @@ class Body:
     """The rows as one reading showed them; `shows` are the service's cells of those rows."""
 
     header: Header
-    rows: tuple[Row, ...]
+    rows: Table
     shows: Mapping[int, tuple[Cell, ...]]
     read_at: datetime
 
     @property
     def last(self) -> int:
         """The lowest row with anything typed in it."""
-        return self.rows[-1].number if self.rows else self.header.row
+        return self.rows.numbers[-1] if self.rows else self.header.row
 
 
 @dataclass
@@ -93,6 +95,8 @@ class Seen:
     trusts: bool = False  # a rehearsal, in which nothing lands: no mark will be seen, and nothing is recorded
     mark: str = ""  # written around the rows before they are posted
     posted_texts: dict[str, str] = field(default_factory=dict)  # of a posted stock-take, by SKU
+    standing: Standing = field(default_factory=Standing)
+    stood: int = -1  # the last event that it knows of
     preview: Preview | None = None
     base: tuple[object, ...] = ()  # what the preview was made of
     trouble: tuple[tuple[object, ...], str] = ((None,), "")  # why it could not be recorded, and what it was made of
@@ -115,10 +119,14 @@ class Taken:
 
 @dataclass(frozen=True)
 class Preview:
-    """Rows, understood and compared: what Post would record, and what stands in its way."""
+    """Rows, understood and compared: what Post would record, and what stands in its way.
 
+    `plain` are the counts that were told at once, `others` those that were told one by one (`grouped`).
+    """
+
+    plain: Plain
     grouped: Grouped
-    lines: Mapping[str, Line]
+    others: Mapping[str, Line]
     zeroed: Mapping[str, Line]
     missing: tuple[str, ...]  # C5: with stock, and not counted
     unlisted: tuple[str, ...]  # of those, the ones that stand in no row yet
@@ -132,10 +140,34 @@ class Preview:
         """A name for exactly these counts."""
         return stocktake.digest_of(self.counts, str(self.choice))
 
+    @cached_property
+    def lines(self) -> Mapping[str, Line]:
+        """What was counted of each SKU."""
+        return self.plain.lines() | dict(self.others)
+
+    @cached_property
+    def takes(self) -> Mapping[str, Take]:
+        """The same without the ledger, also of SKUs that do not count."""
+        return {sku: line.take for sku, line in self.lines.items()} | dict(self.grouped.takes)
+
+    @cached_property
+    def named(self) -> frozenset[str]:
+        """SKUs of rows with a figure, also of one that cannot be read."""
+        return self.grouped.named.union(self.plain.skus)
+
     @property
+    def empty(self) -> bool:
+        """Whether nothing would be recorded."""
+        return not (len(self.plain) or self.others or self.zeroed)
+
+    @cached_property
     def counts(self) -> list[Line]:
-        """What would be recorded, in the order of the rows."""
-        return [*self.lines.values(), *self.zeroed.values()]
+        """What would be recorded: SKUs by their rows, then those of no row."""
+        return [*sorted(self.lines.values(), key=_first_row), *self.zeroed.values()]
+
+
+def _first_row(line: Line) -> int:
+    return line.take.rows[0]
 
 
 @dataclass(frozen=True)
@@ -150,8 +182,8 @@ class Wishes:
 
 def compare(
     view: View,
-    balances: Mapping[StockKey, Balance],
-    rows: Sequence[Row],
+    standing: Standing,
+    table: Table,
     seen_at: Sequence[datetime],
     names: Names,
     wishes: Wishes,
@@ -159,50 +191,67 @@ def compare(
     now: datetime,
     *,
     allowance: timedelta,
+    places: Whole | None = None,
     step: Callable[[int], None] = lambda _: None,
 ) -> Preview:
-    """A whole stock-take against one view of the ledger. `step` hears of SKUs that are done."""
-    main = {key.sku: b for key, b in balances.items() if key.location == MAIN}
-    quick, rest, rest_seen = stocktake.plain(
-        rows, seen_at, names, main, zone, now, choice=wishes.choice, allowance=allowance, default_at=wishes.default_at
-    )
-    grouped = stocktake.group(
-        rest, rest_seen, names, zone, now, allowance=allowance, default_at=wishes.default_at
+    """A whole stock-take against one view of the ledger. `places` are those of the codes among the balances, where
+    they are known; `step` hears of SKUs that are done.
+    """
+    sifted = bulk.sift(
+        table, seen_at, names, standing, zone, now, choice=wishes.choice, allowance=allowance,
+        default_at=wishes.default_at, places=places,
     )  # fmt: skip
-    if not quick.keys().isdisjoint(grouped.named | grouped.blank):  # a barcode or a kit that is one of those
-        quick = {}
-        grouped = stocktake.group(rows, seen_at, names, zone, now, allowance=allowance, default_at=wishes.default_at)
-    lines = quick | dict(_reckoned(view, list(grouped.takes.values()), main, wishes.choice, now, step))
-    grouped = grouped.joined(quick)
-    absent = stocktake.missing(main.values(), grouped.named, frozenset(view.get(ARCHIVED, ()))) if wishes.full else []
+    plain, rest = sifted.told(view.moves(sifted.since, MAIN))
+    step(len(plain))
+
+    def grouped_of(places: Sequence[int]) -> Grouped:
+        seen = [seen_at[at] for at in places]
+        return stocktake.group(
+            table.rows(places), seen, names, zone, now, allowance=allowance, default_at=wishes.default_at
+        )
+
+    grouped = grouped_of(rest)
+    plain, named_twice = plain.without((grouped.named | grouped.blank).intersection(plain.skus))
+    if named_twice:  # a barcode or a kit of another row is one of those
+        grouped = grouped_of(sorted([*rest, *named_twice]))
+    others = dict(_reckoned(view, list(grouped.takes.values()), standing, wishes.choice, now, step))
     flags = dict(grouped.flags)
-    for sku in [sku for sku, line in lines.items() if line.why]:
-        for row in lines.pop(sku).take.rows:
-            flags[row] = f"? {_why(sku, grouped.takes[sku])}"
+    for sku in [sku for sku, line in others.items() if line.why]:
+        for row in others.pop(sku).take.rows:
+            flags[row] = f"? {why_not_summed(sku, grouped.takes[sku])}"
+    return _whole(view, standing, table, plain, replace(grouped, flags=flags), others, wishes, now, step)
+
+
+def _whole(
+    view: View, standing: Standing, table: Table, plain: Plain, grouped: Grouped, others: Mapping[str, Line],
+    wishes: Wishes, now: datetime, step: Callable[[int], None],
+) -> Preview:  # fmt: skip
+    """The rows as told, and what they come to together."""
+    absent: list[Balance] = []
+    if wishes.full:
+        named = grouped.named.union(plain.skus)
+        absent = stocktake.missing(standing.balances, named, frozenset(view.get(ARCHIVED, ())))
     zeroed: dict[str, Line] = {}
     if wishes.zero_at is not None and absent:
         zeros = [Take(b.key.sku, 0, wishes.zero_at, True, first_at=wishes.zero_at) for b in absent]
-        zeroed = dict(_reckoned(view, zeros, main, wishes.choice, now, step))
-    grouped = replace(grouped, flags=flags)
-    stocked = sum(b.counted and b.stock.on_hand > 0 for b in main.values())
-    every = [*lines.values(), *zeroed.values()]
-    obstacles = tuple(stocktake.obstacles(every, wishes.choice))
-    doubts = tuple(stocktake.improbable(list(lines.values()), grouped, len(zeroed), stocked))
+        zeroed = dict(_reckoned(view, zeros, standing, wishes.choice, now, step))
+    counted, every = Tally.of(plain, [*others.values()]), Tally.of(plain, [*others.values(), *zeroed.values()])
     missing = tuple(b.key.sku for b in absent)
     return Preview(
+        plain,
         grouped,
-        lines,
+        others,
         zeroed,
         missing,
         tuple(sku for sku in missing if sku not in grouped.blank),
-        stocktake.totals(len(rows), len(flags), every),
-        obstacles,
-        doubts,
+        tally.totals(len(table), len(grouped.flags), every),
+        tuple(tally.obstacles(every, wishes.choice)),
+        tuple(tally.improbable(counted, grouped.twice, len(zeroed), standing.stocked)),
         wishes.choice,
     )
 
 
-def _why(sku: str, take: Take) -> str:
+def why_not_summed(sku: str, take: Take) -> str:
     return (
         f"Units of {sku} moved between the times of rows {', '.join(map(str, take.rows[:4]))}, so they cannot be "
         "summed. Count it in one go."
@@ -212,7 +261,7 @@ def _why(sku: str, take: Take) -> str:
 def _reckoned(
     view: View,
     takes: Sequence[Take],
-    main: Mapping[str, Balance],
+    standing: Standing,
     choice: str | None,
     now: datetime,
     step: Callable[[int], None],
@@ -220,10 +269,10 @@ def _reckoned(
     """Each take against the ledger; histories are read only where the balance does not tell, some at a time."""
     for start in range(0, len(takes), CHUNK):
         some = takes[start : start + CHUNK]
-        slow = [t.sku for t in some if stocktake.needs_facts(t, main.get(t.sku), choice, now)]
+        slow = [t.sku for t in some if stocktake.needs_facts(t, standing.get(t.sku), choice, now)]
         facts = _facts_of(view, slow)
         for one in some:
-            yield one[0], stocktake.reckon(one, main.get(one[0]), facts.get(one[0]), choice, now)
+            yield one[0], stocktake.reckon(one, standing.get(one[0]), facts.get(one[0]), choice, now)
         step(len(some))
 
 
@@ -388,12 +437,12 @@ class _Look:
         self.settings = stocktake.settings_of(self.head)
         seen.typed = _typed(self.head, self.settings, header)
         columns = {place: block[place - left] if place - left < len(block) else [] for place in places}
-        rows = stocktake.rows_of({name: columns[place] for name, place in header.at.items()}, first)
+        rows = bulk.table_of({name: columns[place] for name, place in header.at.items()}, first)
         shown = [columns.get(header.shown.get(name, -1), []) for name in stocktake.SHOWN]
-        shows = {
-            number: cells for number, cells in enumerate(zip_longest(*shown), start=first) if any(map(_there, cells))
-        }
-        seen.body = Body(header, tuple(rows), shows, began)
+        shows = dict(enumerate(zip_longest(*shown), start=first))
+        if None in shown[2] or len(shown[2]) < len(shows):
+            shows = {number: cells for number, cells in shows.items() if any(map(_there, cells))}
+        seen.body = Body(header, rows, shows, began)
         seen.took = self.desk.clock() - began
         seen.stands = before is not None and before.rows == seen.body.rows
         return True
@@ -456,8 +505,13 @@ class _Look:
     def _seen_at(self, body: Body) -> list[datetime]:
         """When each row's figure was first seen. New ones are kept in the ledger before they are used."""
         seen, times = self.seen, self.seen.times if self.seen.times is not None else {}
-        untimed = [row for row in body.rows if row.at is None]
-        keys = stocktake.figure_keys(untimed)
+        rows = body.rows
+        untimed = [at for at, cell in enumerate(rows.at) if cell is None]
+        if not untimed and not times:
+            return [self.now] * len(rows)
+        figures = (rows.codes, rows.counted, rows.notes)
+        every = len(untimed) == len(rows)
+        keys = bulk.figure_keys(*(c if every else [c[at] for at in untimed] for c in figures))
         new = [key for key in keys if key not in times]
         now_gone = times.keys() - set(keys)
         seen.gone = {key: seen.gone.get(key, self.now) for key in now_gone}
@@ -467,10 +521,10 @@ class _Look:
             with self.desk.ledger.begin(self.lease) as tx:
                 tx.put(STOCK_TAKE_SEEN, _stored_times(times))
             seen.times = times
-        if len(untimed) == len(body.rows):
-            return [times[key] for key in keys]
-        first = dict(zip((row.number for row in untimed), keys, strict=True))
-        return [times[first[row.number]] if row.at is None else self.now for row in body.rows]
+        first_seen = [self.now] * len(rows)
+        for at, key in zip(untimed, keys, strict=True):
+            first_seen[at] = times[key]
+        return first_seen
 
     def _preview(self, body: Body, session: Mapping[str, Any]) -> Preview:
         """The rows against the ledger; made anew when either has changed."""
@@ -484,11 +538,7 @@ class _Look:
                 return seen.preview
         seen_at = self._seen_at(body)
         with self.desk.ledger.read() as view:
-            names = names_of(view, self.books.balances, self.listed, seen.barcodes)
-            if not {row[1] for row in body.rows} <= names.skus:
-                seen.barcodes = read_barcodes(self.workbook)
-                names = names_of(view, self.books.balances, self.listed, seen.barcodes)
-            seen.preview = self._compare(view, body, seen_at, names, wishes)
+            seen.preview = self._compare(view, body, seen_at, wishes, look_for_barcodes=True)
         seen.base = base
         return seen.preview
 
@@ -499,12 +549,29 @@ class _Look:
         return f"{local:%Y-%m-%d %H:%M}" if flagged else f"{local:%Y-%m-%d %H}"
 
     def _compare(
-        self, view: View, body: Body, seen_at: Sequence[datetime], names: Names, wishes: Wishes
-    ) -> Preview:  # fmt: skip
+        self, view: View, body: Body, seen_at: Sequence[datetime], wishes: Wishes, *, look_for_barcodes: bool = False
+    ) -> Preview:
+        seen, balances = self.seen, self.books.balances
+        self._stand()
+        places = seen.standing.places(body.rows.codes)
+        if (places >= 0).all():
+            names = Names(seen.standing.place.keys(), seen.barcodes, kits_of(view))
+        else:
+            names = names_of(view, balances, self.listed, seen.barcodes)
+            if look_for_barcodes and not names.skus >= set(body.rows.codes):
+                seen.barcodes = read_barcodes(self.workbook)
+                names = replace(names, barcodes=seen.barcodes)
         allowance = self.desk.settings.limits.clock_allowance
         return compare(
-            view, self.books.balances, body.rows, seen_at, names, wishes, self.zone, self.now, allowance=allowance
+            view, seen.standing, body.rows, seen_at, names, wishes, self.zone, self.now, allowance=allowance,
+            places=places,
         )  # fmt: skip
+
+    def _stand(self) -> None:
+        """The balances by column, as the books have them: made while the tab is empty, so that a paste finds them."""
+        if self.seen.stood != self.books.upto:
+            self.seen.standing.refresh([b for key, b in self.books.balances.items() if key[1] == MAIN])
+            self.seen.stood = self.books.upto
 
     def _wishes(self, session: Mapping[str, Any]) -> Wishes:
         settings = self.settings
@@ -523,7 +590,7 @@ class _Look:
             asked = [q for q in view.questions() if _is_ours(q)]
         problems = [*self.settings.problems(self.zone), *preview.obstacles]
         problems += [] if started else ["Counting has not begun: tick Start in the Channels tab first."]
-        problems += [] if preview.counts else ["Nothing is counted yet."]
+        problems += ["Nothing is counted yet."] if preview.empty else []
         problems += [self.seen.trouble[1]] if self.seen.trouble[0] == self.seen.base else []
         wanted = self._wants(session, approved)
         doubtful = bool(preview.doubts) and not approved
@@ -563,7 +630,7 @@ class _Look:
             zero_at, self.again = self.now.isoformat(), True
         with self.desk.ledger.read() as view:
             held, kits = view.get(FROZEN) or [], kits_of(view)
-        named = preview.grouped.named | preview.grouped.blank if self.settings.freeze else frozenset()
+        named = preview.named | preview.grouped.blank if self.settings.freeze else frozenset()
         freezes = sorted(named | {kit for kit, parts in kits.items() if not named.isdisjoint(parts)})
         after = {**session, "zero_at": zero_at}
         if held == freezes and after == {"zero_at": None, **session}:
@@ -616,8 +683,7 @@ class _Look:
             if kept is None or kept["name"] != name or kept.get("posted"):
                 return False  # another worker was quicker
             self.books.refresh(tx)
-            names = names_of(tx, self.books.balances, self.listed, self.seen.barcodes)
-            fresh = self._compare(tx, body, seen_at, names, self._wishes(kept))
+            fresh = self._compare(tx, body, seen_at, self._wishes(kept))
             approved = tx.get(review.STOCK_TAKE_SAID + fresh.digest) == review.POST_IT
             if fresh.digest != preview.digest or fresh.obstacles or (fresh.doubts and not approved):
                 self.seen.base = ()
@@ -626,8 +692,9 @@ class _Look:
             posted = self._note_posted(tx, kept, fresh)
         log.info("stock_take.posted", name=name, counts=len(fresh.counts), events=len(self.events))
         self.seen.mark, self.seen.base = "", ()
-        self.seen.posted_texts = {
-            sku: stocktake.said(line, self.zone, self.now, posted=True) for sku, line in fresh.lines.items()
+        told = zip(fresh.plain.skus, fresh.plain.said(self.zone, self.now, posted=True), strict=True)
+        self.seen.posted_texts = dict(told) | {
+            sku: stocktake.said(line, self.zone, self.now, posted=True) for sku, line in fresh.others.items()
         }
         self.desk.wake_others("sheet")
         self._posted(body, posted, fresh)
@@ -655,7 +722,7 @@ class _Look:
         with self.desk.ledger.read() as view:
             posted: dict[str, str] = view.get(STOCK_TAKE_POSTED, {})
             undone = self._undone(view, name, posted)
-            same = [s for s, t in preview.grouped.takes.items() if posted.get(s) == t.digest]
+            same = [s for s, t in preview.takes.items() if posted.get(s) == t.digest]
             if not same and self.seen.stands:
                 self._next(body)
                 return
@@ -664,7 +731,7 @@ class _Look:
         cells: dict[int, tuple[Cell, Cell, Cell]] = {}
         for number, why in preview.grouped.flags.items():
             cells[number] = (None, None, why)
-        for sku, one in preview.grouped.takes.items():
+        for sku, one in preview.takes.items():
             if posted.get(sku) == one.digest:
                 text = self.seen.posted_texts.get(sku, "posted")
             elif sku in posted:
@@ -678,9 +745,9 @@ class _Look:
                 cells[number] = (shows[0], shows[1], text) if first else (None, None, of)
         for number, text in preview.grouped.kits.items():
             cells[number] = (None, None, f"posted: {text}")
-        for row in body.rows:
-            if row.counted is None and str(row.code) in posted:
-                cells[row.number] = (None, None, "posted as 0: it was not counted")
+        for number, code in _uncounted(body.rows):
+            if code in posted:
+                cells[number] = (None, None, "posted as 0: it was not counted")
         self._place(body, cells)
         if self.settings.post:
             self._set(stocktake.POST, False)
@@ -716,40 +783,41 @@ class _Look:
         for start in range(0, len(skus), CHUNK):
             for sku, events in view.histories(skus[start : start + CHUNK]).items():
                 facts = stocktake.before_post((e for e in events if e.fact.location == MAIN), name)
-                one = preview.grouped.takes[sku]
+                one = preview.takes[sku]
                 line = stocktake.reckon(one, None, facts, session.get("choice"), at)
                 self.seen.posted_texts[sku] = stocktake.said(line, self.zone, at, posted=True)
 
     # showing --------------------------------------------------------------------------------------------------
 
     def _show(self, body: Body, preview: Preview, session: Mapping[str, Any]) -> None:
-        cells: dict[int, tuple[Cell, Cell, Cell]] = {
-            number: (None, None, why) for number, why in preview.grouped.flags.items()
-        }
-        for number, text in preview.grouped.kits.items():
-            cells[number] = (None, None, text)
-        for line in preview.lines.values():
+        plain, grouped = preview.plain, preview.grouped
+        differences, told = (plain.units - plain.expected).tolist(), plain.said(self.zone, self.now)
+        beside = zip(plain.expected.tolist(), differences, told, strict=True)
+        cells: dict[int, tuple[Cell, Cell, Cell]] = dict(zip(plain.numbers, beside, strict=True))
+        for number, why in {**grouped.flags, **grouped.kits}.items():
+            cells[number] = (None, None, why)
+        for line in preview.others.values():
             first, *others = line.take.rows
-            text = stocktake.said(line, self.zone, self.now)
-            if first in preview.grouped.kits:
+            if first in grouped.kits:
                 continue
-            cells[first] = (line.expected, line.difference, text)
+            cells[first] = (line.expected, line.difference, stocktake.said(line, self.zone, self.now))
             for number in others:
-                if number not in preview.grouped.kits:
+                if number not in grouped.kits:
                     cells[number] = (None, None, f"counted with row {first}")
         absent = frozenset(preview.missing)
-        for row in body.rows:
-            if row.counted is None and str(row.code) in absent:
-                zero = preview.zeroed.get(str(row.code))
-                cells[row.number] = (None, None, "not counted" if zero is None else "not counted; 0 once posted")
+        for number, code in _uncounted(body.rows) if absent else ():
+            if code in absent:
+                zero = preview.zeroed.get(code)
+                cells[number] = (None, None, "not counted" if zero is None else "not counted; 0 once posted")
         if not self.settings.whole:
-            first = body.rows[0].number
+            first = body.rows.numbers[0]
             cells[first] = (*cells.get(first, _NOTHING)[:2], f"? {_NO_SETTINGS}")
         self._place(body, cells)
         self._set(stocktake.SESSION, session["name"])
         self._set_totals(preview.totals)
 
     def _empty(self, body: Body) -> None:
+        self._stand()
         self._place(body, {})
         for name in (stocktake.SESSION, stocktake.ROWS, stocktake.FLAGGED, stocktake.SKUS, stocktake.DIFFER,
                      stocktake.UP, stocktake.DOWN, stocktake.VALUE):  # fmt: skip
@@ -758,12 +826,12 @@ class _Look:
             self._set(stocktake.POST, False)
         self._say("Ready. Paste SKU and Counted below the header; a header of your own pasted with them will do, too.")
 
-    def _place(self, body: Body, wanted: Mapping[int, tuple[Cell, Cell, Cell]]) -> None:
+    def _place(self, body: Body, wanted: dict[int, tuple[Cell, Cell, Cell]]) -> None:
         """The cells of the rows that differ from what they show."""
         shows, marked = body.shows, body.last if self.seen.mark else 0
-        differ = {row: cells for row, cells in wanted.items() if shows.get(row) != cells and row != marked}
-        gone = dict.fromkeys(shows.keys() - wanted.keys() - {marked}, _NOTHING)
-        self.beside |= differ | gone
+        wanted.pop(marked, None)
+        differ = {row: cells for row, cells in wanted.items() if shows.get(row) != cells} if shows else wanted
+        self.beside |= differ | dict.fromkeys(shows.keys() - wanted.keys() - {marked}, _NOTHING)
 
     def _set_totals(self, totals: Totals) -> None:
         value = None if totals.value is None else float(totals.value)
@@ -893,6 +961,13 @@ def _typed(head: Sequence[Sequence[Cell]], settings: Settings, header: Header) -
     """Of the first rows, what people may have changed: settings, and what was typed or pasted."""
     below = [tuple(row[at] for at in header.at.values() if at < len(row)) for row in head[header.row :]]
     return (*(settings.cells.get(name) for name in stocktake.CHOSEN), *below)
+
+
+def _uncounted(rows: Table) -> Iterator[tuple[int, str]]:
+    """Rows that name something and have no figure, with what they name."""
+    for number, code, counted in zip(rows.numbers, rows.codes, rows.counted, strict=True):
+        if counted is None:
+            yield number, str(code)
 
 
 def _there(cell: Cell) -> bool:

@@ -13,13 +13,14 @@ from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import Any
 
-from sheets_sync import countfiles, counting, stocktake
+from sheets_sync import bulk, countfiles, counting, stocktake
+from sheets_sync.bulk import Standing, Table
 from sheets_sync.counting import Preview, Wishes
 from sheets_sync.desk import Desk
 from sheets_sync.errors import BadInput, SellerMustAct
 from sheets_sync.ledger import Tx, View
-from sheets_sync.model import Event
-from sheets_sync.stocktake import Names, Row
+from sheets_sync.model import MAIN, Event
+from sheets_sync.stocktake import Names
 from sheets_sync.takereport import Report
 
 Barcodes = Mapping[str, tuple[str, ...]]
@@ -98,12 +99,12 @@ def _take(
     notes = [f"Read as {found.how}.", *_notes(preview, name or before)]
     report = Report(
         name or f"Stock-take from {path.name}", now, zone, preview.totals, preview.counts, preview.grouped.flags,
-        {row.number: row.code for row in rows}, preview.missing, bool(name), notes,
+        dict(zip(rows.numbers, rows.codes, strict=True)), preview.missing, bool(name), notes,
     )  # fmt: skip
     return Taken(report, preview, tuple(events), name, before)
 
 
-def _rows(found: countfiles.CountFile, path: Path) -> list[Row]:
+def _rows(found: countfiles.CountFile, path: Path) -> Table:
     header = stocktake.header_of(found.rows[: stocktake.HEAD_ROWS])
     if header is None:
         raise BadInput(
@@ -114,7 +115,7 @@ def _rows(found: countfiles.CountFile, path: Path) -> list[Row]:
         raise BadInput(f"{path}: the header {header.twice[0]!r} stands over two columns; rename one.")
     body = found.rows[header.row :]
     columns = dict(zip(header.at, countfiles.columns_of(body, list(header.at.values())), strict=True))
-    return stocktake.rows_of(columns, header.row + 1)
+    return bulk.table_of(columns, header.row + 1)
 
 
 def _counted_at(text: str | None, zone: tzinfo) -> datetime | None:
@@ -124,29 +125,30 @@ def _counted_at(text: str | None, zone: tzinfo) -> datetime | None:
     return read
 
 
-def _names(view: View, rows: list[Row], barcodes: Callable[[], Barcodes]) -> Names:
+def _names(view: View, rows: Table, barcodes: Callable[[], Barcodes]) -> Names:
     balances = view.balances()
     listed = {item.sku for item in view.listings() if item.sku}
     names = counting.names_of(view, balances, listed, {})
-    if all(row.code is None or str(row.code).strip() in names.skus for row in rows):
+    if all(code is None or str(code).strip() in names.skus for code in rows.codes):
         return names
     return counting.names_of(view, balances, listed, barcodes())
 
 
 def _compare(
-    view: View | Tx, desk: Desk, rows: list[Row], seen_at: list[datetime], names: Names, wishes: Wishes, zone: tzinfo,
+    view: View | Tx, desk: Desk, rows: Table, seen_at: list[datetime], names: Names, wishes: Wishes, zone: tzinfo,
     now: datetime, step: Callable[[int], None],
 ) -> Preview:  # fmt: skip
     allowance = desk.settings.limits.clock_allowance
+    standing = Standing(b for key, b in view.balances().items() if key.location == MAIN)
     return counting.compare(
-        view, view.balances(), rows, seen_at, names, wishes, zone, now, allowance=allowance, step=step
+        view, standing, rows, seen_at, names, wishes, zone, now, allowance=allowance, step=step
     )  # fmt: skip
 
 
 def _refuse(preview: Preview, asked: Asked, started: bool) -> None:
     if not started:
         raise SellerMustAct("Counting has not begun: run `sheets-sync start` first.")
-    if not preview.counts:
+    if preview.empty:
         raise SellerMustAct("Nothing in this file counts; see why in the report. Nothing was posted.")
     if preview.obstacles:
         raise SellerMustAct(" ".join(_in_words(one) for one in preview.obstacles) + " Nothing was posted.")

@@ -12,7 +12,8 @@ import hashlib
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from decimal import Decimal, InvalidOperation
 from functools import cached_property, lru_cache
@@ -128,33 +129,6 @@ class Row(NamedTuple):
     cost: Cell = None
 
 
-def rows_of(columns: Mapping[str, Sequence[Cell]], first: int) -> list[Row]:
-    """The rows in which something was typed. `columns` are those of TYPED, by name, from row `first` on."""
-    length = max(map(len, columns.values()), default=0)
-    filled = [_filled(columns.get(name, ()), length) for name in TYPED]
-    skus, codes = filled[0], filled[1]
-    names = (
-        [code if sku is None else sku for sku, code in zip(skus, codes, strict=True)] if columns.get(BARCODE) else skus
-    )
-    every = zip(range(first, first + length), names, *filled[2:], strict=True)
-    return [Row(*cells) for cells in every if any(cell is not None for cell in cells[1:])]
-
-
-def _filled(cells: Sequence[Cell], length: int) -> Sequence[Cell]:
-    return cells if len(cells) == length else [*cells, *([None] * (length - len(cells)))]
-
-
-def figure_keys(rows: Sequence[Row]) -> list[str]:
-    """A name for each row's figure by its contents, wherever the row is sorted to; of equal ones the n-th."""
-    times: dict[str, int] = {}
-    keys = []
-    for row in rows:
-        key = f"{row[1]}\x1f{row[2]}\x1f{row[4] or ''}"
-        n = times[key] = times.get(key, 0) + 1
-        keys.append(key if n == 1 else f"{key}\x1f{n}")
-    return keys
-
-
 # cells ----------------------------------------------------------------------------------------------------------
 
 _WHOLE = re.compile(r"[0-9]{1,9}(?:[.,]0{1,2})?")
@@ -266,7 +240,7 @@ Kits = Mapping[str, Mapping[str, int]]
 class Names:
     """What may be counted: SKUs, the barcodes that stand for them, and kits."""
 
-    skus: frozenset[str]
+    skus: AbstractSet[str]
     barcodes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # by `bare`
     kits: Kits = field(default_factory=dict)
 
@@ -369,11 +343,6 @@ class Grouped:
     named: frozenset[str] = frozenset()  # also those whose count cannot be read
     blank: frozenset[str] = frozenset()  # SKUs of rows without a figure
     twice: int = 0  # SKUs that stand in two rows or more with the same figure and no note
-
-    def joined(self, quick: Mapping[str, Line]) -> Grouped:
-        """With the takes of rows that were understood before."""
-        takes = {sku: line[0] for sku, line in quick.items()}
-        return replace(self, takes=takes | dict(self.takes), named=self.named | takes.keys())
 
 
 def group(
@@ -527,7 +496,7 @@ class Line(NamedTuple):
     lines: frozenset[str] = frozenset()  # those orders' lines
     since: tuple[tuple[str, int], ...] = ()  # what happened after the count, in words and units
     promised: int = 0  # units of open orders when it was counted
-    moved: bool = False  # C2: within the last 48 hours
+    moved: bool = False  # C2: it has no time, and moved within the last 48 hours
     later: datetime | None = None  # a later count stands, and this one does not change what is on hand
     why: str = ""  # C4: why its rows cannot be summed after all
 
@@ -554,16 +523,15 @@ def reckon(
     """
     if facts is None:
         known = balance.stock.on_hand if balance is not None and balance.counted else None
-        promised = balance.stock.committed if balance is not None else 0
+        promised = max(0, balance.stock.committed) if balance is not None else 0
         return Line(take, take.units, known, take.units, promised=promised)
     standing = stock.in_order(facts)
     before = [f for f in standing if f.occurred_at <= take.at]
     after = [f for f in standing if f.occurred_at > take.at]
     open_lines = _open_lines(before)
-    promised = sum(open_lines.values())
     is_apart = (take.choice or default) == APART
     lines = frozenset(open_lines) if is_apart else frozenset()
-    apart = promised if is_apart else 0
+    apart = sum(open_lines.values()) if is_apart else 0
     # the law takes off a count what those lines have moved before it: that was not there to be counted
     gone = sum(f.change.on_hand for f in before if f.count is None and f.line in lines)
     count = take.units + apart - gone
@@ -572,8 +540,9 @@ def reckon(
     result = stock.on_hand([*facts, Fact("now", take.sku, Kind.STOCK_TAKE, take.at, count=count, apart=lines)])
     moves = [f for f in standing if f.count is None and f.change.on_hand]
     return Line(
-        take, count, expected, result, apart, lines, _since(after), promised,
-        moved=any(f.occurred_at > now - MOVED_WITHIN for f in moves),
+        take, count, expected, result, apart, lines, _since(after),
+        promised=max(0, sum(f.change.committed for f in before)),
+        moved=not take.given and any(f.occurred_at > now - MOVED_WITHIN for f in moves),
         later=max((f.occurred_at for f in after if f.count is not None), default=None),
         why=_between(take, moves),
     )  # fmt: skip
@@ -594,71 +563,31 @@ def _between(take: Take, moves: Iterable[Fact]) -> str:
     return f"Units of {take.sku} moved between the times of its rows, so they cannot be summed. Count it in one go."
 
 
-def plain(
-    rows: Sequence[Row], seen_at: Sequence[datetime], names: Names, balances: Mapping[str, Balance], zone: tzinfo,
-    now: datetime, *, allowance: timedelta, default_at: datetime | None, choice: str | None,
-) -> tuple[dict[str, Line], list[Row], list[datetime]]:  # fmt: skip
-    """The rows about which there is nothing to say, compared at once; and the others, for `group` and `reckon`.
-
-    Nearly all rows of a large table name a SKU that stands in no other row, with a whole number and a time that can be
-    read, and nothing happened to it since. Told together they take a fraction of the time. The result is the same:
-    a property of the tests.
-    """
-    codes = [row[1] for row in rows]
-    twice = {code for code, n in Counter(codes).items() if n > 1} if len(set(codes)) < len(codes) else frozenset()
-    latest, recent = now + allowance + timedelta(minutes=1), now - MOVED_WITHIN
-    moments: dict[Cell, datetime | None] = {} if default_at is not None and default_at > latest else {None: default_at}
-    for cell in {row[3] for row in rows if row[3] is not None}:
-        read = moment_of(cell, zone)
-        if isinstance(read, datetime) and read <= latest:
-            moments[cell] = read
-    by_barcode = bool(names.barcodes)
-    lines: dict[str, Line] = {}
-    rest, rest_seen = [], []
-    for row, first_seen in zip(rows, seen_at, strict=True):
-        number, code, counted, when, note, orders, cost = row
-        if type(code) is str and type(counted) is int and 0 <= counted < MOST and when in moments:
-            given, balance = moments[when], balances.get(code)
-            at = given or first_seen
-            if (
-                orders is None
-                and cost is None
-                and balance is not None
-                and balance.counted
-                and balance.last_at <= (at if given else min(at, recent))
-                and code not in twice
-                and code not in names.kits
-                and not (by_barcode and code.isdigit())
-                and not (balance.stock[1] and choice == APART)
-            ):
-                text = "" if note is None else str(note).strip()
-                take = Take(code, counted, at, given is not None, (number,), at, None, text)
-                stock_ = balance.stock
-                lines[code] = Line(take, counted, stock_[0], counted, 0, _NO_LINES, (), stock_[1])
-                continue
-        rest.append(row)
-        rest_seen.append(first_seen)
-    return lines, rest, rest_seen
+_SINCE: Mapping[Kind | str, tuple[str, int]] = {Kind.SHIPMENT: ("shipped", -1), Kind.RETURN: ("returned", 1)}
 
 
-_NO_LINES: frozenset[str] = frozenset()
-_SINCE = {Kind.SHIPMENT: ("shipped", -1), Kind.RETURN: ("returned", 1)}
+def tell(told: dict[str, int], kind: Kind | str, on_hand: int) -> None:
+    """Add a movement to what is told of a SKU, by word."""
+    word, sign = _SINCE.get(kind, ("added", 1) if on_hand > 0 else ("taken off", -1))
+    told[word] = told.get(word, 0) + on_hand * sign
+
+
+def told(words: Mapping[str, int]) -> tuple[tuple[str, int], ...]:
+    """What happened, in words and units."""
+    return tuple((word, units) for word, units in words.items() if units)
 
 
 def _since(after: Iterable[Fact]) -> tuple[tuple[str, int], ...]:
-    told: Counter[str] = Counter()
+    words: dict[str, int] = {}
     for fact in after:
         if fact.count is None and fact.change.on_hand:
-            word, sign = _SINCE.get(fact.kind, ("", 1))
-            told[word or ("added" if fact.change.on_hand > 0 else "taken off")] += (
-                fact.change.on_hand * sign if word else abs(fact.change.on_hand)
-            )
-    return tuple((word, units) for word, units in told.items() if units)
+            tell(words, fact.kind, fact.change.on_hand)
+    return told(words)
 
 
 @lru_cache(4096)
-def _when(at: datetime, zone: tzinfo, today: date) -> str:
-    """A scanner, or a look, gives many rows one time."""
+def when(at: datetime, zone: tzinfo, today: date) -> str:
+    """In words. A scanner, or a look, gives many rows one time."""
     local = at.astimezone(zone)
     return f"at {local:%H:%M}" if local.date() == today else f"on {local:%Y-%m-%d} at {local:%H:%M}"
 
@@ -666,12 +595,12 @@ def _when(at: datetime, zone: tzinfo, today: date) -> str:
 def said(line: Line, zone: tzinfo, today: datetime, *, posted: bool = False) -> str:
     """The row's Status, in words: what was counted, what happened since, and what is on hand by it."""
     take = line.take
-    when = _when(take.at, zone, today.astimezone(zone).date())
+    then = when(take.at, zone, today.astimezone(zone).date())
     sums = ""
     if take.sums:
         some = " + ".join(map(str, take.sums[:6])) + (" + ..." if len(take.sums) > 6 else "")
         sums = f" ({some} in {_rows(take.rows)})"
-    told = [f"counted {take.units}{sums} {when}" if take.rows else f"not counted, 0 {when}"]
+    told = [f"counted {take.units}{sums} {then}" if take.rows else f"not counted, 0 {then}"]
     if line.apart:
         told.append(f"{line.apart} packed apart")
     told += [f"{units} {word} since" for word, units in line.since]
@@ -681,94 +610,12 @@ def said(line: Line, zone: tzinfo, today: datetime, *, posted: bool = False) -> 
     return ("posted: " if posted else "") + "; ".join(told)
 
 
-# the whole ------------------------------------------------------------------------------------------------------
+# recorded -------------------------------------------------------------------------------------------------------
 
 
 def many(n: int, what: str) -> str:
     """ "1 row", "2 rows"."""
     return f"{n:,} {what}{'' if n == 1 else 's'}"
-
-
-@dataclass(frozen=True)
-class Totals:
-    """What stands above the rows."""
-
-    rows: int = 0
-    skus: int = 0
-    flagged: int = 0
-    differ: int = 0
-    up: int = 0
-    down: int = 0
-    value: Decimal | None = None  # of the differences, where costs are given
-
-    def words(self) -> str:
-        """In one sentence."""
-        parts = [many(self.rows, "row"), f"{many(self.skus, 'SKU')} counted"]
-        parts.append(f"{self.differ:,} {'differs' if self.differ == 1 else 'differ'}")
-        if self.differ:
-            parts[-1] += f" ({many(self.up, 'unit')} up, {self.down:,} down)"
-        if self.value is not None:
-            parts.append(f"value {self.value:+,}")
-        if self.flagged:
-            parts.append(f"{many(self.flagged, 'row')} flagged and not counted")
-        return ", ".join(parts) + "."
-
-
-def totals(rows: int, flagged: int, lines: Iterable[Line]) -> Totals:
-    """Differences are against what was expected; a first count is none."""
-    skus = differ = up = down = 0
-    value: Decimal | None = None
-    for line in lines:
-        skus += 1
-        difference = line.difference
-        if line.take.cost is not None:
-            value = (value or Decimal(0)) + line.take.cost * (difference or 0)
-        if difference:
-            differ += 1
-            up, down = (up + difference, down) if difference > 0 else (up, down - difference)
-    return Totals(rows, skus, flagged, differ, up, down, value)
-
-
-def improbable(lines: Sequence[Line], grouped: Grouped, zeroed: int, stocked: int) -> list[str]:
-    """Why a whole count cannot be believed without asking. `zeroed` SKUs of `stocked` would be set to 0 uncounted."""
-    known = [line for line in lines if line[2] is not None]
-    off = [line for line in known if line[0][1] != line[2]]
-    out = []
-    units, whole = sum(abs(line.difference or 0) for line in off), sum(max(line[2] or 0, 0) for line in known)
-    if len(known) >= 10 and len(off) > len(known) / 2 and units > whole / 2:
-        out.append(f"{len(off):,} of {len(known):,} SKUs differ, by {units:,} units where {whole:,} were expected.")
-    zeros = sum(n.take.units == 0 and (n.expected or 0) > 0 for n in off)
-    if zeros >= 5 and zeros > len(known) / 5:
-        out.append(f"{zeros:,} of {len(known):,} SKUs were counted 0 and had stock.")
-    if zeroed >= 2 and zeroed > stocked / 4:
-        out.append(f"{zeroed:,} of {stocked:,} SKUs with stock were not counted and would become 0.")
-    jumps = [n for n in off if n.take.units >= 100 and n.take.units > 10 * max(n.expected or 0, 1)]
-    if jumps:
-        first = jumps[0]
-        out.append(
-            f"{many(len(jumps), 'SKU')} counted more than ten times as high as expected ({first.take.sku}: "
-            f"{first.take.units} for {first.expected})."
-        )
-    out += _shifted(lines, off)
-    if grouped.twice >= 3 and grouped.twice * 2 > len(grouped.takes):
-        out.append(f"{grouped.twice:,} SKUs stand twice with the same figure. Was the table pasted twice?")
-    return out
-
-
-def _shifted(lines: Sequence[Line], off: Sequence[Line]) -> list[str]:
-    """Rows below one another whose counts are what the row above, or below, should have: they slipped by a row."""
-    differ = {n.take.rows[0]: n for n in off if len(n.take.rows) == 1}
-    beside = {row + step for row in differ for step in (-1, 1)}
-    expected = {line[0][4][0]: line[2] for line in lines if len(line[0][4]) == 1 and line[0][4][0] in beside}
-    for step, where in ((-1, "above"), (1, "below")):
-        most = run = previous = 0
-        for row in sorted(differ):
-            slipped = expected.get(row + step) == differ[row].take.units
-            run = (run + 1 if row - previous <= 2 else 1) if slipped else 0
-            most, previous = max(most, run), row
-        if most >= 5 or (most >= 3 and most * 2 > len(lines)):
-            return [f"{most:,} rows in a row have counts that the row {where} should have. Did columns slip by a row?"]
-    return []
 
 
 def digest_of(lines: Iterable[Line], mode: str) -> str:
@@ -889,29 +736,3 @@ def settings_of(rows: Sequence[Sequence[Cell]]) -> Settings:
     below, place = rows[WORDS_ROW - 1] if len(rows) >= WORDS_ROW else (), at.get(STATE)
     words = below[place] if place is not None and place < len(below) else None
     return Settings(at, cells, words)
-
-
-def obstacles(lines: Iterable[Line], choice: str | None) -> list[str]:
-    """What a person has to say before Post: C3, asked once a session; C2, where a time is missing."""
-    asks, untimed = [], []
-    for line in lines:
-        if line.promised and (line.take.choice or choice) is None:
-            asks.append(line.take.sku)
-        if line.moved and not line.take.given:
-            untimed.append(line.take.sku)
-    out = []
-    if asks:
-        out.append(
-            f"{_some(asks)} had open orders: were those units in the count, or packed apart or already gone? Choose "
-            "in Open orders."
-        )
-    if untimed:
-        out.append(
-            f"{_some(untimed)} moved in the last 48 hours: when was it counted? Fill in Counted at, or {AT_ALL}."
-        )
-    return out
-
-
-def _some(skus: Sequence[str]) -> str:
-    few = ", ".join(skus[:3])
-    return few if len(skus) <= 3 else f"{len(skus):,} SKUs ({few}, ...)"

@@ -13,7 +13,8 @@ from html import escape
 
 from sheets_sync import stocktake
 from sheets_sync.model import Cell
-from sheets_sync.stocktake import Line, Totals
+from sheets_sync.stocktake import Line
+from sheets_sync.tally import Totals
 
 HEADER = (
     "SKU", "Counted", "Counted at", "Expected", "Difference", "Packed apart", "On hand after", "Cost",

@@ -34,6 +34,7 @@ from sheets_sync.ledger import Ledger, Tx
 from sheets_sync.ledger import engine as engine_module
 from sheets_sync.ledger.engine import Database
 from sheets_sync.model import (
+    MAIN,
     Balance,
     Event,
     Fact,
@@ -136,6 +137,19 @@ class LedgerContract:
         copy.close()
         with ledger.read() as view:
             assert view.last_event_id() == 2
+
+    def test_what_moved_since_is_told_and_all_that_was_struck(self, ledger: Ledger) -> None:
+        with ledger.begin() as tx:
+            tx.append([opening("A", 10), opening("B", 5), opening("C", 1), move("early", "A", Stock(-2, 1))])
+            tx.append([move("late", "A", Stock(-1), at(2)), move("elsewhere", "A", Stock(4), at(3), location="b")])
+            tx.append(
+                [Fact("struck", "B", Kind.REVERSAL, at(-5), strikes="open:B"), move("other", "C", Stock(9), at(9))]
+            )
+        with ledger.read() as view:
+            moves = list(view.moves({"A": TEN, "B": at(9)}, MAIN))
+        assert [tuple(found) for found in moves] == [
+            ("A", "adjustment", at(2), -1, 0, None, None), ("B", "reversal", at(-5), -5, 0, None, "open:B"),
+        ]  # fmt: skip
 
     # facts ------------------------------------------------------------------------------------------------------
 

@@ -12,13 +12,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sheets_sync import names, stock, stocktake
+from sheets_sync import bulk, names, stock, stocktake, tally
 from sheets_sync.model import LONG_AGO, Balance, Cell, Fact, Kind, Stock, StockKey
 from sheets_sync.stocktake import APART, IN_COUNT, Grouped, Line, Names, Row, Take
+from sheets_sync.tally import Tally
 
 DAY = datetime(2026, 3, 2, tzinfo=UTC)
 NOW = DAY + timedelta(hours=20)
 SKUS = frozenset({"A", "B", "C", "00123", "4711", "04711"})
+NO_ROWS = bulk.sift(
+    bulk.Table.of(()), (), Names(SKUS), bulk.Standing(), UTC, NOW, allowance=timedelta(0), default_at=None, choice=None
+).plain
 
 
 def at(hour: float) -> datetime:
@@ -185,6 +189,14 @@ def posted(facts: list[Fact], line: Line) -> int:
     return stock.on_hand([*facts, stocktake.fact_of(line, "stock-take-1", actor="")])
 
 
+def whole(lines: Sequence[Line]) -> Tally:
+    return Tally.of(NO_ROWS, lines)
+
+
+def obstacles(lines: Sequence[Line], choice: str | None) -> list[str]:
+    return tally.obstacles(whole(lines), choice)
+
+
 def test_C2_what_left_since_stays_counted_and_the_page_says_so() -> None:
     facts = [opened(14), moved(9, -2), moved(11, -2)]
     line = reckoned(facts, 12, 10 + 41 / 60)
@@ -196,11 +208,11 @@ def test_C2_what_left_since_stays_counted_and_the_page_says_so() -> None:
 def test_C2_a_figure_without_a_time_whose_sku_moved_is_asked_about() -> None:
     facts = [opened(100), moved(-12, -40)]
     line = reckoned(facts, 100, 11, given=False)
-    assert line.moved and "when was it counted?" in stocktake.obstacles([line], IN_COUNT)[0]
+    assert line.moved and "when was it counted?" in obstacles([line], IN_COUNT)[0]
     timed = reckoned(facts, 100, -36)
-    assert stocktake.obstacles([timed], IN_COUNT) == [] and posted(facts, timed) == 60
+    assert obstacles([timed], IN_COUNT) == [] and posted(facts, timed) == 60
     old = reckoned([opened(100), moved(-40, -40)], 60, 11, given=False)
-    assert stocktake.obstacles([old], IN_COUNT) == []
+    assert obstacles([old], IN_COUNT) == []
 
 
 @pytest.mark.parametrize(
@@ -232,10 +244,10 @@ def test_C3_an_order_shipped_in_part_before_the_count_keeps_what_was_counted() -
 
 def test_C3_is_asked_only_where_orders_are_open_and_a_row_may_answer_for_itself() -> None:
     facts = [opened(12), moved(8, 0, 5, Kind.ORDER, "L")]
-    assert "in the count, or packed apart" in stocktake.obstacles([reckoned(facts, 7, 10, None)], None)[0]
-    assert stocktake.obstacles([reckoned(facts, 7, 7, None)], None) == [], "the order came later"
+    assert "in the count, or packed apart" in obstacles([reckoned(facts, 7, 10, None)], None)[0]
+    assert obstacles([reckoned(facts, 7, 7, None)], None) == [], "the order came later"
     own = stocktake.reckon(Take("A", 7, at(10), True, (5,), at(10), APART), None, facts, None, NOW)
-    assert (stocktake.obstacles([own], None), own.now) == ([], 12)
+    assert (obstacles([own], None), own.now) == ([], 12)
 
 
 def test_C4_rows_with_a_movement_between_their_times_are_flagged() -> None:
@@ -281,44 +293,6 @@ def test_what_is_shown_is_what_posting_makes_of_it(moves: list[Fact], units: int
         assert (quick.total, quick.expected, quick.now) == (line.total, line.expected, line.now)
 
 
-CELLS = st.tuples(
-    st.sampled_from(["A", "B", "C", "00123", "NOPE", "4006381333931", "SET", None, 7]),
-    st.sampled_from([0, 3, "3", "1o", None, 3.5, 2_000_000]),
-    st.sampled_from([None, "2026-03-02 10:00", 46083.4, "soon", "2026-03-09 10:00"]),
-    st.sampled_from([None, "shelf", " back "]),
-    st.sampled_from([None, None, "packed apart", "?"]),
-    st.sampled_from([None, None, "2,50"]),
-)
-
-
-@given(st.lists(CELLS, max_size=8), st.sampled_from([None, at(8)]), st.sampled_from([None, IN_COUNT, APART]))
-def test_rows_told_at_once_are_told_as_one_by_one(
-    cells: list[tuple[Cell, ...]], default_at: datetime | None, choice: str | None
-) -> None:
-    rows = [Row(number, *values) for number, values in enumerate(cells, start=5)]
-    seen, allowance = [at(9)] * len(rows), timedelta(seconds=60)
-    names = Names(SKUS, {"4006381333931": ("B",)}, {"SET": {"A": 2}})
-    known = {
-        "A": balance(5),
-        "B": balance(8, 2),
-        "C": balance(1, last_at=at(9.5)),
-        "00123": balance(4, last_at=at(-30)),
-    }
-    quick, rest, rest_seen = stocktake.plain(
-        rows, seen, names, known, UTC, NOW, allowance=allowance, default_at=default_at, choice=choice
-    )
-    whole = stocktake.group(rows, seen, names, UTC, NOW, allowance=allowance, default_at=default_at)
-    part = stocktake.group(rest, rest_seen, names, UTC, NOW, allowance=allowance, default_at=default_at)
-    if not quick.keys().isdisjoint(part.named | part.blank):
-        return  # told anew, one by one
-    for sku, line in quick.items():
-        take = whole.takes[sku]
-        assert not stocktake.needs_facts(take, known[sku], choice, NOW)
-        assert stocktake.reckon(take, known[sku], None, choice, NOW) == line
-    assert (whole.flags, whole.kits, whole.blank, whole.twice) == (part.flags, part.kits, part.blank, part.twice)
-    assert dict(part.joined(quick).takes) == dict(whole.takes) and part.joined(quick).named == whole.named
-
-
 # improbable -----------------------------------------------------------------------------------------------------
 
 
@@ -331,8 +305,7 @@ def lines(pairs: Sequence[tuple[int, int]]) -> list[Line]:
 
 
 def doubts(pairs: Sequence[tuple[int, int]], *, zeroed: int = 0, stocked: int = 100, twice: int = 0) -> str:
-    takes = {f"S{n}": Take(f"S{n}", 1, at(9), True) for n in range(len(pairs))}
-    return " ".join(stocktake.improbable(lines(pairs), Grouped(takes, {}, twice=twice), zeroed, stocked))
+    return " ".join(tally.improbable(whole(lines(pairs)), twice, zeroed, stocked))
 
 
 SHELF = [3, 8, 5, 12, 7, 20, 1, 9, 4, 6, 11, 2]
@@ -353,7 +326,7 @@ def test_what_nobody_should_believe_is_named() -> None:
 def test_totals_and_their_words() -> None:
     found = lines([(10, 8), (5, 9), (3, 3)])
     costed = [n._replace(take=n.take._replace(cost=stocktake.cost_of("2,50"))) for n in found]
-    totals = stocktake.totals(4, 1, costed)
+    totals = tally.totals(4, 1, whole(costed))
     assert (totals.differ, totals.up, totals.down, str(totals.value)) == (2, 4, 2, "5.00")
     assert totals.words() == (
         "4 rows, 3 SKUs counted, 2 differ (4 units up, 2 down), value +5.00, 1 row flagged and not counted."
@@ -361,8 +334,6 @@ def test_totals_and_their_words() -> None:
 
 
 def test_a_figure_keeps_its_name_wherever_its_row_is_sorted_to() -> None:
-    rows = [Row(5, "A", 1), Row(6, "B", 2), Row(7, "A", 1)]
-    keys = stocktake.figure_keys(rows)
-    moved_rows = [rows[2]._replace(number=5), rows[1], rows[0]._replace(number=7)]
-    assert len(set(keys)) == 3 and set(stocktake.figure_keys(moved_rows)) == set(keys)
-    assert stocktake.figure_keys([Row(5, "A", 2)])[0] not in keys
+    keys = bulk.figure_keys("ABA", [1, 2, 1], [None] * 3)
+    assert len(set(keys)) == 3 and set(bulk.figure_keys("AAB", [1, 1, 2], [None] * 3)) == set(keys)
+    assert bulk.figure_keys("A", [2], [None])[0] not in keys

@@ -21,7 +21,8 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "sheets_sync"
 
 PURE = {
-    "alerts", "edits", "exchange", "gaps", "lines", "masses", "stock", "stocktake", "offers", "guard", "kits", "names",
+    "alerts", "edits", "exchange", "gaps", "lines", "masses", "stock", "stocktake", "bulk", "tally", "offers", "guard",
+    "kits", "names",
     "pages", "places", "seeding", "mapping", "statement", "views",
 }  # fmt: skip
 OUTERMOST = {"assembly", "cli", "demo", "sandbox", "webhook"}
@@ -31,7 +32,7 @@ PURE_STDLIB = {
     "__future__", "bisect", "collections", "dataclasses", "datetime", "decimal", "enum", "fractions", "functools",
     "hashlib", "heapq", "itertools", "json", "math", "operator", "re", "string", "types", "typing", "unicodedata",
 }  # fmt: skip
-PURE_LIBRARIES = {"edits": {"numpy", "pandas"}}
+PURE_LIBRARIES = {"edits": {"numpy", "pandas"}, "bulk": {"numpy"}, "tally": {"numpy"}}
 ASKS_THE_WORLD = {"datetime.now", "datetime.utcnow", "datetime.today", "date.today", "open", "input"}
 
 COMES_WITH = {"numpy": "pandas", "urllib3": "requests", "werkzeug": "flask", "jinja2": "flask", "click": "typer"}
