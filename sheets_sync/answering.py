@@ -95,7 +95,8 @@ def _question(view: View, id: str) -> Question:
 
 
 def _situation(tx: Tx, desk: Desk, question: Question) -> review.Situation:
-    balance = tx.balances([question.sku]).get(StockKey(question.sku, MAIN))
+    place = str(question.about.get("location") or MAIN)  # what is asked about a count in the sheet is the main one's
+    balance = tx.balances([question.sku]).get(StockKey(question.sku, place))
     key = review.line_key(question)
     line = _line(tx, key) if key else None
     policy = booking.policies(tx, desk, line.channel).at(line.placed_at) if line else lines.ASK

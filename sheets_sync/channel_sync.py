@@ -239,6 +239,8 @@ class _OrderBook:
         self.events += self.tx.append(booked.facts)
         for taken in booked.taken:
             self._note(taken)
+        for line in changed if self.about.places else ():  # what leaves one place may come back to another by itself
+            self._note(lines.Taken(line.level.ref, line.sku, 0, None, edited=True))
         self.asked = booking.reconcile(self.tx, booked.lines, booked.questions, self.asked)
 
     def _opens(self, order: Order) -> frozenset[str]:
@@ -361,7 +363,7 @@ class _ChannelPass:
         self.desk, self.name, self.memory, self.lease = desk, name, memory, lease
         self.channel = desk.channels[name]
         able = self.channel.capabilities
-        memory.books.places = desk.settings.draws_from(name)
+        memory.books.places, self.places = desk.settings.draws_from(name), desk.settings.channels[name].places
         self.means = offers.Means(able.compare_and_set, able.readable, able.basis.value == "gross")
         self.events: list[Event] = []
         self.sent: list[Sent] = []
@@ -773,10 +775,10 @@ class _ChannelPass:
             return
         with self.desk.ledger.read() as view:
             allowance = self.desk.settings.limits.clock_allowance
-            drifts = drift.unexplained(view, self.name, odd, kits_of(view), allowance)
+            drifts = drift.unexplained(view, self.name, odd, kits_of(view), allowance, self.places)
         if drifts:
             with self.desk.ledger.begin(self.lease) as tx:
-                drift.note(tx, self.name, self.desk.titles[self.name], drifts, self.desk.clock())
+                drift.note(tx, self.name, self.desk.titles[self.name], drifts, self.desk.clock(), self.places)
             self.desk.wake("sheet")
 
     def _caught_up(self, begun: datetime) -> None:

@@ -19,13 +19,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
 from fractions import Fraction
+from types import MappingProxyType
 from typing import Any
 
 from sheets_sync import offers
 from sheets_sync.desk import kits_of
 from sheets_sync.kits import PART, Kits
 from sheets_sync.ledger import Tx, View
-from sheets_sync.model import Event, Figure, Kind, LineState, Listing, Origin, Question, Ref
+from sheets_sync.model import Cell, Event, Figure, Kind, LineState, Listing, Origin, Question, Ref
 
 KIND = "drift"
 READ_BACK = timedelta(minutes=15)
@@ -105,8 +106,12 @@ def suspects(
     return out
 
 
-def unexplained(view: View, channel: str, of: Sequence[Suspect], kits: Kits, allowance: timedelta) -> list[Drift]:
-    """Which of these no order explains, by what was booked of the channel since they were looked at."""
+def unexplained(
+    view: View, channel: str, of: Sequence[Suspect], kits: Kits, allowance: timedelta, places: Collection[str] = ()
+) -> list[Drift]:
+    """Which of these no order explains, by what was booked of the channel since they were looked at. `places` are the
+    channel's own where it keeps a figure at each: no order tells from which it took its units.
+    """
     if not of:
         return []
     skus = {sku for one in of for sku in _skus(one.before, kits)}
@@ -117,6 +122,8 @@ def unexplained(view: View, channel: str, of: Sequence[Suspect], kits: Kits, all
     known = {line.key: line for order in orders for line in view.lines(channel, order_id=order)}
     found = (found_of(one, [e for e in news if e.id > one.upto], known, kits, allowance) for one in of)
     drifts = [(one, drift) for one, drift in zip(of, found, strict=True) if drift is not None]
+    moved = {e.fact.sku for e in news}
+    drifts = [d for d in drifts if not (d[0].before.ref.place in places and _skus(d[0].before, kits) & moved)]
     if not drifts:
         return []
     told, open_ = {e.fact.line for e in news}, view.lines(channel, skus=skus, open_only=True)
@@ -249,11 +256,16 @@ def state(channel: str) -> str:
     return f"drift:{channel}"
 
 
-def note(tx: Tx, channel: str, title: str, drifts: Sequence[Drift], now: datetime) -> None:
-    """Ask about each, in place of what was asked about that listing before."""
+def note(
+    tx: Tx, channel: str, title: str, drifts: Sequence[Drift], now: datetime,
+    places: Mapping[str, str] = MappingProxyType({}),
+) -> None:  # fmt: skip
+    """Ask about each, in place of what was asked about that listing before. `places` are the channel's own places that
+    are locations of ours: a listing there is one of its own.
+    """
     made = kits_of(tx)
     kept: dict[str, Any] = _recent(tx.get(state(channel), {}), now)
-    references = {_reference(channel, one.listing.ref) for one in drifts}
+    references = {_reference(channel, one.listing.ref, places) for one in drifts}
     tx.close_questions(
         [q.key for q in tx.questions() if q.kind == KIND and q.reference in references], "it drifted again"
     )
@@ -261,7 +273,8 @@ def note(tx: Tx, channel: str, title: str, drifts: Sequence[Drift], now: datetim
         name = one.listing.ref.listing
         times = [*kept.get(name, {}).get("times", ()), now.isoformat()]
         kept[name] = {"sku": one.listing.sku, "times": times}
-        tx.ask([_question(one, channel, title, len(times), now, is_kit=one.listing.sku in made)])
+        question = _question(one, channel, title, len(times), now, places, is_kit=one.listing.sku in made)
+        tx.ask([question])
     tx.put(state(channel), kept)
 
 
@@ -280,16 +293,20 @@ def fights(view: View, channel: str, now: datetime) -> dict[str, int]:
     return {str(one["sku"]): len(one["times"]) for one in known if len(one["times"]) >= OFTEN}
 
 
-def _reference(channel: str, ref: Ref) -> str:
-    return f"{channel}/{ref.listing}"
+def _reference(channel: str, ref: Ref, places: Collection[str]) -> str:
+    return f"{channel}/{ref.listing}" + (f"/{ref.place}" if ref.place in places else "")
 
 
-def _question(drift: Drift, channel: str, title: str, times: int, now: datetime, *, is_kit: bool) -> Question:
-    listing = drift.listing
-    reference = _reference(channel, listing.ref)
+def _question(
+    drift: Drift, channel: str, title: str, times: int, now: datetime, places: Mapping[str, str], *, is_kit: bool
+) -> Question:
+    listing, about = drift.listing, dict[str, Cell](units=drift.units, times=times, kit=is_kit)
+    reference = _reference(channel, listing.ref, places)
+    if listing.ref.place in places:
+        about["location"] = places[listing.ref.place]  # taken over, the difference is one of that location
     return Question(
         f"{KIND}:{reference}:{now.isoformat()}", KIND, listing.sku or "", _words(drift, title, times), Origin.IMAGE,
-        reference=reference, asked_at=now, about={"units": drift.units, "times": times, "kit": is_kit},
+        reference=reference, asked_at=now, about=about,
     )  # fmt: skip
 
 

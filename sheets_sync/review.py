@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from sheets_sync import gaps, guard, lines, masses
 from sheets_sync.edits import NEW, TYPO, Known
 from sheets_sync.errors import BadInput
-from sheets_sync.model import Cell, Event, Fact, Kind, LineState, Question, Reason, Said, Stock, Word
+from sheets_sync.model import MAIN, Cell, Event, Fact, Kind, LineState, Question, Reason, Said, Stock, Word
 
 ANSWERED = "answered:"
 """Marks a used tag whose figure an answer has settled; see `desk.ANSWERED`."""
@@ -275,6 +275,7 @@ def _drifted(question: Question, now: Situation, at: datetime, note: str, actor:
     fact = Fact(
         f"answer:{question.key}", question.sku, Kind.ADJUSTMENT, at, Stock(on_hand=units), source="review", actor=actor,
         reference=f"review {short_id(question)}", reason=str(Reason.CORRECTION), note=note,
+        location=str(question.about.get("location") or MAIN),
     )  # fmt: skip
     return Effect((fact,))
 

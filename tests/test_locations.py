@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import stamina
 
-from sheets_sync import adjusting, answering
+from sheets_sync import adjusting, answering, review
 from sheets_sync.adjustments import Wish
 from sheets_sync.channel_sync import book_orders
 from sheets_sync.config import LocationSettings, Settings
@@ -217,6 +217,22 @@ def test_K5_P8_mapped_places_get_what_lies_there_and_together_the_channels_sum(h
     house.passes()
     assert house.shown() == (0, 5, 2, 0, 3)
     assert (on_shopify(house), house.figure("woocommerce", MUG)) == ([0, 3], 3), "-2 and 5 are 3, in all"
+
+
+def test_P5_a_figure_changed_at_a_place_is_put_right_or_taken_over_there(house: Located) -> None:
+    second = places_of(house)[1]
+    house.clock.tick(minutes=20)
+    house.passes()
+    house.shops["shopify"].shop.set_figure(MUG, 5, second)
+    house.clock.tick(minutes=20)
+    house.passes()
+    assert on_shopify(house) == [0, 3], "put right"
+    with house.ledger.read() as view:
+        (question,) = [q for q in view.questions() if q.kind == "drift"]
+    assert "showed 5 of MUG where 3 was expected" in question.text
+    answering.answer(house.desk, review.short_id(question), "take over")
+    house.passes()
+    assert (house.at_each(), on_shopify(house)) == ({"main": "0/2", "b": "7/0"}, [0, 5])
 
 
 def test_B3_the_primary_opens_each_location_with_its_own_figure(tmp_path: Path) -> None:
