@@ -773,7 +773,8 @@ def _taken(before: LineState | None, after: LineState, line: OrderLine) -> tuple
     edited, change = gave_back or previous.taken > 0, line.taken - previous.taken
     if not change and not gave_back:
         return ()
-    at = line.taken_at if line.taken_at != previous.taken_at else None  # the time of an earlier taking says nothing
+    # the time of an earlier taking says nothing, nor does that of the taking where units were given back since
+    at = line.taken_at if line.taken_at != previous.taken_at and not gave_back else None
     return (Taken(line.ref or previous.ref, sku, change, at or (version if edited else None), edited),)
 
 

@@ -44,6 +44,7 @@ class Hands(ABC):
     running: Running
     vendor = ""
     compare_and_set = False
+    takes_unpaid = False  # its figure falls when something is ordered, paid or not
 
     @property
     def shop(self) -> Any:
@@ -142,7 +143,7 @@ class Hands(ABC):
 class Shopify(Hands):
     """It has compare-and-set, and takes units off when they are ordered."""
 
-    vendor, compare_and_set = "shopify", True
+    vendor, compare_and_set, takes_unpaid = "shopify", True, True
 
     def buy(self, sku: str, units: int = 1, *, paid: bool = True) -> str:
         return str(self.shop.buy(sku, units, paid=paid)["id"])
@@ -212,7 +213,7 @@ class WooCommerce(Hands):
 class Amazon(Hands):
     """It takes units off when they are ordered, and gives back only what the buyer cancels in time."""
 
-    vendor, compare_and_set = "amazon", False
+    vendor, compare_and_set, takes_unpaid = "amazon", False, True
 
     def buy(self, sku: str, units: int = 1, *, paid: bool = True) -> str:
         return str(self.shop.buy(sku, units, paid=paid))

@@ -907,6 +907,8 @@ def test_P2_taken_and_given_back_between_two_readings_is_said() -> None:
         shop = booked(*first)
         (unsure,) = shop.read(an_order(a_line(2, cancelled=2), version=3)).taken
         assert (unsure.change, unsure.at, unsure.edited) == (0, at(3), True)
+    (unsure,) = Book().read(an_order(a_line(2, cancelled=2, taken_at=at(1)), version=3)).taken
+    assert (unsure.at, unsure.edited) == (at(3), True), "given back later than it was taken"
 
 
 def test_P2_a_sale_of_which_nobody_says_when_has_no_time() -> None:

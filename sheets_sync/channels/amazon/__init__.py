@@ -469,6 +469,7 @@ class Amazon:
     def _patch_all(
         self, targets: Sequence[Target], places: Mapping[Ref, tuple[str, ...]], *, anything_done: bool
     ) -> Iterator[PushResult]:  # fmt: skip
+        before: tuple[Sequence[PushResult], Sequence[Target]] = ((), ())  # read back a chunk later: they show by then
         for chunk in _chunks(targets, PAGE):
             job = _cursor("patch", iso(self._clock()), [[t.ref.listing, t.figure, t.expected] for t in chunk])
             results: list[PushResult] = []
@@ -482,7 +483,9 @@ class Amazon:
                     result = failed(target, error, RETRY_AFTER)
                 results.append(result)
                 anything_done = True
-            yield from self._read_back(results, chunk)
+            yield from self._read_back(*before)
+            before = results, chunk
+        yield from self._read_back(*before)
 
     def _patch(self, target: Target, places: tuple[str, ...], job: str) -> PushResult:
         sku = target.ref.listing
