@@ -6,13 +6,10 @@ where one fails, the other is not told twice. An alert that was sent when the pr
 
 from __future__ import annotations
 
-import smtplib
-import ssl
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from email.message import EmailMessage
 from typing import Any
 
 import requests
@@ -24,13 +21,14 @@ from sheets_sync.config import AlertSettings
 from sheets_sync.desk import LOW_LEVELS, TROUBLES, Desk, channel_state
 from sheets_sync.errors import Unavailable
 from sheets_sync.ledger import View
+from sheets_sync.mailing import Mail
 from sheets_sync.model import Kind, Look
 from sheets_sync.sheet import tabs
 
 log = structlog.get_logger()
 
 TOLD = "alerts:"  # before a way's name: the keys told, and when the last digest went
-TIMEOUT = 15.0  # seconds for a mail server or a webhook to answer
+TIMEOUT = 15.0  # seconds for a webhook to answer
 HELD = frozenset(
     "text below_zero reason undo is_order restored moved_column formula_held mass jump cleared rows_missing".split()
 )
@@ -112,7 +110,7 @@ def ways(settings: AlertSettings) -> dict[str, Send]:
     if settings.webhook_url is not None:
         out["webhook"] = _Webhook(settings.webhook_url.get_secret_value())
     if settings.email_to:
-        out["email"] = _Email(settings)
+        out["email"] = Mail(settings)
     return out
 
 
@@ -205,35 +203,3 @@ class _Webhook:
             raise Unavailable(f"the webhook cannot be reached ({type(error).__name__})") from None
         if not answer.ok or answer.is_redirect:
             raise Unavailable(f"the webhook answered {answer.status_code}")
-
-
-@dataclass(frozen=True)
-class _Email:
-    settings: AlertSettings
-
-    def __call__(self, subject: str, body: str, told: Sequence[Alert]) -> None:
-        mail = EmailMessage()
-        mail["Subject"] = " ".join(subject.split())
-        mail["From"], mail["To"] = self.settings.sender, ", ".join(self.settings.email_to)
-        mail["Auto-Submitted"] = "auto-generated"
-        mail.set_content(body)
-        try:
-            with self._connected() as server:
-                server.send_message(mail)
-        except (OSError, smtplib.SMTPException) as error:
-            raise Unavailable(f"the mail server {self.settings.smtp_host} did not take it: {error}") from error
-
-    def _connected(self) -> smtplib.SMTP:
-        wanted = self.settings
-        context = ssl.create_default_context()
-        server: smtplib.SMTP
-        if wanted.smtp_security == "tls":
-            server = smtplib.SMTP_SSL(wanted.smtp_host, wanted.smtp_port, timeout=TIMEOUT, context=context)
-        else:
-            server = smtplib.SMTP(wanted.smtp_host, wanted.smtp_port, timeout=TIMEOUT)
-        if wanted.smtp_security == "starttls":
-            server.starttls(context=context)
-        if wanted.smtp_user:
-            password = wanted.smtp_password
-            server.login(wanted.smtp_user, password.get_secret_value() if password else "")
-        return server
