@@ -67,9 +67,7 @@ class Mail:
             case smtplib.SMTPResponseException():
                 return f"{who} did not take it: {_said(error)}"
             case smtplib.SMTPNotSupportedError() if "STARTTLS" in str(error):
-                return (
-                    f"{who} offers no encryption by STARTTLS: try smtp_security 'tls' with port 465, or another server"
-                )
+                return f"{who} offers no STARTTLS encryption: try smtp_security 'tls' and port 465, or another server"
             case ssl.SSLCertVerificationError():
                 return f"{who} shows a certificate that is not trusted ({error.verify_message}): is smtp_host its name?"
             case UnicodeError():

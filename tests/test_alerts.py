@@ -107,7 +107,7 @@ class Office:
 @pytest.fixture
 def office(tmp_path: Path) -> Iterator[Office]:
     made: list[Office] = []
-    ledger = Ledger.open(f"sqlite:///{tmp_path}/ledger.db", clock=lambda: made[0].now)
+    ledger = Ledger.open(f"sqlite:///{tmp_path}/ledger.db", clock=lambda: made[0].now if made else NOON)
     settings = Settings(tmp_path / "config.toml", SheetSettings(), LedgerSettings())
     made.append(Office(Desk(ledger, {}, settings, clock=lambda: made[0].now)))
     yield made[0]
