@@ -153,15 +153,19 @@ class Tab:
         answering.answer(self.world.desk, review.short_id(question), word, **how)
 
 
+def an_hour_later(world: World) -> None:
+    world.go()
+    world.clock.tick(hours=1)  # type: ignore[attr-defined]
+    world.passes()
+
+
 @pytest.fixture
 def tab(tmp_path: Path) -> Iterator[Tab]:
     clock = Clock()
     world = World(tmp_path, vendors=VENDORS, clock=clock)
     try:
         with stamina.set_testing(True, attempts=2):
-            world.begin()
-            clock.tick(hours=1)
-            world.passes()
+            world.begin(an_hour_later)
             yield Tab(world, clock)
     finally:
         world.close()

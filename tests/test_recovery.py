@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ from sheets_sync import answering, exchange, recovery, review
 from sheets_sync.errors import BadInput, SheetNotReady
 from sheets_sync.ledger import Ledger
 from sheets_sync.sheet import tabs
+from tests.hands import Clock
 from tests.world import World
 
 MUG = "00123"
@@ -21,19 +21,14 @@ MUG = "00123"
 class Day(World):
     """A world whose clock the test moves."""
 
-    now = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
-
     def __init__(self, folder: Path) -> None:
-        super().__init__(folder, vendors=("woocommerce",), clock=self.tick)
-
-    def tick(self) -> datetime:
-        Day.now += timedelta(milliseconds=20)
-        return Day.now
+        self.time = Clock()
+        super().__init__(folder, vendors=("woocommerce",), clock=self.time)
 
     def wait_for_restored(self) -> None:
         """Looks over more than the time in which a read may be stale."""
         for _ in range(3):
-            Day.now += timedelta(seconds=20)
+            self.time.tick(seconds=20)
             self.sheet_pass()
 
     @property

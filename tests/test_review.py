@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from sheets_sync import answered, answering, guard, lines, review
-from sheets_sync.desk import utcnow
 from sheets_sync.errors import BadInput
 from sheets_sync.model import Kind, Question
 from sheets_sync.sheet import tabs
+from tests.hands import Clock
 from tests.world import World
 
 MUG, PLATE = "00123", "MAR1"
@@ -51,7 +50,7 @@ class Day(World):
 
 @pytest.fixture
 def day(tmp_path: Path) -> Iterator[Day]:
-    made = Day(tmp_path, vendors=("woocommerce",))
+    made = Day(tmp_path, vendors=("woocommerce",), clock=Clock())
     try:
         made.begin()
         yield made
@@ -109,7 +108,7 @@ def test_an_answered_row_stays_at_the_foot_for_a_day_and_is_no_question_any_more
     before = day.last_event()
     day.passes()
     assert (day.last_event(), day.review_rows()[1][tabs.STATUS]) == (before, "answered: put back")
-    day.clock = day.desk.clock = lambda: utcnow() + timedelta(days=1, minutes=1)
+    day.clock.tick(days=1, minutes=1)  # type: ignore[attr-defined]
     day.passes()
     assert [row[tabs.SKU] for row in day.review_rows()] == [MUG]
 

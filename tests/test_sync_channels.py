@@ -57,16 +57,20 @@ class Shops:
         assert self.world.ledger.verify() == []
 
 
+def an_hour_later(world: World) -> None:
+    world.go()
+    world.clock.tick(hours=1)  # type: ignore[attr-defined]
+    world.passes()
+    world.clock.tick(minutes=5)  # type: ignore[attr-defined]
+
+
 @contextmanager
 def opened(folder: Path, vendor: str, **how: object) -> Iterator[Shops]:
     clock = Clock()
     world = World(folder, vendors=VENDORS, clock=clock, **how)  # type: ignore[arg-type]
     try:
         with stamina.set_testing(True, attempts=2):
-            world.begin()
-            clock.tick(hours=1)
-            world.passes()
-            clock.tick(minutes=5)
+            world.begin(an_hour_later)
             other = next(v for v in VENDORS if v != vendor)
             yield Shops(world, clock, hands_of(world.shops[vendor]), hands_of(world.shops[other]))
     finally:

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from sheets_sync import answering, exchange, review
-from sheets_sync.ledger import utcnow
 from sheets_sync.model import EVERY_SKU, Fact, Kind, Origin, Question, Stock
 from sheets_sync.sandbox.shops import Seed
 from sheets_sync.sheet import tabs
+from tests.hands import Clock
 from tests.sheet_server import is_batch_update
 from tests.world import World
 
@@ -28,7 +28,7 @@ class Day(World):
     """A world after Start with one shop: 00123 stands at 10, 1E5 at 20, MAR1 at 5, 1-2 at 7."""
 
     def __init__(self, folder: Path, **how: Any) -> None:
-        super().__init__(folder, vendors=("woocommerce",), **how)
+        super().__init__(folder, vendors=("woocommerce",), **{"clock": Clock(), **how})
         self.numbers = iter(range(1, 1000))
 
     def in_the_gap(self, act: Callable[[], object]) -> None:
@@ -110,14 +110,20 @@ _SKUS = {"mug": MUG, "scarf": SCARF, "plate": PLATE, "pen": PEN}
 
 
 @pytest.fixture
-def day(tmp_path: Path) -> Iterator[Day]:
+def new_day(tmp_path: Path) -> Iterator[Day]:
+    """Before anything has begun."""
     made = Day(tmp_path)
     try:
-        made.begin()
         yield made
         assert not made.faults.problems, "\n".join(made.faults.problems)
     finally:
         made.close()
+
+
+@pytest.fixture
+def day(new_day: Day) -> Day:
+    new_day.begin()
+    return new_day
 
 
 # the plain road -------------------------------------------------------------------------------------------------
@@ -887,14 +893,16 @@ def test_rows_added_beyond_the_end_of_the_tab_keep_skus_as_text(day: Day) -> Non
     shop = day.shops["woocommerce"].shop
     shop.add_product("00777", "Jug", 4)
     with day.ledger.begin() as tx:
-        tx.append([Fact("o:00777", "00777", Kind.OPENING, utcnow(), count=4)])
+        tx.append([Fact("o:00777", "00777", Kind.OPENING, day.clock(), count=4)])
     day.sheet_passes()
     row = day.row("00777")
     day.at(row, tabs.SKU, "00778")
     assert day.skus()[row - 1] == "00778"
 
 
-def test_every_batch_begins_with_the_chain(day: Day) -> None:
+def test_every_batch_begins_with_the_chain(new_day: Day) -> None:
+    day = new_day
+    day.go()
     day.type(MUG, "8")
     day.sheet_passes()
     batches = [call for call in day.faults.calls if is_batch_update(call)]

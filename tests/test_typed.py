@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -11,23 +10,19 @@ import pytest
 from sheets_sync import answering, edits, review
 from sheets_sync.model import Stock
 from sheets_sync.sheet import tabs
+from tests.hands import Clock
 from tests.world import World
 
 MUG, SCARF, PLATE, BOWL = "00123", "1E5", "MAR1", "1-2"
 
 
 class Day(World):
-    now = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
-
     def __init__(self, folder: Path) -> None:
-        super().__init__(folder, vendors=("woocommerce",), clock=self.tick)
-
-    def tick(self) -> datetime:
-        Day.now += timedelta(milliseconds=20)
-        return Day.now
+        self.time = Clock()
+        super().__init__(folder, vendors=("woocommerce",), clock=self.time)
 
     def wait(self, minutes: float) -> None:
-        Day.now += timedelta(minutes=minutes)
+        self.time.tick(minutes=minutes)
 
     def answer(self, sku: str, word: str) -> None:
         with self.ledger.read() as view:

@@ -40,6 +40,7 @@ from sheets_sync.sheet import tabs
 from sheets_sync.sheet.client import SheetAccess
 from sheets_sync.sheet.workbook import Workbook, connect
 from sheets_sync.sync import Memory, Report, sheet_pass
+from tests import pictures
 from tests.sheet_server import Faults
 
 SEEDS = (
@@ -48,6 +49,10 @@ SEEDS = (
     Seed("MAR1", "Plate", 5),
     Seed("1-2", "Käthe, groß", 7),
 )
+
+
+BOOK = "1" + "Stock" * 8 + "Now"
+"""The spreadsheet's id: the same in every world, as what is written in one is put into another (`pictures`)."""
 
 
 class World:
@@ -59,9 +64,9 @@ class World:
         unknowns: Unknowns = DEFAULT,
     ) -> None:  # fmt: skip
         self.stack = ExitStack()
-        self.faults, self.clock = Faults(), clock
+        self.faults, self.clock, self.seeds, self.unknowns = Faults(), clock, tuple(seeds), unknowns
         self.sheet = self.stack.enter_context(serve_sheet(sheet_data, middleware=self.faults, unknowns=unknowns))
-        self.book = self.sheet.store.create("Stock", tabs=("Sheet1",))
+        self.book = self.sheet.store.create("Stock", BOOK, tabs=("Sheet1",))
         self.shops = {}
         for number, vendor in enumerate(vendors):
             name = vendor if vendor not in self.shops else f"{vendor}{number + 1}"
@@ -76,6 +81,7 @@ class World:
         self.workbook = self.new_workbook()
         self.memory = Memory()
         self.channel_memory = {name: ChannelMemory() for name in self.desk.channels}
+        self.as_built = pictures.untouched(self)
 
     def _settings(self, folder: Path) -> Settings:
         channels: dict[str, Any] = {}
@@ -115,8 +121,12 @@ class World:
 
     # running ----------------------------------------------------------------------------------------------------
 
-    def begin(self) -> None:
-        """From an empty spreadsheet to Start, all rows shown."""
+    def begin(self, road: Callable[[World], None] | None = None) -> None:
+        """From an empty spreadsheet to Start, all rows shown; or another `road`, which goes on from there."""
+        pictures.begin(self, road or World.go)
+
+    def go(self) -> None:
+        """The road itself, as a seller goes it."""
         onboarding.set_up(self.desk, self.workbook)
         onboarding.import_catalogues(self.desk)
         self.passes()
