@@ -206,6 +206,18 @@ def test_a_refund_without_restock_before_shipping_is_asked(shop: LocalShop, woo:
     assert shop.figure("A") == 5
 
 
+def test_cancelled_after_a_refund_without_restock_the_shop_puts_all_of_it_back(
+    shop: LocalShop, woo: WooCommerce
+) -> None:
+    """As measured: also the units that the refund left out; what Review was told of them goes before."""
+    shop.add_product("A", "A", 10)
+    order = shop.buy("A", 5)
+    shop.refund(order, {"A": 2}, restock=False)
+    shop.cancel(order)
+    level = line(woo, order)
+    assert (level.cancelled, level.freely, level.taken, shop.figure("A")) == (5, True, 0, 10)
+
+
 def test_refunded_after_shipping_is_a_return_and_restocked_says_what_the_shop_did(
     shop: LocalShop, woo: WooCommerce, counter: WooCounter
 ) -> None:
@@ -745,6 +757,24 @@ def test_a_read_only_key_is_found_by_check(counter: WooCounter, shop: LocalShop)
     assert not health.ok and any("write" in p for p in health.problems)
     assert "cs_read_only" not in "".join(health.problems)
     woo.close()
+
+
+@pytest.mark.parametrize("header", [{"X-Cache": "HIT from edge"}, {"CF-Cache-Status": "HIT"}, {"Age": "31"}])
+def test_a_cache_before_the_shop_is_found_by_check(
+    counter: WooCounter, woo: WooCommerce, header: dict[str, str]
+) -> None:
+    answered: list[Seen] = []
+
+    def cache(seen: Seen) -> Answer | None:
+        if not seen.path.endswith("/products"):
+            return None
+        answered.append(seen)  # the first answer is the shop's own, and is kept
+        return Answer(200, {"Content-Type": "application/json", **header}, b"[]") if len(answered) > 1 else None
+
+    with counter.faults(cache):
+        health = woo.check()
+    assert not health.ok and "/wp-json/" in health.problems[0]
+    assert woo.check().ok
 
 
 def test_an_address_without_a_shop_says_what_to_look_at(receiver: Receiver) -> None:

@@ -459,6 +459,17 @@ def _row_error(target: Target, error: Mapping[str, Any]) -> PushResult:
     return PushResult(target.ref, Outcome.REFUSED, f"the shop says: {message}")
 
 
+def from_a_cache(headers: Mapping[str, str]) -> bool:
+    """Whether an answer was kept by something before the shop, as far as its headers say."""
+    said = " ".join(headers.get(name, "") for name in _CACHES).lower()
+    age = headers.get("Age", "0").strip()
+    return "hit" in said or (age.isdigit() and int(age) > 0)
+
+
+_CACHES = ("X-Cache", "X-Cache-Status", "X-Proxy-Cache", "X-LiteSpeed-Cache", "X-FastCGI-Cache", "CF-Cache-Status")
+"""Headers in which caches say HIT or MISS."""
+
+
 # the channel ------------------------------------------------------------------------------------------------------
 
 
@@ -535,7 +546,15 @@ class WooCommerce:
         shop_time = http_date(seen.headers.get("Date"))
         # an empty batch passes the permission check and changes nothing
         self._try(problems, "write stock", lambda: self._session.write("POST", "products/batch", json={"update": []}))
-        self._try(problems, "read products", lambda: self._session.read("GET", "products", params=_ONE))
+        answers = [seen] + [
+            self._try(problems, "read products", lambda: self._session.read("GET", "products", params=_ONE))
+            for _ in range(2)  # what a cache keeps, it gives to the second who asks
+        ]
+        if any(from_a_cache(answer.headers) for answer in answers if answer is not None):
+            problems.append(
+                f"{self.name}: a cache answers in the shop's place, so figures and orders would be old: exclude "
+                "/wp-json/ from it (the caching plugin, the host's cache, the CDN)"
+            )
         hooks = self._try(problems, "read webhooks", self._webhooks) or []
         problems += self._hook_problems(hooks)
         return Health(
