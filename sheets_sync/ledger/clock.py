@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import structlog
 
@@ -31,7 +31,7 @@ class Steady:
 
     def __init__(self, clock: Callable[[], datetime], floor: datetime | None = None) -> None:
         self._clock, self._lock = clock, threading.Lock()
-        self._seen = self._now = clock()
+        self._seen = self._now = datetime.min.replace(tzinfo=UTC)
         if floor is not None:
             self.not_before(floor)
 
@@ -47,6 +47,7 @@ class Steady:
 
     def not_before(self, moment: datetime) -> None:
         """Something was recorded at `moment`: whatever is seen from here on was seen later."""
+        self()
         with self._lock:
             ahead = moment - self._now
             if timedelta() < ahead <= MOST:
