@@ -16,7 +16,7 @@ from sheets_sync.channels import Basis, Capabilities, Page
 from sheets_sync.config import Settings, SheetSettings, WooCommerceSettings
 from sheets_sync.desk import Desk
 from sheets_sync.ledger import Ledger, Tx
-from sheets_sync.model import Figure, Lease, Order, OrderLine, OrderState, Ref, RemoteListing
+from sheets_sync.model import Figure, Lease, Order, OrderLine, OrderState, Ref, RemoteListing, Shipment
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 SKUS = {"A": 10, "B": 5, "C": 7}
@@ -27,13 +27,15 @@ class Killed(BaseException):
 
 
 class Shop:
-    """Three listings in pages of one, and two orders: A has 2 open, B has 1 shipped."""
+    """Three listings in pages of one, and orders: 2 of A are open, 1 of B was cancelled, and 1 of C is sold and leaves
+    just while Start looks, so that it stands still at the second look only.
+    """
 
     kind = "shop"
     capabilities = Capabilities(Basis.AVAILABLE, True, False, False, True, 100)
 
     def __init__(self, name: str) -> None:
-        self.name = name
+        self.name, self.looks = name, 0
 
     def listings(self, cursor: str | None = None) -> Page[RemoteListing]:
         at = int(cursor or 0)
@@ -42,7 +44,9 @@ class Shop:
         return Page([RemoteListing(Ref(sku), sku, sku, SKUS[sku])], more)
 
     def figures(self, refs: Sequence[Ref]) -> list[Figure]:
-        return [Figure(ref, SKUS[ref.listing]) for ref in refs]
+        self.looks += 1
+        moves = 1 if self.looks == 1 and self.name == "web" else 0
+        return [Figure(ref, SKUS[ref.listing] + (moves if ref.listing == "C" else 0)) for ref in refs]
 
     def orders(self, since: datetime, cursor: str | None = None) -> Page[Order]:
         placed = NOW - timedelta(days=3)
@@ -51,6 +55,13 @@ class Shop:
         made = [Order(f"{self.name}-1", placed, placed, OrderState.OPEN, (two,), paid=True, read_at=NOW),
                 Order(f"{self.name}-2", placed, placed, OrderState.CANCELLED, (replace(one, cancelled=1, taken=0),),
                       read_at=NOW)]  # fmt: skip
+        if self.name == "web" and self.looks:
+            just = NOW - timedelta(seconds=20)
+            sold = OrderLine("1", 1, "C", Ref("C"), taken=1, shipped=(Shipment(just, 1),) if self.looks > 1 else ())
+            at = just if self.looks > 1 else just - timedelta(seconds=1)
+            made.append(
+                Order("web-3", just - timedelta(seconds=1), at, OrderState.OPEN, (sold,), paid=True, read_at=NOW)
+            )
         return Page(made)
 
 
