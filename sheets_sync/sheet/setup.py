@@ -457,11 +457,11 @@ def _rules(tab: Tab, sheet: int, header: Sequence[str]) -> list[Request]:
 
 
 def _review_rule(sheet: int, header: Sequence[str]) -> Request:
-    """What is answered is grey."""
-    formula = f'=LEFT(${letter(header.index(tabs.STATUS))}2,8)="answered"'
+    """What is answered is grey. From the header on: new rows come in just below it, and have to lie within."""
+    formula = f'=LEFT(${letter(header.index(tabs.STATUS))}1,8)="answered"'
     condition = {"type": "CUSTOM_FORMULA", "values": [{"userEnteredValue": formula}]}
     return {
-        "ranges": [{"sheetId": sheet, "startRowIndex": 1, "startColumnIndex": 0, "endColumnIndex": len(header)}],
+        "ranges": [{"sheetId": sheet, "startRowIndex": 0, "startColumnIndex": 0, "endColumnIndex": len(header)}],
         "booleanRule": {"condition": condition, "format": {"textFormat": {"foregroundColor": _colour(_GREY)}}},
     }
 

@@ -282,11 +282,11 @@ CHANNEL_COLUMNS = (
 
 
 REVIEW_COLUMNS = (
-    _service(ID, "id", Format.TEXT, 80, "The question's name, also for `sheets-sync review`."),
-    _service(ASKED, "asked", Format.DATETIME, 160),
-    _service(SKU, "sku", Format.TEXT, 130),
-    _service(SEEN, "seen", Format.TEXT, 420, "What happened, and what it is about."),
-    _service(ANSWERS, "answers", Format.TEXT, 360, "The answers that you can choose, and what each of them does."),
+    _service(ID, "id", Format.TEXT, 100, "The question's name, also for `sheets-sync review`."),
+    _service(ASKED, "asked", Format.DATETIME, 150),
+    _service(SKU, "sku", Format.TEXT, 110),
+    _service(SEEN, "seen", Format.PROSE, 380, "What happened, and what it is about."),
+    _service(ANSWERS, "answers", Format.PROSE, 310, "The answers that you can choose, and what each of them does."),
     _service(
         SUGGESTED,
         "suggested",
@@ -297,7 +297,7 @@ REVIEW_COLUMNS = (
     _person(
         UNITS, "units", Format.NUMBER, 70, "Of how many units, where it is not all of them. Type it first.", accent=True
     ),
-    _person(NOTE, "note", Format.TEXT, 160, "A remark for the ledger. Type it first."),
+    _person(NOTE, "note", Format.TEXT, 130, "A remark for the ledger. Type it first."),
     Column(
         DECISION,
         Writer.PERSON,
@@ -307,7 +307,7 @@ REVIEW_COLUMNS = (
         "Choose an answer, or ok for the suggested one. It is taken once it has stood here for two looks.",
         accent=True,
     ),
-    _service(STATUS, "status", Format.TEXT, 260, "What came of your answer, or why it could not be taken."),
+    _service(STATUS, "status", Format.PROSE, 260, "What came of your answer, or why it could not be taken."),
     _service(REFERENCE, "reference", Format.TEXT, 130, "The order or the row that it is about."),
 )
 
@@ -464,8 +464,8 @@ _KEY_HELP = "Hidden. Which row this is, wherever it is sorted to. Leave it alone
 _SEED_FRONT = (
     _service(KEY, "key", Format.TEXT, 120, _KEY_HELP, hidden=True),
     _service(SKU, "sku", Format.TEXT, 130),
-    _service(TITLE, "title", Format.TEXT, 240),
-    _service(PRIMARY_SHOWS, "primary", Format.NUMBER, 95, "What the primary marketplace shows, in units."),
+    _service(TITLE, "title", Format.TEXT, 190),
+    _service(PRIMARY_SHOWS, "primary", Format.NUMBER, 125, "What the primary marketplace shows, in units."),
     Column(
         OPEN_WITH,
         Writer.PERSON,
@@ -476,12 +476,12 @@ _SEED_FRONT = (
         "or 'leave out' to open this SKU later.",
         accent=True,
     ),
-    _service(OPENS, "opens", Format.NUMBER, 95, "On hand from Start on. Blank: it would not be opened."),
+    _service(OPENS, "opens", Format.NUMBER, 110, "On hand from Start on. Blank: it would not be opened."),
 )
 _SEED_BACK = (
-    _service(OPEN_ORDERS, "open_orders", Format.TEXT, 200, "Units ordered and not shipped yet, by channel."),
-    _service(ODD, "odd", Format.TEXT, 420, "What to look at before you tick Start."),
-    _service(QUESTION, "question", Format.TEXT, 420),
+    _service(OPEN_ORDERS, "open_orders", Format.TEXT, 150, "Units ordered and not shipped yet, by channel."),
+    _service(ODD, "odd", Format.PROSE, 300, "What to look at before you tick Start."),
+    _service(QUESTION, "question", Format.PROSE, 380, "What is asked before you tick Start."),
     Column(
         ANSWER,
         Writer.PERSON,

@@ -92,7 +92,7 @@ class Api:
             f"{address}/admin/api/{API_VERSION}/",
             who=name,
             auth=TokenAuth(keeper, "X-Shopify-Access-Token", ""),
-            limiter=None,  # calls here cost points, so they are acquired below
+            limiter=None,  # calls here cost points: `_Points`
             secrets=known,
             timeout=timeout,
         )
@@ -108,19 +108,21 @@ class Api:
 
     def ask(self, document: str, variables: Mapping[str, Any]) -> Answer:
         """A query: may be made again."""
-        self._limiter.acquire(self._costs.get(document, USUAL_COST))
-        body = {"query": document, "variables": variables}
-        return self._session.read("POST", "graphql.json", json=body, check=_Check(self, document, False))
+        body, check = {"query": document, "variables": variables}, _Check(self, document, False)
+        return self._session.read("POST", "graphql.json", json=body, check=check, limiter=_Points(self, document))
 
     def change(self, document: str, variables: Mapping[str, Any]) -> Answer:
         """A mutation: sent once."""
-        self._limiter.acquire(self._costs.get(document, USUAL_COST))
-        body = {"query": document, "variables": variables}
-        return self._session.write("POST", "graphql.json", json=body, check=_Check(self, document, True))
+        body, check = {"query": document, "variables": variables}, _Check(self, document, True)
+        return self._session.write("POST", "graphql.json", json=body, check=check, limiter=_Points(self, document))
 
     def lines(self, url: str) -> Iterator[bytes]:
         """The lines of a file that Shopify has put on a storage server; it is shown no token."""
         return self._door.lines(url)
+
+    def pay(self, document: str) -> None:
+        """Wait until there are points for one more of these calls."""
+        self._limiter.acquire(self._costs.get(document, USUAL_COST))
 
     def learn(self, document: str, cost: Mapping[str, Any]) -> None:
         """What an answer says of its own cost and of the bucket."""
@@ -176,6 +178,16 @@ class _Check:
         error = graphql_error(self.api.name, answer.data, write=self.write)
         if error is not None:
             raise error
+
+
+class _Points(Limiter):
+    """What a call costs as it is known just before it is made: a throttled one has told it, and is made again."""
+
+    def __init__(self, api: Api, document: str) -> None:
+        self._api, self._document = api, document
+
+    def acquire(self, units: float = 1.0) -> None:
+        self._api.pay(self._document)
 
 
 class TooDear(ChannelRefused):
