@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 import requests
 import structlog
@@ -22,7 +22,7 @@ from sheets_sync.desk import LOW_LEVELS, TROUBLES, Desk, channel_state
 from sheets_sync.errors import Unavailable
 from sheets_sync.ledger import View
 from sheets_sync.mailing import Mail
-from sheets_sync.model import Kind, Look
+from sheets_sync.model import Kind, Look, StockKey
 from sheets_sync.sheet import tabs
 
 log = structlog.get_logger()
@@ -39,20 +39,45 @@ Send = Callable[[str, str, Sequence[Alert]], None]
 """Subject, body and alerts. Raises Unavailable where it did not get through."""
 
 
-def seen(desk: Desk, view: View) -> Seen:
+@dataclass
+class Watch:
+    """What is available of the SKUs that have a Low-stock level, as of the last look; only what has changed is read."""
+
+    low: Mapping[str, int] = field(default_factory=dict)
+    units: dict[StockKey, int] = field(default_factory=dict)
+    upto: int = 0
+
+    _BACK: ClassVar[int] = 500  # events of two workers may become visible out of the order of their ids
+
+    def available(self, view: View, low: Mapping[str, int]) -> dict[str, int]:
+        """Of these SKUs, over all locations where they are counted."""
+        newest = view.last_event_id()
+        if low.keys() != self.low.keys():
+            self.units, changed = {}, view.balances(low) if low else {}
+        else:
+            since = max(0, self.upto - self._BACK)
+            changed = view.balances(since=since) if low and newest != self.upto else {}
+        self.low, self.upto = low, newest
+        self.units |= {
+            key: balance.stock.available for key, balance in changed.items() if balance.counted and key.sku in low
+        }
+        summed: Counter[str] = Counter()
+        for key, units in self.units.items():
+            summed[key.sku] += units
+        return dict(summed)
+
+
+def seen(desk: Desk, view: View, watch: Watch) -> Seen:
     """How things stand by the ledger, in one snapshot."""
-    balances: Counter[str] = Counter()
-    for key, balance in view.balances().items():
-        if balance.counted:
-            balances[key.sku] += balance.stock.available
+    low = view.get(LOW_LEVELS, {})
     troubles = [
         Trouble(name, str(known["text"]), datetime.fromisoformat(known["since"]))
         for name, known in view.get(TROUBLES, {}).items()
     ]
     return Seen(
         at=desk.clock(),
-        available=dict(balances),
-        low=view.get(LOW_LEVELS, {}),
+        available=watch.available(view, low) | view.below_zero(),
+        low=low,
         held=[q for q in view.questions() if q.kind in HELD],
         troubles=troubles,
         silences=_silences(desk, view),
@@ -96,10 +121,10 @@ def note_levels(desk: Desk, look: Look, known: Mapping[str, int] | None) -> Mapp
     return now
 
 
-def standing(desk: Desk) -> list[Alert]:
+def standing(desk: Desk, watch: Watch | None = None) -> list[Alert]:
     """All that should be known now."""
     with desk.ledger.read() as view:
-        found = seen(desk, view)
+        found = seen(desk, view, watch or Watch())
     wanted = desk.settings.alerts
     return alerts.standing(found, wanted.failing_after, wanted.silent_after)
 
@@ -114,12 +139,12 @@ def ways(settings: AlertSettings) -> dict[str, Send]:
     return out
 
 
-def tell(desk: Desk, sends: Mapping[str, Send] | None = None) -> int:
-    """Send what was not told yet, and the digest where it is due; how many messages went out.
+def tell(desk: Desk, sends: Mapping[str, Send] | None = None, watch: Watch | None = None) -> int:
+    """Send what was not told yet, and the digest where it is due; how many messages went out. `watch` spares reading.
 
     Raises Unavailable, once every way was tried, where one did not get through: it is tried again.
     """
-    now, stand = desk.clock(), standing(desk)
+    now, stand = desk.clock(), standing(desk, watch)
     failed: list[str] = []
     sent = 0
     for name, send in (ways(desk.settings.alerts) if sends is None else sends).items():

@@ -73,6 +73,7 @@ class Service:
         self.threads: list[threading.Thread] = []
         self.stopping = threading.Event()
         self.failed: BaseException | None = None
+        self.watch = alarm.Watch()
         self._leases: dict[str, Lease] = {}
         self._lock = threading.Lock()
         self._hooked: dict[str, datetime] = {}
@@ -278,7 +279,7 @@ class Service:
         return False
 
     def _alerts_work(self, lease: Lease) -> bool:
-        alarm.tell(self.desk)
+        alarm.tell(self.desk, watch=self.watch)
         return False
 
     def _hooks(self, name: str) -> None:

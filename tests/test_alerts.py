@@ -132,6 +132,26 @@ def test_each_is_told_once_per_state_and_again_when_it_comes_back(office: Office
     assert alarm.tell(office.desk, {"x": way}) == 1, "it had ended in between"
 
 
+def test_a_watch_reads_what_has_changed_and_knows_the_same(office: Office) -> None:
+    watch = alarm.Watch()
+
+    def available(**low: int) -> dict[str, int]:
+        with office.desk.ledger.read() as view:
+            found = watch.available(view, low)
+            assert found == alarm.Watch().available(view, low)
+            return found
+
+    office.stock("A", 5, "c1")
+    office.stock("B", 7, "c2")
+    assert available() == {} and available(A=1) == {"A": 5}
+    office.sold("A", 7, "o1")
+    office.sold("B", 1, "o2")
+    assert available(A=1) == {"A": -2} and available(A=2, B=1, C=1) == {"A": -2, "B": 6}
+    office.sold("C", 1, "o3")
+    with office.desk.ledger.read() as view:
+        assert view.below_zero() == {"A": -2}, "what was never counted is not oversold"
+
+
 def test_where_one_way_fails_the_other_is_not_told_twice(office: Office) -> None:
     well, broken = Way(), Way(away=True)
     office.stock("A", 1, "c1")

@@ -62,6 +62,10 @@ _MOVES = sa.select(
 ).order_by(_EVENT.id)  # fmt: skip
 
 _LAST_ID = sa.select(sa.func.max(events.c.id))
+_AVAILABLE = sa.func.sum(balances.c.on_hand - balances.c.committed)
+_BELOW_ZERO = (
+    sa.select(balances.c.sku, _AVAILABLE).where(balances.c.counted).group_by(balances.c.sku).having(_AVAILABLE < 0)
+)
 _NEWEST_AT = sa.select(events.c.recorded_at).order_by(events.c.id.desc()).limit(1)
 _LAST_REVISION = sa.select(sa.func.max(listings.c.revision))
 _STATE = sa.select(state.c.value).where(state.c.name == sa.bindparam("name"))
@@ -131,6 +135,10 @@ class View:
         query, some = _balances(bool(since)), {"since": since}
         found = (codec.balance_of(row) for row in self._among(query, balances.c.sku, skus, some))
         return {balance.key: balance for balance in found}
+
+    def below_zero(self) -> dict[str, int]:
+        """What is available of SKUs of which more is promised than there is, over all locations where they count."""
+        return {sku: int(units) for sku, units in self._connection.execute(_BELOW_ZERO)}
 
     def last_event_id(self) -> int:
         """The id of the newest event, 0 in an empty ledger. Ids count up from 1 without gaps."""
