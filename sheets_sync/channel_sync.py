@@ -88,6 +88,7 @@ class ChannelMemory:
     """Listings of which the channel told another figure: as known until then, and the last event. The look decides."""
 
     suspects: list[drift.Suspect] = field(default_factory=list)  # until a late list of orders has caught up with them
+    unanswered: set[Ref] = field(default_factory=set)  # a write was made there, and nobody said what it showed after
     refused_against: dict[Ref, int] = field(default_factory=dict)  # P6: never again on the same figure
     reads: Reads = field(default_factory=Reads)  # where the list of orders is late or scarce
     orders_left: tuple[datetime, datetime, str] | None = None  # a read that limits stopped: since, begun, cursor
@@ -117,12 +118,21 @@ class ChannelReport:
 
 @dataclass(frozen=True)
 class _Look:
-    """Listings as they were just before a look, what it showed, when it began, and the last event known by then."""
+    """Listings as they were just before a look, what it showed, from when to when, and the last event known by then."""
 
     items: Sequence[Listing]
     sees: dict[Ref, Figure]
     at: datetime
+    ended: datetime
     upto: int
+    known: list[tuple[Listing, int]] = field(default_factory=list)  # the items as known before anybody doubted them
+
+
+def _together(looks: Iterable[_Look]) -> tuple[list[Listing], dict[Ref, Figure]]:
+    items, sees = list[Listing](), dict[Ref, Figure]()
+    for look in looks:
+        items, sees = [*items, *look.items], sees | look.sees
+    return items, sees
 
 
 def channel_pass(desk: Desk, name: str, memory: ChannelMemory, lease: Lease | None) -> ChannelReport:
@@ -416,8 +426,14 @@ class _ChannelPass:
             return
         with self.desk.ledger.read() as view:
             self._refresh(view)
-        if accepted.ask(self.desk, self.channel, self.memory.shelf.listings.values(), self.lease):
-            self._come_back(self.desk.clock() + accepted.AGAIN)
+        waiting = [item for item in self.memory.shelf.listings.values() if item.pending_job]
+        if not accepted.ask(self.desk, self.channel, waiting, self.lease):
+            return
+        self._come_back(self.desk.clock() + accepted.AGAIN)
+        with self.desk.ledger.read() as view:
+            self._refresh(view)
+        now = (self.memory.shelf.listings[item.ref] for item in waiting)
+        self.memory.unanswered |= {i.ref for i in now if not i.pending_job and offers.expected(i) is None}
 
     def _measure(self) -> None:
         """How much the first sync has to do, before it does it: shown while it runs."""
@@ -431,7 +447,9 @@ class _ChannelPass:
         with self.desk.ledger.read() as view:
             self._refresh(view)
         written = {ref: item for ref, item in self.memory.shelf.listings.items() if item.before is not None}
-        targets = startover.to_put_back(written, self._look(list(written.values()))[1]) if written else []
+        targets = (
+            startover.to_put_back(written, _together(self._looks(list(written.values()), 0))[1]) if written else []
+        )
         self.puts_back = True
         self._write(targets)
         self.puts_back = False
@@ -656,14 +674,14 @@ class _ChannelPass:
 
     def _lower(self) -> None:
         """P3: what has to come down waits for no orders; without compare-and-set it is looked at first."""
-        plan, _ = self.plan()
+        plan, upto = self.plan()
         self._write([(s.listing, s.figure, s.expected) for s in plan.lower if s.figure is not None])
         down = [step for step in plan.look if offers.lowers(step)]
         looked = [step.listing for step in portions.portion(self.channel, down)]
         self.again = self.again or len(looked) < len(down)
         self.taken_on += len(looked)
         if looked:
-            self._lower_now(*self._look(looked))
+            self._lower_looked(looked, upto)
 
     def _look_and_write(self) -> None:
         """P3 to P6 for every listing of which we do not know enough, or that is to be raised."""
@@ -691,7 +709,8 @@ class _ChannelPass:
             reasons = reasons_to_raise(view, self.desk.clock() - 2 * self.reads.lag)
         now, waits, rest = self.desk.clock(), list[offers.Step](), list[offers.Step]()
         for step in steps:
-            opens_at = self.reads.waits_until(reasons.get(step.listing.sku or ""), now)
+            reason = self.reads.reason(step.listing.ref, reasons.get(step.listing.sku or ""))
+            opens_at = self.reads.waits_until(reason, now)
             if opens_at is None or offers.lowers(step) or step.expected is None:
                 rest.append(step)
             else:
@@ -736,20 +755,14 @@ class _ChannelPass:
     def _one_look(self, looked: Sequence[Listing], upto: int) -> list[Listing]:
         """Figures, then orders, then what may be written; returns the listings that need another look."""
         look_at, sure = self.desk.clock(), frozenset(self.memory.sure)
-        before, sees, suspects = list[Listing](), dict[Ref, Figure](), list[drift.Suspect]()
-        for look in self._looks(looked, upto):
-            suspects += self._noticed(look, sure)
-            before, sees = [*before, *look.items], sees | look.sees
-        looked = before
+        looks = list(self._looks(looked, upto))
+        looked, sees = _together(looks)
+        suspects = self._suspects(looks, sure)
         lowered = self._lower_now(looked, sees)
         rest = [item.ref for item in looked if item.ref not in lowered]
         again: list[Listing] = []
         if self.reads.late:
-            self.memory.suspects += suspects
-            with self.desk.ledger.begin(self.lease) as tx:
-                news = self._tell(tx)
-            if news:
-                self.desk.wake_others(self.name)
+            self._miss(looks, suspects)
             wanted, now = self._decide_late(rest, sees)
         else:
             begun, made = self._read_orders()
@@ -760,12 +773,37 @@ class _ChannelPass:
             self._write_batch(batch if self.means.compare_and_set else self._second_look(batch))
         return again
 
-    def _noticed(self, look: _Look, sure: Collection[Ref]) -> list[drift.Suspect]:
-        """What a look shows otherwise than expected; where the list of orders runs late, what is missing was sold."""
-        known = [self.memory.doubted.pop(item.ref, (item, look.upto)) for item in look.items]
+    def _lower_looked(self, looked: Sequence[Listing], upto: int) -> None:
+        """Look, and lower. What is missing there was sold, and stays promised after it was lowered for it, too."""
+        sure = frozenset(self.memory.sure)
+        looks = list(self._looks(looked, upto))
+        suspects = self._suspects(looks, sure) if self.reads.late else []
+        self._lower_now(*_together(looks))
         if self.reads.late:
-            self.reads.saw([item for item, _ in known], look.sees, self.desk.clock())
-        return drift.suspects([one for one in known if one[0].ref in sure], look.sees, self.memory.undoes, look.at)
+            self._miss(looks, suspects)
+
+    def _suspects(self, looks: Iterable[_Look], sure: Collection[Ref]) -> list[drift.Suspect]:
+        """What looks show otherwise than expected."""
+        suspects = list[drift.Suspect]()
+        for look in looks:
+            look.known.extend(self.memory.doubted.pop(item.ref, (item, look.upto)) for item in look.items)
+            sure_of = [one for one in look.known if one[0].ref in sure]
+            suspects += drift.suspects(sure_of, look.sees, self.memory.undoes, look.at)
+        return suspects
+
+    def _miss(self, looks: Iterable[_Look], suspects: Sequence[drift.Suspect]) -> None:
+        """Where the list of orders runs late, what is missing was sold, and the other channels are told. It is kept
+        until that list has caught up, and so is what looked odd.
+        """
+        for look in looks:
+            self.reads.saw([item for item, _ in look.known], look.sees, look.ended)
+            self.reads.doubt(look.sees.keys() & self.memory.unanswered, look.ended)
+            self.memory.unanswered -= look.sees.keys()
+        self.memory.suspects += suspects
+        with self.desk.ledger.begin(self.lease) as tx:
+            news = self._tell(tx)
+        if news:
+            self.desk.wake_others(self.name)
 
     def _tell_drift(self, suspects: Sequence[drift.Suspect]) -> None:
         """What a look saw and the orders do not explain, now that they are read once more (P5)."""
@@ -790,13 +828,6 @@ class _ChannelPass:
         self.memory.suspects = [one for one in self.memory.suspects if one.look_at >= limit]
         self._tell_drift(ripe)
 
-    def _look(self, looked: Sequence[Listing]) -> tuple[list[Listing], dict[Ref, Figure]]:
-        """The listings as they were just before they were looked at, and what they show."""
-        before, sees = list[Listing](), dict[Ref, Figure]()
-        for look in self._looks(looked, 0):
-            before, sees = [*before, *look.items], sees | look.sees
-        return before, sees
-
     def _looks(self, looked: Sequence[Listing], upto: int) -> Iterator[_Look]:
         """What the listings show now, kept at once: what is noted later happened after that look began."""
         for number, part in enumerate(portions.parts(self.channel, looked)):
@@ -807,7 +838,7 @@ class _ChannelPass:
             sees = {f.ref: f for f in self.channel.figures([item.ref for item in part])}
             self._store_seen(part, sees, at)
             self.memory.sure |= sees.keys()
-            yield _Look(part, sees, at, upto)
+            yield _Look(part, sees, at, self.desk.clock(), upto)
 
     def _meanwhile(self, busy: Sequence[Listing]) -> int:
         """A look takes long: orders go on, and other listings that must come down do not wait for it either. The last
@@ -822,7 +853,7 @@ class _ChannelPass:
         refs = {item.ref for item in busy}
         down = [s.listing for s in plan.look if offers.lowers(s) and s.listing.ref not in refs]
         if down:
-            self._lower_now(*self._look(down[: self.channel.capabilities.looks]))
+            self._lower_looked(down[: self.channel.capabilities.looks], upto)
         return upto
 
     def _lower_now(self, looked: Sequence[Listing], sees: Mapping[Ref, Figure]) -> set[Ref]:
@@ -902,7 +933,7 @@ class _ChannelPass:
             listing, figure = self.memory.shelf.listings[ref], sees[ref]
             units, frozen = self._unpromised(listing), listing.sku in self.memory.frozen
             seen = offers.View(listing, units, figure.shows, figure.reserved, True, True, self.means.gross, frozen)
-            write, reason = offers.decide(seen), reasons.get(listing.sku or "")
+            write, reason = offers.decide(seen), self.reads.reason(ref, reasons.get(listing.sku or ""))
             repeat = self.repeats.get(ref.listing)
             if write is None and repeat is not None and offers.may_be_raised(listing, self.desk.clock()) and not frozen:
                 write, reason = offers.wanted(seen), max(repeat, reason or repeat)
@@ -1009,6 +1040,7 @@ class _ChannelPass:
                     self.memory.undoes[item.ref] = target.expected - target.figure
                 if result.outcome is Outcome.UNKNOWN:
                     self.memory.sure.discard(item.ref)
+                    self.memory.unanswered.add(item.ref)
                 self.sent.append(Sent(item, target.figure, target.expected, result))
                 about = {"channel": self.name, "sku": item.sku, "figure": target.figure}
                 log.info("push", **about, outcome=result.outcome, why=result.why)

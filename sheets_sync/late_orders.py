@@ -48,6 +48,9 @@ class Reads:
     missing: dict[Ref, Found] = field(default_factory=dict)
     """Packs sold unseen, and by which look: each look's own are let go once a read must have shown them."""
 
+    unsure: dict[Ref, datetime] = field(default_factory=dict)
+    """Listings whose figure was seen when nobody knew what to expect, and when."""
+
     before: dict[str, Found] = field(default_factory=dict)
     """Units of SKUs that an earlier process found missing, likewise."""
 
@@ -73,6 +76,7 @@ class Reads:
         self.read_at, self.not_before = begun, None
         self.missing = {ref: left for ref, found in self.missing.items() if (left := self._left(found, begun))}
         self.before = {sku: left for sku, found in self.before.items() if (left := self._left(found, begun))}
+        self.unsure = {ref: at for ref, at in self.unsure.items() if at >= begun - self.lag}
 
     def _left(self, found: Found, begun: datetime | None) -> Found:
         return found if begun is None else tuple(f for f in found if f[1] >= begun - self.lag)
@@ -101,6 +105,14 @@ class Reads:
             expect, shows = offers.expected(item), sees[item.ref].shows
             if expect is not None and shows is not None and shows < expect:
                 self.missing[item.ref] = (*self.missing.get(item.ref, ()), (expect - shows, at))
+
+    def doubt(self, refs: Iterable[Ref], at: datetime) -> None:
+        """A look after a write of which nobody said what it showed: what is missing there, that look could not tell."""
+        self.unsure |= dict.fromkeys(refs, at)
+
+    def reason(self, ref: Ref, raised_at: datetime | None) -> datetime | None:
+        """What a raise of this listing has to be later than: the reason to raise it, and any such look."""
+        return max(filter(None, (raised_at, self.unsure.get(ref))), default=None)
 
     def promised(self, ref: Ref) -> int:
         """Packs that were sold there and that no order explains yet."""
