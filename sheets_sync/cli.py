@@ -986,12 +986,18 @@ def stock_take(
         Path | None,
         typer.Option(metavar="NAME", help="Write NAME.csv and NAME.html; by default beside FILE.", show_default=False),
     ] = None,
+    location: Annotated[
+        str,
+        typer.Option(metavar="LOCATION", help="Where it was counted; left out: the main location.", show_default=False),
+    ] = "",
 ) -> None:
     """Compare a count from a file with the ledger, write a report, and post it with --post."""
     if zero and not full:
         raise typer.BadParameter("--zero says what becomes of SKUs that are not in the file: it goes with --full")
     choice = {None: None, OpenOrders.IN_THE_COUNT: stocktake.IN_COUNT, OpenOrders.PACKED_APART: stocktake.APART}
-    asked = filetake.Asked(full, zero, choice[open_orders], counted_at, post and not dry_run, sure, again)
+    asked = filetake.Asked(
+        full, zero, choice[open_orders], counted_at, post and not dry_run, sure, again, location.strip()
+    )
     with _at_desk(ctx) as desk, _progress() as bars:
         workbook = assembly.workbook_of(desk.settings, desk.clock)
         bar = bars.add_task("rows and SKUs", total=None)

@@ -24,6 +24,7 @@ from typing import Any
 import structlog
 
 from sheets_sync import bulk, exchange, guard, review, showing, stocktake, tally
+from sheets_sync.adjustments import named
 from sheets_sync.bulk import Plain, Standing, Table, Whole
 from sheets_sync.desk import (
     ARCHIVED,
@@ -96,7 +97,7 @@ class Seen:
     mark: str = ""  # written around the rows before they are posted
     posted_texts: dict[str, str] = field(default_factory=dict)  # of a posted stock-take, by SKU
     standing: Standing = field(default_factory=Standing)
-    stood: int = -1  # the last event that it knows of
+    stood: tuple[str, int] = (MAIN, -1)  # whose it is, and the last event that it knows of
     preview: Preview | None = None
     base: tuple[object, ...] = ()  # what the preview was made of
     trouble: tuple[tuple[object, ...], str] = ((None,), "")  # why it could not be recorded, and what it was made of
@@ -134,11 +135,13 @@ class Preview:
     obstacles: tuple[str, ...]
     doubts: tuple[str, ...]
     choice: str | None
+    location: str = MAIN
 
     @cached_property
     def digest(self) -> str:
         """A name for exactly these counts."""
-        return stocktake.digest_of(self.counts, str(self.choice))
+        where = "" if self.location == MAIN else f" at {self.location}"
+        return stocktake.digest_of(self.counts, f"{self.choice}{where}")
 
     @cached_property
     def lines(self) -> Mapping[str, Line]:
@@ -178,6 +181,7 @@ class Wishes:
     zero_at: datetime | None = None  # since when what was not counted is 0, by an explicit word
     choice: str | None = None
     default_at: datetime | None = None
+    location: str = MAIN  # where it was counted
 
 
 def compare(
@@ -201,7 +205,7 @@ def compare(
         table, seen_at, names, standing, zone, now, choice=wishes.choice, allowance=allowance,
         default_at=wishes.default_at, places=places,
     )  # fmt: skip
-    plain, rest = sifted.told(view.moves(sifted.since, MAIN))
+    plain, rest = sifted.told(view.moves(sifted.since, wishes.location))
     step(len(plain))
 
     def grouped_of(places: Sequence[int]) -> Grouped:
@@ -214,7 +218,7 @@ def compare(
     plain, named_twice = plain.without((grouped.named | grouped.blank).intersection(plain.skus))
     if named_twice:  # a barcode or a kit of another row is one of those
         grouped = grouped_of(sorted([*rest, *named_twice]))
-    others = dict(_reckoned(view, list(grouped.takes.values()), standing, wishes.choice, now, step))
+    others = dict(_reckoned(view, list(grouped.takes.values()), standing, wishes, now, step))
     flags = dict(grouped.flags)
     for sku in [sku for sku, line in others.items() if line.why]:
         for row in others.pop(sku).take.rows:
@@ -234,7 +238,7 @@ def _whole(
     zeroed: dict[str, Line] = {}
     if wishes.zero_at is not None and absent:
         zeros = [Take(b.key.sku, 0, wishes.zero_at, True, first_at=wishes.zero_at) for b in absent]
-        zeroed = dict(_reckoned(view, zeros, standing, wishes.choice, now, step))
+        zeroed = dict(_reckoned(view, zeros, standing, wishes, now, step))
     counted, every = Tally.of(plain, [*others.values()]), Tally.of(plain, [*others.values(), *zeroed.values()])
     missing = tuple(b.key.sku for b in absent)
     return Preview(
@@ -248,6 +252,7 @@ def _whole(
         tuple(tally.obstacles(every, wishes.choice)),
         tuple(tally.improbable(counted, grouped.twice, len(zeroed), standing.stocked)),
         wishes.choice,
+        wishes.location,
     )
 
 
@@ -262,23 +267,23 @@ def _reckoned(
     view: View,
     takes: Sequence[Take],
     standing: Standing,
-    choice: str | None,
+    wishes: Wishes,
     now: datetime,
     step: Callable[[int], None],
 ) -> Iterator[tuple[str, Line]]:
     """Each take against the ledger; histories are read only where the balance does not tell, some at a time."""
     for start in range(0, len(takes), CHUNK):
         some = takes[start : start + CHUNK]
-        slow = [t.sku for t in some if stocktake.needs_facts(t, standing.get(t.sku), choice, now)]
-        facts = _facts_of(view, slow)
+        slow = [t.sku for t in some if stocktake.needs_facts(t, standing.get(t.sku), wishes.choice, now)]
+        facts = _facts_of(view, slow, wishes.location)
         for one in some:
-            yield one[0], stocktake.reckon(one, standing.get(one[0]), facts.get(one[0]), choice, now)
+            yield one[0], stocktake.reckon(one, standing.get(one[0]), facts.get(one[0]), wishes.choice, now)
         step(len(some))
 
 
-def _facts_of(view: View, skus: Collection[str]) -> dict[str, list[Fact]]:
+def _facts_of(view: View, skus: Collection[str], location: str) -> dict[str, list[Fact]]:
     return {
-        sku: [e.fact for e in events if e.is_fact and e.fact.location == MAIN]
+        sku: [e.fact for e in events if e.is_fact and e.fact.location == location]
         for sku, events in (view.histories(skus) if skus else {}).items()
     }
 
@@ -296,7 +301,8 @@ def record(tx: Tx, session: str, preview: Preview, *, actor: str) -> list[Event]
     events: list[Event] = []
     lines = preview.counts
     for start in range(0, len(lines), CHUNK):
-        events += tx.append(stocktake.fact_of(line, session, actor=actor) for line in lines[start : start + CHUNK])
+        some = lines[start : start + CHUNK]
+        events += tx.append(stocktake.fact_of(one, session, actor=actor, location=preview.location) for one in some)
     return events
 
 
@@ -552,7 +558,7 @@ class _Look:
         self, view: View, body: Body, seen_at: Sequence[datetime], wishes: Wishes, *, look_for_barcodes: bool = False
     ) -> Preview:
         seen, balances = self.seen, self.books.balances
-        self._stand()
+        self._stand(wishes.location)
         places = seen.standing.places(body.rows.codes)
         if (places >= 0).all():
             names = Names(seen.standing.place.keys(), seen.barcodes, kits_of(view))
@@ -567,18 +573,36 @@ class _Look:
             places=places,
         )  # fmt: skip
 
-    def _stand(self) -> None:
-        """The balances by column, as the books have them: made while the tab is empty, so that a paste finds them."""
-        if self.seen.stood != self.books.upto:
-            self.seen.standing.refresh([b for key, b in self.books.balances.items() if key[1] == MAIN])
-            self.seen.stood = self.books.upto
+    def _stand(self, location: str) -> None:
+        """The balances of a location by column, as the books have them: made while the tab is empty, so that a paste
+        finds them.
+        """
+        if self.seen.stood != (location, self.books.upto):
+            self.seen.standing = self.seen.standing if self.seen.stood[0] == location else Standing()
+            self.seen.standing.refresh([b for key, b in self.books.balances.items() if key[1] == location])
+            self.seen.stood = location, self.books.upto
 
     def _wishes(self, session: Mapping[str, Any]) -> Wishes:
         settings = self.settings
         if session.get("posted"):
-            return Wishes(choice=session.get("choice"), default_at=_moment(session.get("at")))
+            location = session.get("location", MAIN)
+            return Wishes(choice=session.get("choice"), default_at=_moment(session.get("at")), location=location)
         zero_at = _moment(session.get("zero_at")) if settings.zero else None
-        return Wishes(settings.full, zero_at, settings.choice, settings.default_at(self.zone))
+        return Wishes(settings.full, zero_at, settings.choice, settings.default_at(self.zone), self.location[0])
+
+    @cached_property
+    def location(self) -> tuple[str, str]:
+        """Where it was counted, as the settings say; and why that cannot be read, in words."""
+        said = self.settings.cells.get(stocktake.LOCATION)
+        try:
+            return named(str(said or "").strip(), self.desk.settings.locations.by_title, stocktake.LOCATION), ""
+        except BadInput as error:
+            return MAIN, str(error)
+
+    def _where(self, location: str) -> str:
+        """The location in words, where there are several."""
+        titles = self.desk.settings.locations.by_title
+        return f" at {titles.get(location, location)}" if len(titles) > 1 else ""
 
     # what stands open -----------------------------------------------------------------------------------------
 
@@ -588,7 +612,7 @@ class _Look:
             started = self.desk.started_at(view) is not None
             approved = bool(preview.doubts) and view.get(review.STOCK_TAKE_SAID + preview.digest) == review.POST_IT
             asked = [q for q in view.questions() if _is_ours(q)]
-        problems = [*self.settings.problems(self.zone), *preview.obstacles]
+        problems = [*self.settings.problems(self.zone), *filter(None, (self.location[1],)), *preview.obstacles]
         problems += [] if started else ["Counting has not begun: tick Start in the Channels tab first."]
         problems += ["Nothing is counted yet."] if preview.empty else []
         problems += [self.seen.trouble[1]] if self.seen.trouble[0] == self.seen.base else []
@@ -706,6 +730,7 @@ class _Look:
         posted = {
             **kept, "posted": self.now.isoformat(), "counts": len(fresh.counts), "choice": self.settings.choice,
             "at": default_at.isoformat() if default_at else None, "totals": fresh.totals.words(),
+            **({"location": fresh.location} if fresh.location != MAIN else {}),
         }  # fmt: skip
         tx.put(STOCK_TAKE, posted)
         tx.put(STOCK_TAKE_POSTED, {line.take.sku: line.take.digest for line in fresh.counts})
@@ -753,11 +778,13 @@ class _Look:
             self._set(stocktake.POST, False)
         self._set(stocktake.SESSION, name)
         when = views_time(datetime.fromisoformat(session["posted"]), self.zone)
+        where = self._where(session.get("location", MAIN))
         how = (
             f", and undone since (sheets-sync undo {name})" if undone else f". To take it back: sheets-sync undo {name}"
         )
         self._say(
-            f"Posted as {name} on {when}: {stocktake.many(session['counts'], 'SKU')}{how}. {_CLEAR}", session["totals"]
+            f"Posted as {name}{where} on {when}: {stocktake.many(session['counts'], 'SKU')}{how}. {_CLEAR}",
+            session["totals"],
         )
 
     def _next(self, body: Body) -> None:
@@ -782,7 +809,8 @@ class _Look:
         at = datetime.fromisoformat(session["posted"])
         for start in range(0, len(skus), CHUNK):
             for sku, events in view.histories(skus[start : start + CHUNK]).items():
-                facts = stocktake.before_post((e for e in events if e.fact.location == MAIN), name)
+                there = session.get("location", MAIN)
+                facts = stocktake.before_post((e for e in events if e.fact.location == there), name)
                 one = preview.takes[sku]
                 line = stocktake.reckon(one, None, facts, session.get("choice"), at)
                 self.seen.posted_texts[sku] = stocktake.said(line, self.zone, at, posted=True)
@@ -817,7 +845,7 @@ class _Look:
         self._set_totals(preview.totals)
 
     def _empty(self, body: Body) -> None:
-        self._stand()
+        self._stand(self.location[0])
         self._place(body, {})
         for name in (stocktake.SESSION, stocktake.ROWS, stocktake.FLAGGED, stocktake.SKUS, stocktake.DIFFER,
                      stocktake.UP, stocktake.DOWN, stocktake.VALUE):  # fmt: skip
@@ -867,7 +895,7 @@ class _Look:
         elif held:
             state = f"Held, not posted: {' '.join(preview.doubts)} Correct the rows, or answer in the Review tab."
         else:
-            state = f"Tick Post to record it as {session['name']}."
+            state = f"Tick Post to record it as {session['name']}{self._where(preview.location)}."
         return f"{state} No channel is raised meanwhile." if self.settings.freeze else state
 
     def _words(self, preview: Preview) -> str:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from sheets_sync import bulk, countfiles, counting, stocktake
+from sheets_sync.adjustments import named
 from sheets_sync.bulk import Standing, Table
 from sheets_sync.counting import Preview, Wishes
 from sheets_sync.desk import Desk
@@ -37,6 +38,7 @@ class Asked:
     post: bool = False
     sure: bool = False  # improbable counts are right
     again: bool = False
+    location: str = ""  # where it was counted, as people call it; "": at the main location
 
 
 @dataclass(frozen=True)
@@ -68,14 +70,17 @@ def _take(
 ) -> Taken:  # fmt: skip
     found = countfiles.read(path, step)
     rows = _rows(found, path)
+    titles = desk.settings.locations.by_title
+    location = named(asked.location, titles, "--location")
     mark = "stock_take_file:" + hashlib.sha256(path.read_bytes()).hexdigest()[:32]
+    mark += "" if location == MAIN else f":{location}"
     now = desk.clock()
     default_at = _counted_at(asked.counted_at, zone)
     with desk.ledger.begin() as tx:
         kept: dict[str, Any] = tx.get(mark) or {"seen": now.isoformat()}
         tx.put(mark, kept)
     seen_at = [datetime.fromisoformat(kept["seen"])] * len(rows)
-    wishes = Wishes(asked.full, now if asked.full and asked.zero else None, asked.choice, default_at)
+    wishes = Wishes(asked.full, now if asked.full and asked.zero else None, asked.choice, default_at, location)
     with desk.ledger.read() as view:
         names = _names(view, rows, barcodes)
         preview = _compare(view, desk, rows, seen_at, names, wishes, zone, now, step)
@@ -96,7 +101,8 @@ def _take(
                 tx.put(mark, {**again, "posted": name})
     if events:
         desk.wake_others()
-    notes = [f"Read as {found.how}.", *_notes(preview, name or before)]
+    where = [f"Counted at {titles[location]}."] if len(titles) > 1 else []
+    notes = [f"Read as {found.how}.", *where, *_notes(preview, name or before)]
     report = Report(
         name or f"Stock-take from {path.name}", now, zone, preview.totals, preview.counts, preview.grouped.flags,
         dict(zip(rows.numbers, rows.codes, strict=True)), preview.missing, bool(name), notes,
@@ -139,7 +145,7 @@ def _compare(
     now: datetime, step: Callable[[int], None],
 ) -> Preview:  # fmt: skip
     allowance = desk.settings.limits.clock_allowance
-    standing = Standing(b for key, b in view.balances().items() if key.location == MAIN)
+    standing = Standing(b for key, b in view.balances().items() if key.location == wishes.location)
     return counting.compare(
         view, standing, rows, seen_at, names, wishes, zone, now, allowance=allowance, step=step
     )  # fmt: skip

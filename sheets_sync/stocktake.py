@@ -20,7 +20,7 @@ from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 from sheets_sync import guard, stock
-from sheets_sync.model import LONG_AGO, Balance, Cell, Event, Fact, Kind
+from sheets_sync.model import LONG_AGO, MAIN, Balance, Cell, Event, Fact, Kind
 from sheets_sync.names import bare, form
 
 SKU, BARCODE, COUNTED, AT, NOTE, ORDERS, COST = (
@@ -624,14 +624,14 @@ def digest_of(lines: Iterable[Line], mode: str) -> str:
     return hashlib.sha256("\n".join([mode, *parts]).encode()).hexdigest()[:20]
 
 
-def fact_of(line: Line, session: str, *, actor: str, source: str = "stock-take") -> Fact:
+def fact_of(line: Line, session: str, *, actor: str, source: str = "stock-take", location: str = MAIN) -> Fact:
     """The count as the ledger takes it: once for a session and SKU."""
     take = line.take
     kind = Kind.STOCK_TAKE if line.expected is not None else Kind.OPENING
     where = f", {_rows(take.rows)}" if take.rows else ", not counted"
     return Fact(
         f"stock_take:{session}:{take.sku}", take.sku, kind, take.at, count=line.total, apart=line.lines,
-        source=source, actor=actor, reference=f"{session}{where}", note=take.note, batch=session,
+        location=location, source=source, actor=actor, reference=f"{session}{where}", note=take.note, batch=session,
     )  # fmt: skip
 
 
@@ -661,7 +661,8 @@ POST, MODE, AT_ALL, ZERO, FREEZE, SESSION, STATE = (
 SKUS, DIFFER, UP, DOWN, VALUE, FLAGGED, ROWS = (
     "SKUs counted", "SKUs that differ", "Units up", "Units down", "Value", "Rows flagged", "Rows",
 )  # fmt: skip
-CHOSEN = (POST, MODE, AT_ALL, ZERO, ORDERS, FREEZE)
+LOCATION = "Location"
+CHOSEN = (POST, MODE, AT_ALL, ZERO, ORDERS, FREEZE, LOCATION)
 SETTINGS_ROW, WORDS_ROW = 2, 3
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import stamina
 
-from sheets_sync import adjusting, answering, review
+from sheets_sync import adjusting, answering, filetake, onboarding, review
 from sheets_sync.adjustments import Wish
 from sheets_sync.channel_sync import book_orders
 from sheets_sync.config import LocationSettings, Settings
@@ -21,6 +21,7 @@ from sheets_sync.model import Order, OrderLine, OrderState, StockKey
 from sheets_sync.sandbox.shops import Seed
 from sheets_sync.sheet import tabs
 from tests.hands import Clock, hands_of
+from tests.test_counting import BODY, Day
 from tests.world import World
 
 pytestmark = pytest.mark.xdist_group("locations")
@@ -159,6 +160,39 @@ def test_K2_K5_a_kits_components_are_promised_where_whole_kits_can_be_made(house
     adjusting.adjust(house.desk, Wish(MUG, set_to=5, location="Store"), key="as before")
 
 
+def test_a_stock_take_counts_the_location_that_it_names(house: Located, tmp_path: Path) -> None:
+    day = Day(house, house.clock)
+    house.clock.tick(days=3)  # what moved within two days asks when it was counted (C2)
+    day.set("Location", "Attic")
+    day.paste((MUG, 5), ("TRAY", 7))
+    day.passes()
+    assert "Location: 'Attic' is none of your locations: Shop, Store." in day.state()
+    day.set("Location", "store")
+    day.passes()
+    assert (day.shown(BODY)[:2], day.shown(BODY + 1)[:2]) == ((5, 0), (2, 5))
+    assert "Tick Post to record it as stock-take-1 at Store." in day.state()
+    day.post()
+    assert "Posted as stock-take-1 at Store" in day.state()
+    assert (house.at_each(), house.at_each("TRAY")) == ({"main": "4/0", "b": "5/0"}, {"main": "3/0", "b": "7/0"})
+    day.set("Location", "")
+    day.passes()
+    assert "Posted as stock-take-1 at Store" in day.state(), "what was posted stays what it was"
+    answering.undo(house.desk, "stock-take-1")
+    assert house.at_each("TRAY") == {"main": "3/0", "b": "2/0"}
+    day.clear()
+    day.passes()
+    file = tmp_path / "count.csv"
+    file.write_text("SKU;Counted\nTRAY;9\n")
+    asked = filetake.Asked(post=True, sure=True, location="Store")
+    taken = filetake.take(house.desk, file, asked, UTC, dict)
+    assert "Counted at Store." in taken.report.notes
+    assert house.at_each("TRAY") == {"main": "3/0", "b": "9/0"}
+    with pytest.raises(BadInput, match="--location: 'Attic' is none of your locations"):
+        filetake.take(house.desk, file, replace(asked, location="Attic"), UTC, dict)
+    here = filetake.take(house.desk, file, replace(asked, location=""), UTC, dict)
+    assert not here.before and house.at_each("TRAY") == {"main": "9/0", "b": "9/0"}, "another location is another count"
+
+
 # a channel that keeps a figure at each of several places of its own ----------------------------------------------
 
 
@@ -248,5 +282,30 @@ def test_B3_the_primary_opens_each_location_with_its_own_figure(tmp_path: Path) 
         assert world.at_each("TRAY") == {"main": "4/0"}
         assert world.shown() == (10, 7, 2, 0, 15)
         assert on_shopify(world) == [8, 7], "nothing is pushed that it shows already"
+        assert world.ledger.verify() == []
+    world.close()
+
+
+def test_a_seller_names_a_second_location_later(tmp_path: Path) -> None:
+    world = Located(tmp_path, vendors=("woocommerce",), seeds=SEEDS, clock=Clock())
+    with stamina.set_testing(True, attempts=2):
+        several, world.settings = world.settings, replace(world.settings, locations=LocationSettings())
+        world.restart()
+        world.begin()
+        order = hands_of(world.shops["woocommerce"]).buy(MUG, 3)
+        world.passes()
+        assert "On hand at Store" not in world.header() and world.at_each() == {"main": "10/3"}
+        world.settings = several
+        world.restart()
+        onboarding.set_up(world.desk, world.workbook)
+        world.passes()
+        assert world.shown() == (10, None, 3, 0, 7)
+        assert tabs.LOCATION in Day(world, world.clock).rows()[0]
+        world.clock.tick(minutes=1)
+        world.row_of(2, sku=MUG, change=4, to="Store")
+        assert world.shown() == (6, 4, 3, 0, 7)
+        hands_of(world.shops["woocommerce"]).ship(order)
+        world.passes()
+        assert world.at_each() == {"main": "3/0", "b": "4/0"}, "what was promised before lies at the main location"
         assert world.ledger.verify() == []
     world.close()

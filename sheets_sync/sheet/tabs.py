@@ -430,6 +430,20 @@ STOCK_TAKE_HEAD = (
     _service("Units down", "down", Format.NUMBER, 90, "Units expected and not counted."),
     _service("Value", "value", Format.MONEY, 90, "Of the differences, where Cost is given."),
 )
+
+
+def stock_take_head(locations: Sequence[str] = ()) -> tuple[Column, ...]:
+    """The settings above a stock-take; with several locations, by their titles, it says which one is counted."""
+    if not locations:
+        return STOCK_TAKE_HEAD
+    where = Column(
+        LOCATION, Writer.PERSON, "location", Format.TEXT, 110, f"Where you count. Blank: {locations[0]}.",
+        choices=(*locations,), accent=True,
+    )  # fmt: skip
+    front, rows, state, rest = STOCK_TAKE_HEAD[:7], STOCK_TAKE_HEAD[7], STOCK_TAKE_HEAD[8], STOCK_TAKE_HEAD[9:]
+    return (*front, where, state, rows, *rest)  # State stays over Status, which is as wide
+
+
 STOCK_TAKE_COLUMNS = (
     _person(SKU, "sku", Format.TEXT, 130, "Plain text. A barcode will do where Stock has a column Barcode."),
     _person("Counted", "counted", Format.NUMBER, 90, "Units counted. Several rows of one SKU are summed.", accent=True),
@@ -628,7 +642,7 @@ def wanted(channel_titles: Sequence[str] = (), locations: Sequence[str] = ()) ->
     """
     return (
         Tab(STOCK, stock_columns(channel_titles, locations), rows=1000, frozen_columns=2),
-        Tab(STOCK_TAKE, STOCK_TAKE_COLUMNS, rows=1000, frozen_columns=1, head=STOCK_TAKE_HEAD),
+        Tab(STOCK_TAKE, STOCK_TAKE_COLUMNS, rows=1000, frozen_columns=1, head=stock_take_head(locations)),
         Tab(ADJUSTMENTS, adjustment_columns(locations), rows=200, frozen_columns=1),
         Tab(REVIEW, REVIEW_COLUMNS, rows=50, frozen_columns=1),
         Tab(LEDGER, ledger_columns(locations), rows=200),
