@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from sheets_sync import accepted, offers
 from sheets_sync.channels import Outcome, PushResult
+from sheets_sync.desk import KITS
 from sheets_sync.late_orders import Reads, units_told
-from sheets_sync.model import Figure, Listing, Ref
+from sheets_sync.ledger import Ledger
+from sheets_sync.model import Fact, Figure, Kind, Listing, Ref, Stock
+from sheets_sync.reasons import reasons_to_raise
 
 NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
 REF = Ref("MUG")
@@ -45,6 +49,28 @@ def test_P4_a_reason_is_old_enough_when_a_read_began_so_much_later() -> None:
     assert reads.opens_at(after(1.5)) == after(3.5)
     reads.was_read(after(4))
     assert reads.knows(after(1.5))
+
+
+def test_P4_until_when_a_look_is_in_vain() -> None:
+    reads = amazons()
+    assert reads.waits_until(after(1), after(1.5)) == after(3)
+    assert reads.waits_until(after(1), after(3.1)) is None, "a read may let it"
+    reads.not_before = after(9)
+    assert reads.waits_until(after(1), after(3.1)) == after(9)
+    reads.was_read(after(9))
+    assert reads.waits_until(after(1), after(9.1)) is None
+
+
+def test_P4_where_nobody_knew_what_to_expect_the_list_has_to_catch_up_with_the_look() -> None:
+    """A write was made, and nobody said what it showed: what was sold there before the look is in no look at all."""
+    reads = amazons()
+    reads.was_read(after(3))
+    reads.doubt([REF], after(4))
+    assert reads.reason(REF, after(1)) == after(4) and not reads.knows(reads.reason(REF, None))
+    reads.was_read(after(5.9))
+    assert reads.reason(REF, after(1)) == after(4)
+    reads.was_read(after(6.1))
+    assert reads.reason(REF, after(1)) == after(1) and reads.reason(REF, None) is None
 
 
 def test_P5_what_a_look_found_missing_is_promised_until_the_list_has_caught_up_with_that_look() -> None:
@@ -115,3 +141,17 @@ def test_refused_says_why_and_is_tried_again_later() -> None:
 def test_with_another_write_under_way_nobody_knows_what_it_shows() -> None:
     item = settled(PushResult(REF, Outcome.APPLIED, actual=7), waits=(("feed", 9), ("job", 7)))
     assert (offers.pending(item), item.taken) == (((9, "feed"),), None)
+
+
+def test_P4_a_kits_reason_to_raise_is_the_last_of_its_components(tmp_path: Path) -> None:
+    ledger = Ledger.open(f"sqlite:///{tmp_path}/ledger.db", clock=lambda: NOW)
+    with ledger.begin() as tx:
+        tx.put(KITS, {"SET": {"MUG": 1, "BOX": 2}, "OTHER": {"LID": 1}})
+        tx.append(
+            Fact(f"k{sku}", sku, Kind.ADJUSTMENT, NOW, change=Stock(on_hand=n))
+            for sku, n in (("MUG", 3), ("BOX", -1), ("LID", -2))
+        )
+    with ledger.read() as view:
+        assert reasons_to_raise(view, NOW - timedelta(minutes=1)) == {"MUG": NOW, "SET": NOW}
+        assert reasons_to_raise(view, NOW + timedelta(minutes=1)) == {}
+    ledger.close()
