@@ -423,7 +423,7 @@ def _say_matrix(desk: Desk) -> None:
     if table.row_count:
         _say(table)
     if asks:
-        _say(f"{asks} (In the tab Seed day.)")
+        _say("Asked in the tab Seed day:", asks)
 
 
 def _say_sources(desk: Desk) -> None:
@@ -484,6 +484,10 @@ def start(ctx: typer.Context) -> None:
             with desk.ledger.read() as view:
                 _say(f"Until the first sale it can be undone: sheets-sync undo {start_batch(desk, view)}")
         _show_in_sheet(desk)
+        with desk.ledger.read() as view:
+            waiting = len(view.questions())
+    if waiting:
+        _say(f"{waiting} {'question waits' if waiting == 1 else 'questions wait'} in the tab Review.")
     _say("Next: sheets-sync run")
 
 
@@ -748,7 +752,7 @@ def listings(
         with desk.ledger.read() as view:
             found, books = view.listings(), Books()
             books.refresh(view)
-            ours = dict.fromkeys([*view.get(ROWS, ()), *books.available])
+            ours = dict.fromkeys([*view.get(ROWS, ()), *books.available, *(item.sku for item in found if item.sku)])
         hints = mapping.Suggestions(found)
         headers = ("Channel", "Their SKU", "Title", "Counts as", "Shows", "State")
         table = _table(*headers, numbers=("Shows",), kept=("Their SKU", "Counts as"))
@@ -802,7 +806,7 @@ def review_(ctx: typer.Context) -> None:
         questions = view.questions()
     table = _table("Id", "SKU", "Seen", "Answers", "Suggested", kept=("Id", "SKU"))
     for question in questions:
-        says = (question.sku, question.text, review.words(question), review.suggested(question))
+        says = (question.sku, review.seen(question), review.words(question), review.suggested(question))
         table.add_row(review.short_id(question), *map(_cell, says))
     _say(table if questions else "Nothing is asked.")
 
@@ -827,7 +831,7 @@ def review_answer(
 
 def _ask_for_answer(question: Question) -> str:
     """A person's choice; Return takes the suggested one."""
-    _say(_cell(question.text), *(f"  {answer.word}: {answer.does}" for answer in review.offered(question)))
+    _say(_cell(review.seen(question)), *(f"  {answer.word}: {answer.does}" for answer in review.offered(question)))
     answer: str = typer.prompt("Answer", default=review.suggested(question) or None)
     return answer
 

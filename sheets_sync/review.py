@@ -452,13 +452,18 @@ def _heard(said: Said, what: str, units: int, at: datetime) -> Said:
 # rows of the Review tab -----------------------------------------------------------------------------------------
 
 
+def seen(question: Question) -> str:
+    """What was seen, without the mark that Status puts before it."""
+    return question.text.removeprefix("? ").removeprefix("held: ")
+
+
 def cells(question: Question, asked: Cell) -> dict[str, Cell]:
     """One question as a row of the Review tab. `asked` is its time as the sheet shows times."""
     return {
         "Id": short_id(question),
         "Asked": asked,
         "SKU": question.sku,
-        "What was seen": question.text.removeprefix("? ").removeprefix("held: "),
+        "What was seen": seen(question),
         "What each answer does": words(question),
         "Suggested": suggested(question) or None,
         "Reference": question.reference or None,
