@@ -457,6 +457,8 @@ class _Rows:
             return self._service(at, None, question.text), question
         if tag.exchange is not None and tag.sku is None and figure in (None, tag.figure):
             return self._clear(at, None), None  # our own write, on a row that was blank or is blank now
+        if tag.sku in self.missing:
+            return self._service(at, None, guard.no_sku(str(tag.sku))), None
         cells = self._service_cells(at, None, None)
         if self._now(at, UPDATED) is not None:
             cells[UPDATED] = None

@@ -112,11 +112,24 @@ def not_a_count(typed: Cell, on_hand: int | None) -> str:
     keeps = "" if on_hand is None else f"; the ledger keeps {on_hand}"
     if typed is None:
         return f"? On hand is empty{keeps}. Type a whole number."
+    if type(typed) is int and typed < 0:
+        return f"? {typed} is below zero{keeps}. Type how many are there, 0 or more."
     if type(typed) is int and typed > MOST:
         return f"? {typed} is more than anybody has{keeps}. Was it a barcode? Type a whole number."
     if isinstance(typed, str) and typed.isdecimal():
         return f"? {shown(typed)} is text here, not a number{keeps}. Type it again as a number."
-    return f"? {shown(typed)} is not a whole number of units{keeps}. Type a whole number."
+    if isinstance(typed, str) and not typed.strip():
+        return f"? On hand holds nothing but spaces{keeps}. Type a whole number, like 12."
+    if isinstance(typed, str) and typed in _ERRORS:
+        return f"? What stands in On hand gives {typed}{keeps}. Mend the formula, or type a whole number."
+    if isinstance(typed, float):
+        what = "a date with a time" if typed > 1_000 else "a part, a percentage, a time of day"
+        return f"? {shown(typed)} is not a whole number of units ({what}?){keeps}. Type a whole number, like 12."
+    return f"? {shown(typed)} is not a whole number of units{keeps}. Type digits alone, like 12."
+
+
+_ERRORS = frozenset("#DIV/0! #N/A #NAME? #NULL! #NUM! #REF! #VALUE! #ERROR!".split())
+"""What the sheet shows where a formula fails."""
 
 
 def count_of_kit(typed: Cell, sku: str) -> str:
@@ -158,7 +171,10 @@ def bad_reason(reason: str, change: int, damaged: int) -> str:
     if reason == Reason.DISPOSED:
         return "? 'disposed' takes from Damaged, not from On hand. Put the figure back, or choose another reason."
     if reason == Reason.REPAIRED:
-        return f"? 'repaired' moves units from Damaged, where {damaged} are; this change is {change:+d}."
+        return (
+            f"? 'repaired' moves units from Damaged, where {damaged} are; this change is {change:+d}. "
+            "Correct it, or choose another reason."
+        )
     return f"? '{reason}' lowers On hand; this change is {change:+d}. Put the figure back, or choose another reason."
 
 
@@ -236,8 +252,8 @@ def number_sku(cell: Cell) -> str:
 def rename(sku: str, gone: list[str]) -> str:
     names = ", ".join(gone[:3])
     return (
-        f"? New here while {names} vanished. Is {sku} its new name, or a new SKU? Answer in Review; if it was a slip, "
-        f"type {names} again."
+        f"? New here while {names} vanished. Is {shown(sku)} its new name, or a new SKU? Answer in Review; if it was a "
+        f"slip, type {names} again."
     )
 
 
@@ -246,6 +262,10 @@ def alike(sku: str, other: str) -> str:
         f"? {shown(sku)} is new here and looks like {shown(other)}, which has a count. If it was a slip, "
         "correct the SKU. Is it a new name, or really another SKU? Answer in Review."
     )
+
+
+def no_sku(sku: str) -> str:
+    return f"? The SKU of this row is gone; it was {shown(sku)}. Type it again; until then the row does not count."
 
 
 def vanished(sku: str, on_hand: int) -> str:

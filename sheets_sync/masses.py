@@ -149,5 +149,5 @@ def jump(typed: int, tag: int, on_hand: int) -> str:
     """The words for it."""
     return (
         f"held: {tag} to {typed} is {typed - tag:+d}, ten times what was there or more (the ledger has {on_hand}). "
-        f"A slip of the keyboard, a date, a barcode? Approve in Review, or type {tag} again."
+        f"A slip of the keyboard, a date, a barcode? Answer in Review, or type {tag} again."
     )

@@ -20,10 +20,14 @@ from tests.world import World
 
 pytestmark = pytest.mark.xdist_group("spoilt")  # one world for all of them
 
-TEXT = "is not a whole number of units; the ledger keeps 10. Type a whole number."
+TEXT = "is not a whole number of units; the ledger keeps 10. Type digits alone, like 12."
+PART = "is not a whole number of units (a part, a percentage, a time of day?); the ledger keeps 10."
+MOMENT = "is not a whole number of units (a date with a time?); the ledger keeps 10."
+BELOW = "is below zero; the ledger keeps 10. Type how many are there, 0 or more."
+FAILS = "; the ledger keeps 10. Mend the formula, or type a whole number."
 JUMP = "ten times what was there or more"
 EMPTY = "On hand is empty; the ledger keeps 10. Type a whole number."
-NEW_NAME = "Is {typed} its new name, or a new SKU? Answer in Review; if it was a slip, type {sku} again."
+NEW_NAME = "Is '{typed}' its new name, or a new SKU? Answer in Review; if it was a slip, type {sku} again."
 
 
 @dataclass(frozen=True)
@@ -53,25 +57,28 @@ def service(header: str, text: str) -> Way:
 
 
 ROWS = [
-    *on_hand(TEXT, " ", "12 pcs", "1o", "3.5", "-1", "1,5", "1.5k", "10%", "TRUE", "FALSE", "ten", "10 8", "12:30"),
-    *on_hand(TEXT, "−5", "8-", "(5)", "#N/A", "n/a", "?", "x", "10?", "~10", ">10", "10;", "8x", "0x10", "1_000"),
+    *on_hand(TEXT, "12 pcs", "1o", "1,5", "1.5k", "TRUE", "FALSE", "ten", "10 8"),
+    *on_hand(TEXT, "−5", "8-", "n/a", "?", "x", "10?", "~10", ">10", "10;", "8x", "0x10", "1_000"),
     *on_hand(TEXT, "1 000", "1'000", "2 dozen", "👍", "NULL", "None", "nan", "inf", "1E400", "l0", "O", "1O0", "½"),
     *on_hand(TEXT, "8\n9", "<b>8</b>", "'; DROP TABLE events;--", "8,", "8 units left", "VIII", "8+2", "8..10", "no"),
-    *on_hand(TEXT, "ca. 8", "=1/0", "=A2", "=B2", "=-8", "=10-", "=SUM(", "=NOW()", "=TRUE", "=nonsense(1)"),
-    *on_hand(TEXT, "a" * 3000, '=IMPORTRANGE("x","y")', '=HYPERLINK("http://x","8")', "=1/3"),
+    *on_hand(TEXT, "ca. 8", "=A2", "=B2", "=TRUE"),
+    *on_hand(TEXT, "a" * 3000),
+    *on_hand(PART, "3.5", "10%", "12:30", "=1/3"), *on_hand(MOMENT, "=NOW()"), *on_hand(BELOW, "-1", "(5)", "=-8"),
+    *on_hand(FAILS, "#N/A", "=1/0", "=10-", "=SUM(", "=nonsense(1)", '=IMPORTRANGE("x","y")', '=HYPERLINK("http://x","8")'),
+    *on_hand("On hand holds nothing but spaces; the ledger keeps 10.", " "),
     *on_hand("refers to other cells, so it may change by itself.", '=IF(A2="",8,8)', "=LEN(A2)"),
     *on_hand(EMPTY, "", "=IFERROR(1/0)"),
     *on_hand("'8' is text here, not a number; the ledger keeps 10. Type it again as a number.", "'8", '="8"'),
     *on_hand(JUMP, "1e3", "1,000", "10/2", "2026-03-02", "1000000", "=TODAY()", "4006381333931"[:12]),
     *on_hand("is more than anybody has; the ledger keeps 10.", "99999999999999", "9" * 20, "4006381333931"),
     *sku(NEW_NAME, "77", "=A2", "W001 ", "w002", "W0O3", "W004, W005", "new one", "é"),
-    Way({tabs.SKU: ""}, "", kind="vanished"),
+    Way({tabs.SKU: ""}, "The SKU of this row is gone; it was '{sku}'.", kind="vanished"),
     Way({tabs.SKU: "GOOD1"}, "This SKU stands in rows", kind="vanished"),
     Way({tabs.ON_HAND: "8", tabs.REASON: "disposed"}, "'disposed' takes from Damaged, not from On hand."),
     Way({tabs.ON_HAND: "8", tabs.REASON: "repaired"}, "'repaired' moves units from Damaged, where 0 are"),
     Way({tabs.ON_HAND: "12", tabs.REASON: "damage"}, "'damage' lowers On hand; this change is +2."),
     Way({tabs.ON_HAND: "", tabs.REASON: "damage"}, EMPTY),
-    Way({tabs.SKU: "other 1", tabs.ON_HAND: "8"}, "Is other 1 its new name", kind="rename"),
+    Way({tabs.SKU: "other 1", tabs.ON_HAND: "8"}, "Is 'other 1' its new name", kind="rename"),
     Way({tabs.TAG_FIGURE: "", tabs.ON_HAND: "8"}, "8 was typed in a new row, but this SKU already has 10."),
     Way({tabs.TAG_FIGURE: "x", tabs.ON_HAND: "8"}, "8 was typed in a new row, but this SKU already has 10."),
     Way({tabs.TAG_SKU: "W001", tabs.ON_HAND: "8"}, "This row last held 'W001'; its figure was not taken."),
@@ -164,7 +171,7 @@ def test_a_spoilt_row_keeps_its_count_and_says_what_to_do(spoilt: Spoilt, number
     typed = {header: text.removeprefix("'") for header, text in way.typed.items()}
     assert way.says.format(typed=typed.get(tabs.SKU), sku=name) in str(row[tabs.STATUS])
     assert len(str(row[tabs.STATUS])) < 400, "a person reads it"
-    if way.says in (TEXT, JUMP, EMPTY):
+    if way.says in (TEXT, PART, MOMENT, BELOW, FAILS, JUMP, EMPTY):
         assert [q.sku for q in spoilt.questions].count(name) == 1
     if way.kind:
         assert [q.kind for q in spoilt.questions if name in (q.sku, *q.reference.split("\n"))] == [way.kind]
