@@ -265,6 +265,7 @@ def alike(sku: str, other: str) -> str:
 
 
 def no_sku(sku: str) -> str:
+    """For the row that lost it."""
     return f"? The SKU of this row is gone; it was {shown(sku)}. Type it again; until then the row does not count."
 
 

@@ -129,6 +129,7 @@ def test_by_starttls_and_signed_in(tls: ssl.SSLContext) -> None:
         assert len(got) == 1
 
 
+@pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS")
 @pytest.mark.usefixtures("trusted")
 def test_encrypted_from_the_first_byte(tls: ssl.SSLContext) -> None:
     how = {"auth_required": True, "auth_require_tls": False, "authenticator": allowed}  # it is encrypted already
@@ -143,6 +144,7 @@ def test_a_server_that_may_be_another_one_is_told_nothing(tls: ssl.SSLContext) -
         assert got == []
 
 
+@pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS")
 def test_without_encryption_the_password_is_not_sent() -> None:
     with serving(auth_require_tls=False, authenticator=allowed) as (port, got):
         assert "offers no STARTTLS encryption" in refused(mail(port))
