@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime
 
 from sheets_sync import (
     answered,
@@ -79,11 +80,10 @@ def strike(tx: Tx, desk: Desk, what: str, *, actor: str = "", note: str = "") ->
     """`undo`, in the caller's transaction."""
     if what.strip() == start_batch(desk, tx) and desk.started_at(tx) is not None:  # B6
         return startover.undo_start(tx, desk, actor=actor, note=note)
-    events, at = list(_meant(tx, what)), desk.clock()
+    events, at = _meant(tx, what), desk.clock()
     keys = sorted({e.fact.line for e in events if e.fact.line})
     recorded = [event for key in keys for event in _uncount(tx, desk, key, actor)]
-    strikes = [_strike(e, at.isoformat(), actor, note) for e in events if not e.fact.line and e.is_fact]
-    return recorded + _strike_all(tx, [replace(fact, occurred_at=at) for fact in strikes])
+    return recorded + _strike_all(tx, [_strike(e, at, actor, note) for e in events if not e.fact.line and e.is_fact])
 
 
 def _question(view: View, id: str) -> Question:
@@ -192,9 +192,9 @@ def _strike_all(tx: Tx, strikes: Sequence[Fact]) -> list[Event]:
     return recorded
 
 
-def _strike(event: Event, at: str, actor: str, note: str) -> Fact:
+def _strike(event: Event, at: datetime, actor: str, note: str) -> Fact:
     return Fact(
-        f"undo:{event.fact.key}", event.fact.sku, Kind.REVERSAL, event.recorded_at, strikes=event.fact.key,
+        f"undo:{event.fact.key}", event.fact.sku, Kind.REVERSAL, at, strikes=event.fact.key,
         location=event.fact.location, source="undo", actor=actor, reference=f"event {event.id}", note=note,
-        batch=f"undo-{at}",
+        batch=f"undo-{at.isoformat()}",
     )  # fmt: skip

@@ -8,7 +8,7 @@ struck. Told together they take a small part of the time, and they mean the same
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, tzinfo
 from functools import cached_property
@@ -99,6 +99,56 @@ def figure_keys(codes: Iterable[Cell], counted: Iterable[Cell], notes: Iterable[
         n = times[key] = times.get(key, 0) + 1
         keys[at] = key if n == 1 else f"{key}\x1f{n}"
     return keys
+
+
+# the cells beside them ------------------------------------------------------------------------------------------
+
+
+class Beside:
+    """What stands beside the rows, by column, from row `first` on: Expected, Difference, Status."""
+
+    def __init__(self, first: int, columns: Sequence[Sequence[Cell]], last: int = 0) -> None:
+        self.first = first
+        length = max(last - first + 1, *map(len, columns), 0)
+        self.columns = [_objects(column, length) for column in columns]
+
+    @property
+    def last(self) -> int:
+        """The lowest row."""
+        return self.first + len(self.columns[0]) - 1
+
+    def of(self, row: int) -> tuple[Cell, Cell, Cell]:
+        """What stands beside one row."""
+        if not self.first <= row <= self.last:
+            return None, None, None
+        a, b, c = (column[row - self.first] for column in self.columns)
+        return a, b, c
+
+    def set(self, row: int, cells: Sequence[Cell]) -> None:
+        """For one row that is there."""
+        for column, cell in zip(self.columns, cells, strict=True):
+            column[row - self.first] = cell
+
+    def fill(self, rows: Sequence[int], columns: Sequence[Sequence[Cell]]) -> None:
+        """For many."""
+        at = np.array(rows, np.int64) - self.first
+        for column, cells in zip(self.columns, columns, strict=True):
+            column[at] = _objects(cells, len(cells))
+
+    def unlike(self, shows: Beside) -> dict[int, tuple[Cell, ...]]:
+        """By row, the cells of the rows of which one shows something else; `shows` has no other rows."""
+        differ = np.zeros(len(self.columns[0]), np.bool_)
+        for column, other in zip(self.columns, shows.columns, strict=True):
+            differ |= column != _objects(other, len(column))
+        at = np.flatnonzero(differ)
+        cells = zip(*(column[at].tolist() for column in self.columns), strict=True)
+        return dict(zip((at + self.first).tolist(), cells, strict=True))
+
+
+def _objects(cells: Sequence[Cell] | NDArray[Any], length: int) -> NDArray[Any]:
+    column = np.empty(length, object)
+    column[: len(cells)] = cells
+    return column
 
 
 # the balances ---------------------------------------------------------------------------------------------------
@@ -320,6 +370,30 @@ class Sifted:
 
 
 _WHEN = itemgetter(2)
+
+Asked = Callable[[Mapping[str, datetime]], Iterable[Move]]
+
+
+@dataclass
+class Heard:
+    """What moved, by SKU, as it was read before: read again where the SKU has another event, or other times count."""
+
+    moves: dict[str, tuple[tuple[int, datetime], list[Move]]] = field(default_factory=dict)
+
+    def of(self, since: Mapping[str, datetime], standing: Standing, ask: Asked) -> list[Move]:
+        """Every movement since these times; `ask` reads those that are not known."""
+        versions = {sku: (standing.balances[standing.place[sku]].event_id, at) for sku, at in since.items()}
+        known = {sku: self.moves[sku] for sku, version in versions.items() if self.moves.get(sku, _NONE)[0] == version}
+        unknown = {sku: at for sku, at in since.items() if sku not in known} if len(known) < len(since) else {}
+        for sku in unknown:
+            known[sku] = versions[sku], []
+        for move in ask(unknown):
+            known[move[0]][1].append(move)
+        self.moves = known
+        return [move for _, moves in known.values() for move in moves]
+
+
+_NONE: tuple[None, list[Move]] = (None, [])
 
 
 class _After:

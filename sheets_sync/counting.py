@@ -25,7 +25,7 @@ import structlog
 
 from sheets_sync import bulk, exchange, guard, review, showing, stocktake, tally
 from sheets_sync.adjustments import named
-from sheets_sync.bulk import Plain, Standing, Table, Whole
+from sheets_sync.bulk import Beside, Heard, Plain, Standing, Table, Whole
 from sheets_sync.desk import (
     ARCHIVED,
     FROZEN,
@@ -61,7 +61,6 @@ _IDLE = timedelta(seconds=15)  # an empty tab: what is typed into its first rows
 _REST = 10  # and others only so many times later than the last reading took
 _STALE = timedelta(minutes=2)  # a figure that a reading did not show keeps its time for as long: it may have been stale
 _ROWS_AT_ONCE = 6_000  # of one batch: below Google's two megabytes
-_NOTHING: tuple[Cell, Cell, Cell] = (None, None, None)
 
 
 # what is kept between looks -------------------------------------------------------------------------------------
@@ -73,7 +72,7 @@ class Body:
 
     header: Header
     rows: Table
-    shows: Mapping[int, tuple[Cell, ...]]
+    shows: Beside
     read_at: datetime
 
     @property
@@ -98,6 +97,7 @@ class Seen:
     posted_texts: dict[str, str] = field(default_factory=dict)  # of a posted stock-take, by SKU
     standing: Standing = field(default_factory=Standing)
     stood: tuple[str, int] = (MAIN, -1)  # whose it is, and the last event that it knows of
+    heard: Heard = field(default_factory=Heard)
     preview: Preview | None = None
     base: tuple[object, ...] = ()  # what the preview was made of
     trouble: tuple[tuple[object, ...], str] = ((None,), "")  # why it could not be recorded, and what it was made of
@@ -196,16 +196,18 @@ def compare(
     *,
     allowance: timedelta,
     places: Whole | None = None,
+    heard: Heard | None = None,
     step: Callable[[int], None] = lambda _: None,
 ) -> Preview:
-    """A whole stock-take against one view of the ledger. `places` are those of the codes among the balances, where
-    they are known; `step` hears of SKUs that are done.
+    """A whole stock-take against one view of the ledger. `places` are those of the codes among the balances and
+    `heard` what was read before, where they are known; `step` hears of SKUs that are done.
     """
     sifted = bulk.sift(
         table, seen_at, names, standing, zone, now, choice=wishes.choice, allowance=allowance,
         default_at=wishes.default_at, places=places,
     )  # fmt: skip
-    plain, rest = sifted.told(view.moves(sifted.since, wishes.location))
+    moves = (heard or Heard()).of(sifted.since, standing, lambda since: view.moves(since, wishes.location))
+    plain, rest = sifted.told(moves)
     step(len(plain))
 
     def grouped_of(places: Sequence[int]) -> Grouped:
@@ -445,10 +447,7 @@ class _Look:
         columns = {place: block[place - left] if place - left < len(block) else [] for place in places}
         rows = bulk.table_of({name: columns[place] for name, place in header.at.items()}, first)
         shown = [columns.get(header.shown.get(name, -1), []) for name in stocktake.SHOWN]
-        shows = dict(enumerate(zip_longest(*shown), start=first))
-        if None in shown[2] or len(shown[2]) < len(shows):
-            shows = {number: cells for number, cells in shows.items() if any(map(_there, cells))}
-        seen.body = Body(header, rows, shows, began)
+        seen.body = Body(header, rows, Beside(first, shown), began)
         seen.took = self.desk.clock() - began
         seen.stands = before is not None and before.rows == seen.body.rows
         return True
@@ -570,7 +569,7 @@ class _Look:
         allowance = self.desk.settings.limits.clock_allowance
         return compare(
             view, seen.standing, body.rows, seen_at, names, wishes, self.zone, self.now, allowance=allowance,
-            places=places,
+            places=places, heard=seen.heard,
         )  # fmt: skip
 
     def _stand(self, location: str) -> None:
@@ -686,15 +685,14 @@ class _Look:
     def _marked(self, body: Body) -> bool:
         """Whether this reading is newer than the tick, and shows what the one before it showed."""
         seen = self.seen
-        beside = body.shows.get(body.last, _NOTHING)[2]
+        shows = body.shows.of(body.last)
         if seen.trusts:
             return seen.stands
-        if seen.mark and seen.stands and self.settings.cells.get(stocktake.STATE) == seen.mark == beside:
+        if seen.mark and seen.stands and self.settings.cells.get(stocktake.STATE) == seen.mark == shows[2]:
             return True
         seen.mark = seen.mark or f"Posting: reading everything once more ({secrets.token_hex(3)})"
         self._say(seen.mark)
-        if beside != seen.mark:
-            self.beside[body.last] = (*body.shows.get(body.last, _NOTHING)[:2], seen.mark)
+        self.beside[body.last] = (shows[0], shows[1], seen.mark)
         self.again = True
         return False
 
@@ -753,9 +751,9 @@ class _Look:
                 return
             self.again |= not same
             self._texts(view, name, [s for s in same if s not in self.seen.posted_texts], preview, session)
-        cells: dict[int, tuple[Cell, Cell, Cell]] = {}
+        wanted = self._nothing(body)
         for number, why in preview.grouped.flags.items():
-            cells[number] = (None, None, why)
+            wanted.set(number, (None, None, why))
         for sku, one in preview.takes.items():
             if posted.get(sku) == one.digest:
                 text = self.seen.posted_texts.get(sku, "posted")
@@ -764,16 +762,16 @@ class _Look:
             else:
                 text = f"? {name} was posted without this row; it does not count. {_CLEAR}"
             for at, number in enumerate(one.rows):
-                shows = body.shows.get(number, _NOTHING)
+                shows = body.shows.of(number)
                 first = posted.get(sku) == one.digest and at == 0
                 of = text if at == 0 or posted.get(sku) != one.digest else f"posted: counted with row {one.rows[0]}"
-                cells[number] = (shows[0], shows[1], text) if first else (None, None, of)
+                wanted.set(number, (shows[0], shows[1], text) if first else (None, None, of))
         for number, text in preview.grouped.kits.items():
-            cells[number] = (None, None, f"posted: {text}")
+            wanted.set(number, (None, None, f"posted: {text}"))
         for number, code in _uncounted(body.rows):
             if code in posted:
-                cells[number] = (None, None, "posted as 0: it was not counted")
-        self._place(body, cells)
+                wanted.set(number, (None, None, "posted as 0: it was not counted"))
+        self._place(body, wanted)
         if self.settings.post:
             self._set(stocktake.POST, False)
         self._set(stocktake.SESSION, name)
@@ -820,33 +818,33 @@ class _Look:
     def _show(self, body: Body, preview: Preview, session: Mapping[str, Any]) -> None:
         plain, grouped = preview.plain, preview.grouped
         differences, told = (plain.units - plain.expected).tolist(), plain.said(self.zone, self.now)
-        beside = zip(plain.expected.tolist(), differences, told, strict=True)
-        cells: dict[int, tuple[Cell, Cell, Cell]] = dict(zip(plain.numbers, beside, strict=True))
+        wanted = self._nothing(body)
+        wanted.fill(plain.numbers, (plain.expected.tolist(), differences, told))
         for number, why in {**grouped.flags, **grouped.kits}.items():
-            cells[number] = (None, None, why)
+            wanted.set(number, (None, None, why))
         for line in preview.others.values():
             first, *others = line.take.rows
             if first in grouped.kits:
                 continue
-            cells[first] = (line.expected, line.difference, stocktake.said(line, self.zone, self.now))
+            wanted.set(first, (line.expected, line.difference, stocktake.said(line, self.zone, self.now)))
             for number in others:
                 if number not in grouped.kits:
-                    cells[number] = (None, None, f"counted with row {first}")
+                    wanted.set(number, (None, None, f"counted with row {first}"))
         absent = frozenset(preview.missing)
         for number, code in _uncounted(body.rows) if absent else ():
             if code in absent:
                 zero = preview.zeroed.get(code)
-                cells[number] = (None, None, "not counted" if zero is None else "not counted; 0 once posted")
+                wanted.set(number, (None, None, "not counted" if zero is None else "not counted; 0 once posted"))
         if not self.settings.whole:
             first = body.rows.numbers[0]
-            cells[first] = (*cells.get(first, _NOTHING)[:2], f"? {_NO_SETTINGS}")
-        self._place(body, cells)
+            wanted.set(first, (*wanted.of(first)[:2], f"? {_NO_SETTINGS}"))
+        self._place(body, wanted)
         self._set(stocktake.SESSION, session["name"])
         self._set_totals(preview.totals)
 
     def _empty(self, body: Body) -> None:
         self._stand(self.location[0])
-        self._place(body, {})
+        self._place(body, self._nothing(body))
         for name in (stocktake.SESSION, stocktake.ROWS, stocktake.FLAGGED, stocktake.SKUS, stocktake.DIFFER,
                      stocktake.UP, stocktake.DOWN, stocktake.VALUE):  # fmt: skip
             self._set(name, None)
@@ -854,12 +852,16 @@ class _Look:
             self._set(stocktake.POST, False)
         self._say("Ready. Paste SKU and Counted below the header; a header of your own pasted with them will do, too.")
 
-    def _place(self, body: Body, wanted: dict[int, tuple[Cell, Cell, Cell]]) -> None:
-        """The cells of the rows that differ from what they show."""
-        shows, marked = body.shows, body.last if self.seen.mark else 0
-        wanted.pop(marked, None)
-        differ = {row: cells for row, cells in wanted.items() if shows.get(row) != cells} if shows else wanted
-        self.beside |= differ | dict.fromkeys(shows.keys() - wanted.keys() - {marked}, _NOTHING)
+    def _nothing(self, body: Body) -> Beside:
+        """Room for what stands beside the rows, and for what stands where there are none any more."""
+        return Beside(body.shows.first, ((), (), ()), max(body.last, body.shows.last))
+
+    def _place(self, body: Body, wanted: Beside) -> None:
+        """The cells of the rows that differ from what they show. A row with a mark keeps it."""
+        if self.seen.mark:
+            wanted.set(body.last, self.beside.get(body.last, body.shows.of(body.last)))
+        self.beside = wanted.unlike(body.shows)
+        self.seen.body = replace(body, shows=wanted)
 
     def _set_totals(self, totals: Totals) -> None:
         value = None if totals.value is None else float(totals.value)
@@ -910,8 +912,6 @@ class _Look:
         places = [body.header.shown[name] for name in stocktake.SHOWN] if body is not None and self.beside else []
         above = [_one_cell(sheet, row, column, cell) for (row, column), cell in self.cells.items()]
         batches = requests_of([*self.requests, *above], self.beside, places, sheet)
-        if body is not None and self.beside:
-            self.seen.body = replace(body, shows={**body.shows, **self.beside})
         return Taken(self.events, batches, self.again)
 
 
@@ -996,10 +996,6 @@ def _uncounted(rows: Table) -> Iterator[tuple[int, str]]:
     for number, code, counted in zip(rows.numbers, rows.codes, rows.counted, strict=True):
         if counted is None:
             yield number, str(code)
-
-
-def _there(cell: Cell) -> bool:
-    return cell is not None
 
 
 def _is_ours(question: Question) -> bool:

@@ -172,20 +172,37 @@ def seen(balance: Balance, fact: Fact) -> Balance:
     return replace(balance, last_at=max(balance.last_at, fact.occurred_at), last_count_at=count_at)
 
 
+@dataclass(frozen=True)
+class Newest:
+    """What a strike has to know of the newest event of its key, where that is what it strikes: nothing was built on it,
+    so that what was before it stands again. `counted`: a count stands besides.
+    """
+
+    seq: int
+    change: Stock
+    counted: bool
+
+
 def post(
-    balance: Balance, history: Sequence[Event], fact: Fact, *, recorded_at: datetime, next_id: int
-) -> tuple[tuple[Event, ...], Balance]:
+    balance: Balance, history: Sequence[Event], fact: Fact, *, recorded_at: datetime, next_id: int,
+    newest: Newest | None = None,
+) -> tuple[tuple[Event, ...], Balance]:  # fmt: skip
     """One fact, recorded: its event, perhaps a correction, and the balance after them.
 
     `history` is every event of the balance's key in the order of recording; it may be empty where `needs_history` is
-    False. Ids count on from `next_id`. Raises BadInput for a strike of what is not there or is no fact, AlreadyReversed
-    for a second strike of one fact.
+    False, or where a strike's `newest` is given. Ids count on from `next_id`. Raises BadInput for a strike of what is
+    not there or is no fact, AlreadyReversed for a second strike of one fact.
     """
-    verdict = _by_law(balance, history, fact) if needs_history(balance, fact) else _by_sum(balance, fact)
+    if newest is not None and newest.seq == balance.seq:
+        verdict = _Verdict(Stock().minus(newest.change), counted=newest.counted)
+    elif needs_history(balance, fact):
+        verdict = _by_law(balance, history, fact)
+    else:
+        verdict = _by_sum(balance, fact)
     event = Event(
         id=next_id,
         seq=balance.seq + 1,
-        fact=replace(fact, change=verdict.change),
+        fact=fact if fact.change == verdict.change else replace(fact, change=verdict.change),
         change=verdict.change,
         balance=balance.stock.plus(verdict.change),
         recorded_at=recorded_at,
@@ -194,7 +211,12 @@ def post(
     if verdict.correction:
         events = (event, _correction(event, verdict))
     last = events[-1]
-    after = replace(seen(balance, fact), stock=last.balance, seq=last.seq, counted=verdict.counted, event_id=last.id)
+    then, count_at = fact.occurred_at, balance.last_count_at
+    if fact.count is not None and then > count_at:
+        count_at = then
+    after = Balance(
+        balance.key, last.balance, last.seq, verdict.counted, max(balance.last_at, then), count_at, last.id
+    )  # fmt: skip
     return events, after
 
 

@@ -272,7 +272,7 @@ class LedgerContract:
         for batch in (facts, undo):
             with ledger.begin() as tx, counted_statements(ledger) as statements:
                 assert len(tx.append(batch)) == 10_000
-            assert len(statements) < 12, statements
+            assert len(statements) < 16, statements
         with ledger.read() as view:
             balances = view.balances(f"S{i}" for i in range(10_000))
             assert [event.id for event in view.iter_events()] == list(range(1, 20_001))

@@ -344,6 +344,19 @@ def test_a_correction_changes_on_hand_only_and_names_a_count(facts: list[Fact]) 
 
 
 @given(histories())
+def test_the_newest_is_struck_without_a_history(facts: list[Fact]) -> None:
+    book = recorded(*facts)
+    if not book.events or not book.events[-1].is_fact or book.events[-1].fact.strikes is not None:
+        return
+    newest = book.events[-1]
+    besides = any(f.count is not None and f.key != newest.fact.key for f in stock.standing(facts))
+    told = stock.Newest(newest.seq, newest.change, besides if newest.fact.count is not None else book.balance.counted)
+    strike = strikes("now", newest.fact.key, T(5))
+    by_law = stock.post(book.balance, book.events, strike, recorded_at=T(13), next_id=99)
+    assert stock.post(book.balance, (), strike, recorded_at=T(13), next_id=99, newest=told) == by_law
+
+
+@given(histories())
 def test_the_fast_road_is_the_slow_one(facts: list[Fact]) -> None:
     book = Book()
     for fact in facts:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
@@ -36,10 +36,12 @@ from sheets_sync.model import (
     Cell,
     Event,
     Fact,
+    Kind,
     LineState,
     Listing,
     Question,
     Ref,
+    Stock,
     StockKey,
     StoredDelivery,
 )
@@ -47,6 +49,14 @@ from sheets_sync.model import (
 # built once: `append` is the busiest road, and to build a statement costs as much as to run it
 _WITH_KEYS = sa.select(events).where(events.c.key.in_(sa.bindparam("keys", expanding=True)))
 _BALANCES_OF = sa.select(balances).where(balances.c.sku.in_(sa.bindparam("skus", expanding=True)))
+_STRUCK = sa.select(
+    events.c.key, events.c.sku, events.c.location, events.c.seq, events.c.counted,
+    events.c.change_on_hand, events.c.change_committed, events.c.change_damaged,
+).where(events.c.strikes.is_(None), events.c.kind != Kind.CORRECTION.value)  # fmt: skip
+_STRIKE = events.alias()
+_NEVER_STRUCK = sa.select(events.c.sku, events.c.location, events.c.seq).where(
+    events.c.counted.is_not(None), ~sa.exists().where(_STRIKE.c.strikes == events.c.key)
+)
 _INSERT_EVENTS = sa.insert(events)
 _IN_ORDER = sa.select(events).order_by(events.c.seq)
 _ALL_QUESTIONS = sa.select(questions)
@@ -102,17 +112,19 @@ class Tx(View):
         if not fresh:
             return []
         standing = self._balances_of(fresh)
-        histories = self._histories(fresh, standing)
+        newest = self._newest(fresh, standing)
+        histories = self._histories([fact for fact in fresh if fact.key not in newest], standing)
         appended: list[Event] = []
-        if (newest := self.newest_at()) is not None:
-            self._clock.not_before(newest)  # another process may have recorded it
+        if (last_at := self.newest_at()) is not None:
+            self._clock.not_before(last_at)  # another process may have recorded it
         now, next_id = self._clock(), self.last_event_id() + 1
         for fact in fresh:
             key = StockKey(fact.sku, fact.location)
             history = histories.get(key)
             made, standing[key] = stock.post(
-                standing[key], history or (), fact, recorded_at=now, next_id=next_id + len(appended)
-            )
+                standing[key], history or (), fact, recorded_at=now, next_id=next_id + len(appended),
+                newest=newest.get(fact.key),
+            )  # fmt: skip
             appended += made
             if history is not None:
                 history += made
@@ -141,6 +153,29 @@ class Tx(View):
             rows = self._connection.execute(_BALANCES_OF, {"skus": skus})
             found |= {balance.key: balance for balance in map(codec.balance_of, rows)}
         return {key: found.get(key) or Balance(key) for key in keys}
+
+    def _newest(self, facts: Sequence[Fact], standing: Mapping[StockKey, Balance]) -> dict[str, stock.Newest]:
+        """By the strike's key, what it strikes, where that is the newest of its SKU: most of what is undone is."""
+        alone = Counter((fact.sku, fact.location) for fact in facts)
+        strikes = {f.strikes: f for f in facts if f.strikes is not None and alone[f.sku, f.location] == 1}
+        found: dict[str, stock.Newest] = {}
+        counted: list[sa.Row[Any]] = []
+        for row in self._among(_STRUCK, events.c.key, strikes):
+            fact, key = strikes[row.key], StockKey(row.sku, row.location)
+            if key == (fact.sku, fact.location) and row.seq == standing[key].seq:
+                change = Stock(row.change_on_hand, row.change_committed, row.change_damaged)
+                found[fact.key] = stock.Newest(row.seq, change, standing[key].counted)
+                counted += [row] if row.counted is not None else []
+        besides = self._counts_before({StockKey(row.sku, row.location): row.seq for row in counted})
+        for row in counted:
+            if (row.sku, row.location) not in besides:  # the law says whether one stands
+                del found[strikes[row.key].key]
+        return found
+
+    def _counts_before(self, seqs: Mapping[StockKey, int]) -> set[StockKey]:
+        """Of these, the keys with a count that was recorded before, and never struck."""
+        rows = self._among(_NEVER_STRUCK, events.c.sku, [key.sku for key in seqs])
+        return {key for row in rows if row.seq < seqs.get(key := StockKey(row.sku, row.location), 0)}
 
     def _histories(self, facts: Iterable[Fact], standing: Mapping[StockKey, Balance]) -> dict[StockKey, list[Event]]:
         """All events of those keys for which some fact of the batch takes the slow road of law 2."""
