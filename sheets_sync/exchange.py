@@ -401,8 +401,9 @@ class _Settling:
 
     def hold_many(self, rows: Iterable[_ImageRow]) -> None:
         """H1: are there too many changes, or zeros, as one image has them?"""
-        if not self.known.adopting:  # then each is asked anyway
-            fresh = [change for row in rows if (change := self._changed(row))]
+        typed = [row for row in rows if row[ON_HAND] != row[TAG_FIGURE]]
+        if len(typed) > 1 and not self.known.adopting:  # then each is asked anyway
+            fresh = [change for row in typed if (change := self._changed(row))]
             self.together = gaps.together(list(dict.fromkeys(fresh)), self.known, self.now)
 
     def _changed(self, row: _ImageRow) -> masses.Row | None:
