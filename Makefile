@@ -1,6 +1,6 @@
 # make demo   the whole thing on this machine: a local sheet, two local shops, the service
 # make test   every test, two at a time
-# make test-long   1,000 runs of the machines, two at a time, with random seeds that a failure prints
+# make test-long   1,000 runs of the world machine, two at a time; seeds are random, or counted up from SHEETS_SYNC_SEED
 # make lint   style, types
 
 VENV   := .venv
