@@ -93,6 +93,14 @@ class ChannelMemory:
     reads: Reads = field(default_factory=Reads)  # where the list of orders is late or scarce
     orders_left: tuple[datetime, datetime, str] | None = None  # a read that limits stopped: since, begun, cursor
     elsewhere: dict[str, int] = field(default_factory=dict)  # units sold on other channels that no order shows yet (P5)
+    token: int | None = None  # of the lease under which the last pass went
+
+    def driven(self, lease: Lease) -> None:
+        """Whoever had the lease meanwhile may have written figures: what we saw before then says nothing of drift."""
+        if self.token not in (None, lease.token):
+            for seen in (self.sure, self.undoes, self.doubted, self.suspects):
+                seen.clear()
+        self.token = lease.token
 
 
 @dataclass(frozen=True)
@@ -137,6 +145,8 @@ def _together(looks: Iterable[_Look]) -> tuple[list[Listing], dict[Ref, Figure]]
 
 def channel_pass(desk: Desk, name: str, memory: ChannelMemory, lease: Lease | None) -> ChannelReport:
     """One pass over channel `name`. Each of its transactions proves that this worker still holds the lease."""
+    if lease is not None:
+        memory.driven(lease)
     return _ChannelPass(desk, name, memory, lease).run()
 
 
@@ -1016,11 +1026,14 @@ class _ChannelPass:
             sending = {item.ref: offers.sending(item) for item in self._stored(tx, refs)}
             tx.put_listings(sending.values())
         batch = [Target(i.ref, figure, expected, self._key(sending[i.ref])) for i, figure, expected in targets]
+        sure = self.memory.sure & refs
+        self.memory.sure -= refs  # until its answer is recorded: the write may get through, and we may be stopped
         try:
             results = self.channel.push(batch)
         except OutcomeUnknown as error:
             results = [PushResult(t.ref, Outcome.UNKNOWN, str(error)) for t in batch]
         self._record(batch, results, sending)
+        self.memory.sure |= sure - {r.ref for r in results if r.outcome is Outcome.UNKNOWN}
 
     def _key(self, listing: Listing) -> str:
         return f"{self.desk.ledger.id}:{self.name}:{listing.ref.listing}:{listing.ref.place}:{listing.attempts}"
@@ -1039,7 +1052,6 @@ class _ChannelPass:
                 if result.outcome in (Outcome.APPLIED, Outcome.ACCEPTED) and target.expected is not None:
                     self.memory.undoes[item.ref] = target.expected - target.figure
                 if result.outcome is Outcome.UNKNOWN:
-                    self.memory.sure.discard(item.ref)
                     self.memory.unanswered.add(item.ref)
                 self.sent.append(Sent(item, target.figure, target.expected, result))
                 about = {"channel": self.name, "sku": item.sku, "figure": target.figure}

@@ -10,8 +10,10 @@ from fractions import Fraction
 import pytest
 
 from sheets_sync import alarm, answering, drift, review
+from sheets_sync.channel_sync import ChannelMemory, _ChannelPass
 from sheets_sync.drift import Cause, Pace, Readings, Suspect
-from sheets_sync.model import Event, Fact, Kind, LineState, Listing, OrderLine, OrderState, Question, Ref, Stock
+from sheets_sync.errors import LeaseLost
+from sheets_sync.model import Event, Fact, Kind, Lease, LineState, Listing, OrderLine, OrderState, Question, Ref, Stock
 from tests.hands import Clock, hands_of
 from tests.world import World
 
@@ -163,6 +165,19 @@ def street(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Street]:
         made.close()
 
 
+def test_P5_nothing_is_said_by_what_was_seen_before_another_had_the_lease() -> None:
+    memory, mug = ChannelMemory(), listing()
+    mine = Lease("channel web", "one", 1, NOON)
+    memory.driven(mine)
+    for has in (memory.sure.add, lambda ref: memory.doubted.update({ref: (mug, 7)})):
+        has(mug.ref)
+    memory.suspects.append(Suspect(mug, 3, NOON, 7))
+    memory.driven(mine)
+    assert (memory.sure, len(memory.doubted), len(memory.suspects)) == ({mug.ref}, 1, 1)
+    memory.driven(replace(mine, token=3))  # somebody else's was the second
+    assert not memory.sure and not memory.doubted and not memory.suspects
+
+
 def test_P5_what_was_edited_in_a_shop_is_put_right_and_told_and_a_fight_is_an_alert(street: Street) -> None:
     street.edited("MAR1", 9)
     assert (street.figure("woocommerce", "MAR1"), street.figures("MAR1")) == (5, "5/0/5")
@@ -202,3 +217,22 @@ def test_P5_nor_is_a_pending_order_that_is_paid_though_no_event_tells_of_it(stre
         street.passes()
     assert (pending, street.figures("1-2"), street.questions()) == ([], "9/3/6", {})
     assert [street.figure(name, "1-2") for name in street.shops] == [6, 6]
+
+
+def test_P5_nor_is_a_write_that_got_through_while_its_answer_was_never_recorded(
+    street: Street, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lease ran out just then."""
+
+    def too_late(*_: object) -> None:
+        raise LeaseLost("it ran out")
+
+    street.type("1-2", "12")
+    street.sheet_pass()
+    with monkeypatch.context() as patch, pytest.raises(LeaseLost):
+        patch.setattr(_ChannelPass, "_record", too_late)
+        street.channel_pass("woocommerce")
+    assert street.figure("woocommerce", "1-2") == 9
+    street.clock.tick(minutes=20)  # type: ignore[attr-defined]
+    street.passes()
+    assert (street.figures("1-2"), street.questions()) == ("12/3/9", {})

@@ -90,6 +90,7 @@ BOUND: dict[str, tuple[int, str]] = {
     "refer": (2, "formula_held text"),
     "undo": (1, "undo"),
     "alone": (ROWS, "moved_column"),
+    "note": (1, "lost_cell"),
     "columns": (2, "lost_cell moved_column text used_tag"),
     "rename_column": (ROWS, "lost_cell"),
     "no_tag": (1, "untagged"),
@@ -317,6 +318,11 @@ class World(sheets.Sheet):
             self.quick.at(row, tabs.ON_HAND, f"=Z99+{figure}")
 
     def _note(self, row: int, sku: Any, j: int) -> None:
+        with self.quick.ledger.read() as view:
+            waits = any(item["sku"] == sku and item["column"] == tabs.NOTE for _, item in view.put_backs())
+        if waits:  # another note waits to be put back there: two people's words for one cell
+            self.acted["note"] += 1
+            self.cause.add(sku)
         super()._note(row, sku, j)
         self.noted |= dict.fromkeys(self.notes.keys() - self.noted.keys(), self.quick.clock.now)
 
