@@ -12,17 +12,20 @@ life costs what it does and not what it imports.
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import pickle
 import signal
 import subprocess
 import sys
+import tempfile
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import Enum
+from importlib import import_module
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -268,12 +271,25 @@ def _forked(life: Life) -> tuple[int, str]:
     return os.waitpid(child, 0)[1], error
 
 
+def _warm_up() -> None:
+    """What each life would load and reckon anew, though it is the same for all: imports, and what SQLAlchemy keeps."""
+    for name in ("sheets_sync.channels.shopify", "sheets_sync.channels.woocommerce", "flask.testing", "psycopg"):
+        import_module(name)
+    with tempfile.TemporaryDirectory() as folder:
+        ledger = Ledger.open(f"sqlite:///{folder}/ledger.db")
+        assert not ledger.verify()
+        ledger.close()
+    gc.collect()
+    gc.freeze()  # a collection in a life would touch, and so copy, all memory that it shares with us
+
+
 def main() -> None:
     """Fork a life for each one that stdin brings, one at a time, and tell on stdout how it ended."""
     structlog.configure(
         wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
+    _warm_up()
     orders, answers = sys.stdin.buffer, sys.stdout.buffer
     while True:
         try:
