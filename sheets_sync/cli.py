@@ -27,7 +27,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from enum import IntEnum, StrEnum
 from pathlib import Path
-from typing import IO, Annotated, Any, TypeVar
+from typing import IO, TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 from rich.console import Console
@@ -36,52 +36,67 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from sheets_sync import (
-    __version__,
-    adjusting,
-    adjustments,
-    alarm,
-    alerts,
-    answering,
-    assembly,
-    channel_sync,
-    checkup,
-    config,
-    counting,
-    demo,
-    filetake,
-    healing,
-    lacking,
-    logs,
-    mapping,
-    onboarding,
-    pausing,
-    recovery,
-    rehearsal,
-    review,
-    seed_day,
-    seeding,
-    showing,
-    sources,
-    statement,
-    stocktake,
-    takereport,
-    views,
-)
-from sheets_sync.channels import Health
-from sheets_sync.channels.registry import build
-from sheets_sync.config import Settings
-from sheets_sync.desk import PROVEN, ROWS, Books, Desk, start_batch
+from sheets_sync import __version__
 from sheets_sync.errors import BadInput, ConfigError, NextPass, OtherSide, SellerMustAct, SheetsSyncError
-from sheets_sync.guide import name_spreadsheet, write_config
-from sheets_sync.ledger import Ledger, View
+from sheets_sync.later import Later
 from sheets_sync.model import MAIN, Event, Fact, Listing, Question, Stock, StockKey, StoredDelivery
-from sheets_sync.sandbox import shops
-from sheets_sync.sandbox.sheet import server as local_sheet
+from sheets_sync.sandbox import VENDORS
 from sheets_sync.sandbox.sheet.journal import DataFileError
 from sheets_sync.sandbox.sheet.quotas import Quotas
-from sheets_sync.sheet import workbook as workbooks
-from webhook.server import serve
+
+if TYPE_CHECKING:
+    from sheets_sync import (
+        adjusting,
+        adjustments,
+        alarm,
+        alerts,
+        answering,
+        assembly,
+        channel_sync,
+        checkup,
+        config,
+        counting,
+        demo,
+        filetake,
+        healing,
+        lacking,
+        logs,
+        mapping,
+        onboarding,
+        pausing,
+        recovery,
+        rehearsal,
+        review,
+        seed_day,
+        seeding,
+        showing,
+        sources,
+        statement,
+        stocktake,
+        takereport,
+        views,
+    )
+    from sheets_sync import desk as desks
+    from sheets_sync import guide as guides
+    from sheets_sync.channels import Health, registry
+    from sheets_sync.config import Settings
+    from sheets_sync.desk import Desk
+    from sheets_sync.ledger import Ledger, View
+    from sheets_sync.sandbox import shops
+    from sheets_sync.sandbox.sheet import server as local_sheet
+    from sheets_sync.sheet import workbook as workbooks
+    from webhook import server as web
+else:  # a command loads the parts that it uses, and `--help` none
+    for _part in """
+        adjusting adjustments alarm alerts answering assembly channel_sync checkup config counting demo
+        filetake healing lacking logs mapping onboarding pausing recovery rehearsal review seed_day seeding
+        showing sources statement stocktake takereport views
+    """.split():
+        globals()[_part] = Later(f"sheets_sync.{_part}")
+    desks, guides = Later("sheets_sync.desk"), Later("sheets_sync.guide")
+    registry, workbooks = Later("sheets_sync.channels.registry"), Later("sheets_sync.sheet.workbook")
+    shops, local_sheet = Later("sheets_sync.sandbox.shops"), Later("sheets_sync.sandbox.sheet.server")
+    web = Later("webhook.server")
 
 # printing -------------------------------------------------------------------------------------------------------
 
@@ -284,7 +299,7 @@ def init(
     asked: Asked = ctx.obj
     guided = guide or (sys.stdin.isatty() and not asked.path.exists())
     if guided:
-        write_config(asked.path, _Terminal(), _try_channel)
+        guides.write_config(asked.path, _Terminal(), _try_channel)
     settings = asked.settings()
     if create and settings.sheet.spreadsheet_id:
         raise ConfigError(
@@ -297,7 +312,7 @@ def init(
         _never_two(settings)
         made = workbooks.create(assembly.access(settings), create or "Stock")
         if guided:
-            name_spreadsheet(settings.path, made)
+            guides.name_spreadsheet(settings.path, made)
             _say(f"Made a spreadsheet, {made}, and named it in {settings.path.name}.")
         else:
             _say(
@@ -324,7 +339,7 @@ class _Terminal:
 
 
 def _try_channel(settings: Settings, name: str) -> Health:
-    channel = build(settings.channels[name])
+    channel = registry.build(settings.channels[name])
     try:
         return channel.check()
     finally:
@@ -346,7 +361,7 @@ def doctor(ctx: typer.Context) -> None:
     with _at_desk(ctx) as desk:
         table, well = _table("", "Checked", "Saw", kept=("",)), True
         with _console(stderr=True).status("Trying the spreadsheet on scratch tabs…") as status:
-            for line in checkup.examine(desk, assembly.workbook_of(desk.settings, desk.clock), serve):
+            for line in checkup.examine(desk, assembly.workbook_of(desk.settings, desk.clock), web.serve):
                 table.add_row(_mark(line.ok), _cell(line.name), _cell(line.saw))
                 well &= line.ok
                 status.update(f"Tried {line.name}…")
@@ -482,7 +497,7 @@ def start(ctx: typer.Context) -> None:
             )
         if started.opened:
             with desk.ledger.read() as view:
-                _say(f"Until the first sale it can be undone: sheets-sync undo {start_batch(desk, view)}")
+                _say(f"Until the first sale it can be undone: sheets-sync undo {desks.start_batch(desk, view)}")
         _show_in_sheet(desk)
         with desk.ledger.read() as view:
             waiting = len(view.questions())
@@ -640,7 +655,7 @@ def stock(
 
 
 def _stock_rows(view: View, desk: Desk) -> list[dict[str, Any]]:
-    books, listings, asked = Books(), view.listings(), view.questions()
+    books, listings, asked = desks.Books(), view.listings(), view.questions()
     books.refresh(view)
     elsewhere = desk.on_hand_at
     cells = views.stock_cells(books.balances, listings, desk.titles, books.last, {q.sku: q for q in asked}, elsewhere)
@@ -750,9 +765,10 @@ def listings(
     """Show every listing: what it counts as, what it should show and shows. They are set in the Listings tab."""
     with _at_desk(ctx) as desk:
         with desk.ledger.read() as view:
-            found, books = view.listings(), Books()
+            found, books = view.listings(), desks.Books()
             books.refresh(view)
-            ours = dict.fromkeys([*view.get(ROWS, ()), *books.available, *(item.sku for item in found if item.sku)])
+            skus = (item.sku for item in found if item.sku)
+            ours = dict.fromkeys([*view.get(desks.ROWS, ()), *books.available, *skus])
         hints = mapping.Suggestions(found)
         headers = ("Channel", "Their SKU", "Title", "Counts as", "Shows", "State")
         table = _table(*headers, numbers=("Shows",), kept=("Their SKU", "Counts as"))
@@ -891,7 +907,7 @@ def rebuild_sheet(ctx: typer.Context) -> None:
             says = healing.rebuild(desk, workbook, leases[assembly.sheet_lease(desk.settings)])
         _say(*says)
         with desk.ledger.read() as view:
-            proven = view.get(PROVEN, {}).get(desk.settings.sheet.spreadsheet_id)
+            proven = view.get(desks.PROVEN, {}).get(desk.settings.sheet.spreadsheet_id)
         if proven:
             _show_in_sheet(desk)
     _say("Done." if proven else "Next: sheets-sync doctor, as this spreadsheet was never proven; then sheets-sync run.")
@@ -1269,7 +1285,7 @@ def _replacing(file: Path) -> Iterator[IO[str]]:
 # rehearsing -----------------------------------------------------------------------------------------------------
 
 R = TypeVar("R")
-Vendor = StrEnum("Vendor", {name: name for name in shops.VENDORS})  # type: ignore[misc]
+Vendor = StrEnum("Vendor", {name: name for name in VENDORS})  # type: ignore[misc]
 Port = Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 takes a free one.")]
 Data = Annotated[
     Path | None,

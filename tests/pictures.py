@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 OWN = {"shopify": ["setting"], "woocommerce": ["setting", "api_key"]}
 """Shops that keep all they know in their database, the allowance for calls apart; and the tables of credentials."""
 
-NEAR = timedelta(minutes=10)
-"""A clock that began as far from the first one's is set to it: those begin now, the others at a time of their own."""
+NEAR = timedelta(minutes=4)
+"""How far apart the clocks of two worlds of a kind may begin. A clock is turned on to the picture, never back."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def _taken(world: World, began: datetime) -> Picture:
 
 def _restore(world: World, picture: Picture) -> None:
     assert isinstance(world.clock, Clock)
-    world.clock.tick(seconds=(picture.at - world.clock()).total_seconds())
+    world.clock.tick(seconds=max(0.0, (picture.at - world.clock()).total_seconds()))
     key = world.book.spreadsheet_id
     world.store._books[key], world.store._history[key] = picture.book, _history(picture.history)
     for name, running in world.shops.items():

@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
+from sheets_sync import cli
 from sheets_sync.config import KINDS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -123,6 +126,19 @@ def test_imports_go_inwards_only(path: Path) -> None:
         assert ours <= allowed, f"{own} may import {sorted(allowed)} only"
     elif own not in OUTERMOST and own:
         assert not ours & OUTERMOST, f"{own} is built by these, and does not ask for them"
+
+
+def test_the_command_line_loads_later_all_that_it_names_and_nothing_at_once() -> None:
+    named = "import sys, sheets_sync.cli as cli; print(*(n for n in sys.modules if n.split('.')[0] in %r))"
+    heavy = ("pandas", "sqlalchemy", "gspread", "flask", "requests", "alembic", "openpyxl")
+    loaded = subprocess.run([sys.executable, "-c", named % (heavy,)], capture_output=True, text=True, check=True)
+    assert loaded.stdout.split() == []
+    for node in tree(PACKAGE / "cli.py").body:
+        if isinstance(node, ast.If):
+            for found in (a for part in node.body if isinstance(part, ast.ImportFrom) for a in part.names):
+                part = getattr(cli, found.asname or found.name, None)
+                assert part is None or dir(import_module(repr(part).split("'")[1])), found.name
+                assert part is not None or found.name[0].isupper(), f"{found.name} is not loaded later"
 
 
 @pytest.mark.parametrize("path", sources("sheets_sync/channels"), ids=lambda p: p.stem)

@@ -6,12 +6,10 @@ from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 
+from sheets_sync.sandbox import VENDORS
 from sheets_sync.sandbox.shops._common import Clock, Running, Seed, utc_now
 
 __all__ = ["VENDORS", "Running", "Seed", "serve"]
-
-VENDORS = ("amazon", "http_json", "shopify", "woocommerce")
-"""The vendors that have a local shop: the words that `serve` takes."""
 
 
 def serve(
