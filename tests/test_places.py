@@ -10,7 +10,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sheets_sync import kits, offers
+from sheets_sync import kits, offers, seeding
 from sheets_sync.lines import Policy, due, settle
 from sheets_sync.model import Balance, Fact, Kind, LineState, Listing, OrderLine, Ref, Said, Shipment, Stock, StockKey
 from sheets_sync.places import ONE, Places, fill, placed, shares
@@ -139,6 +139,15 @@ def test_K2_a_kit_is_made_at_one_location() -> None:
     assert kits.available({"A": 1, "B": 1}, apart, TWO) == 0
     both = apart | dict([balance("B", "main", 2), balance("A", "b", 1)])
     assert kits.available({"A": 1, "B": 1}, both, TWO) == 3
+
+
+def test_P8_one_listing_at_several_places_is_one_figure_on_seed_day() -> None:
+    at_each = [Listing("shop", Ref("1", "i", place), "MUG", shown=n) for place, n in (("61", 3), ("62", 7))]
+    (row,) = seeding.matrix(seeding.Seed("shop", {"shop": "Shop"}, at_each))
+    assert (row.figures, row.opens, row.odd) == ({"shop": 10}, 10, ())
+    other = Listing("shop", Ref("2", "j", "61"), "MUG", shown=3)
+    (row,) = seeding.matrix(seeding.Seed("shop", {"shop": "Shop"}, [*at_each, other]))
+    assert row.opens is None and row.odd[0][0] is seeding.Odd.DUPLICATE
 
 
 rooms = st.fixed_dictionaries({place: st.integers(-3, 6) for place in TWO})
