@@ -33,8 +33,10 @@ def copies(view: View, desk: Desk, channel: str) -> frozenset[str]:
 
 def ask(tx: Tx, desk: Desk, channel: str, seen: Mapping[str, int], *, before_start: bool = False) -> list[Question]:
     """Ask about the sources that are new among those of orders just read, with how many orders each has."""
-    others, own = desk.titles.keys() - {channel}, desk.channels[channel].capabilities.own_sources
-    if not others or own is None:
+    if not desk.titles.keys() - {channel}:
+        return []
+    own = desk.channels[channel].capabilities.own_sources
+    if own is None:
         return []
     about = desk.settings.channels[channel]
     new = seen.keys() - {"", *own, *about.copies_of, *about.own_sources}
