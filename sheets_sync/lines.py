@@ -366,8 +366,8 @@ def _first_seen(line: OrderLine, stored: LineState | None, order: Order) -> Iter
         if units:
             yield replace(shipment, units=units)
     if late:
-        after = order.placed_at if stored is None else max(stored.version, order.placed_at)
-        after = min(after, order.changed) if order.changed_at is None else order.changed
+        known = [order.placed_at, *([stored.version] if stored else []), *([order.since] if order.since else [])]
+        after = min(max(known), order.changed) if order.changed_at is None else order.changed
         yield Shipment(order.changed, late, at_latest=True, after=after)
 
 

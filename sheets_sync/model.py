@@ -226,6 +226,7 @@ class Order:
     read_at: datetime | None = None  # when our read began; None: it came in a delivery
     note: str = ""  # what was odd, in words
     changed_at: datetime | None = None  # when it changed last, where `updated_at` is known to run behind
+    since: datetime | None = None  # what earlier readings did not show happened after that
 
     @property
     def changed(self) -> datetime:

@@ -99,7 +99,11 @@ def _right(order: Order, windows: Mapping[str, Window | None], *, shown: bool) -
     placed = order.placed_at if shown else _latest(order.placed_at, mine)
     changed = _latest(order.updated_at, mine)
     return replace(
-        order, lines=tuple(lines), placed_at=placed, changed_at=changed if changed != order.updated_at else None
+        order,
+        lines=tuple(lines),
+        placed_at=placed,
+        changed_at=changed if changed != order.updated_at else None,
+        since=min((window.opened for window in mine), default=None) if shown else None,
     )
 
 

@@ -17,7 +17,7 @@ from sheets_sync.sandbox.shops import Seed
 from tests.hands import VENDORS, Clock, Hands, hands_of
 from tests.world import World
 
-SKUS = ("TILL", "SHIPS", "BACK", "GONE", "LATE", "OLD", "OPEN", "MOVES", "PAID")
+SKUS = ("TILL", "SHIPS", "BACK", "GONE", "LATE", "OLD", "OPEN", "MOVES", "PAID", "WAITS")
 
 
 class Second(Clock):
@@ -51,6 +51,11 @@ class Shop:
         self.number += 1
         base = {"id": f"n{self.number}", "placed_at": at, "updated_at": at, "state": OrderState.OPEN, "paid": True}
         return Order(lines=(line,), **{**base, **more})
+
+    def answers(self, sku: str, word: str) -> None:
+        with self.world.ledger.read() as view:
+            (question,) = view.questions(sku=sku)
+        answering.answer(self.world.desk, review.short_id(question), word)
 
     def reads(self, order: Order, channel: str) -> None:
         with self.world.ledger.begin() as tx:
@@ -147,10 +152,20 @@ def test_B2_units_put_back_or_lost_in_that_second_are_counted(shop: Shop) -> Non
     assert shop.told(order, other) == "11/0/11"
     gone = OrderLine("1", 2, "GONE", cancelled=2, freely=False)
     assert shop.told(shop.order(gone, shop.second, state=OrderState.CANCELLED), other) == "10/2/8"
-    with shop.world.ledger.read() as view:
-        (question,) = view.questions(sku="GONE")
-    answering.answer(shop.world.desk, review.short_id(question), "gone")
+    shop.answers("GONE", "gone")
     assert shop.world.figures("GONE") == "8/0/8"
+
+
+def test_B2_units_that_the_opening_saw_waiting_left_after_it_whatever_the_channel_says_of_when(shop: Shop) -> None:
+    other = next(v for v in VENDORS if v != shop.first.vendor)
+    waits = OrderLine("1", 2, "WAITS")
+    order = shop.order(waits, shop.second - timedelta(hours=1), placed_at=shop.second - timedelta(hours=2))
+    shop.reads(order, other)
+    shop.answers("WAITS", "counted")
+    left = replace(waits, shipped=(Shipment(shop.second + timedelta(hours=3), 1, at_latest=True),))
+    after = replace(order, lines=(left,), updated_at=shop.second + timedelta(hours=3))
+    assert shop.told(after, other) == "9/1/8"
+    assert "WAITS" not in shop.world.questions(), "nobody is asked on which side of the opening it left"
 
 
 def test_B2_what_happened_long_before_and_is_told_late_is_believed(shop: Shop) -> None:
