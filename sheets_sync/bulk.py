@@ -460,7 +460,7 @@ def sift(
     books = standing.columns
     counted, given = times.seconds[times.of_row[at]], times.given[times.of_row[at]]
     stirred = books.last_at[here] > np.where(given, counted, np.minimum(counted, recent.timestamp()))
-    apart = np.array([(own or choice) == APART for own in choices], np.bool_)[at]
+    apart = _apart(choices, choice)[at]
     keep = (times_seen[here] == 1) & books.counted[here] & (books.last_count_at[here] <= counted)
     keep &= ~(apart & (stirred | (books.committed[here] != 0)))
     at, here, stirred = at[keep], here[keep], stirred[keep]
@@ -470,6 +470,13 @@ def sift(
     rest = np.ones(len(table), np.bool_)
     rest[at] = False
     return Sifted(plain, stirred, np.flatnonzero(rest).tolist(), recent)
+
+
+def _apart(choices: Sequence[str | None], choice: str | None) -> Flags:
+    """Where open orders were packed apart: by the row's own word, or else by that for all."""
+    if not any(choices):
+        return np.full(len(choices), choice == APART)
+    return np.array([(own or choice) == APART for own in choices], np.bool_)
 
 
 def _choices_of(orders: Sequence[Cell]) -> tuple[list[str | None], list[int]]:

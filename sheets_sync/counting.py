@@ -98,6 +98,7 @@ class Seen:
     standing: Standing = field(default_factory=Standing)
     stood: tuple[str, int] = (MAIN, -1)  # whose it is, and the last event that it knows of
     heard: Heard = field(default_factory=Heard)
+    places: tuple[tuple[object, Sequence[Cell]], Whole] | None = None  # of these codes among those balances
     preview: Preview | None = None
     base: tuple[object, ...] = ()  # what the preview was made of
     trouble: tuple[tuple[object, ...], str] = ((None,), "")  # why it could not be recorded, and what it was made of
@@ -511,9 +512,9 @@ class _Look:
         """When each row's figure was first seen. New ones are kept in the ledger before they are used."""
         seen, times = self.seen, self.seen.times if self.seen.times is not None else {}
         rows = body.rows
-        untimed = [at for at, cell in enumerate(rows.at) if cell is None]
-        if not untimed and not times:
+        if not times and None not in rows.at:
             return [self.now] * len(rows)
+        untimed = [at for at, cell in enumerate(rows.at) if cell is None]
         figures = (rows.codes, rows.counted, rows.notes)
         every = len(untimed) == len(rows)
         keys = bulk.figure_keys(*(c if every else [c[at] for at in untimed] for c in figures))
@@ -558,7 +559,10 @@ class _Look:
     ) -> Preview:
         seen, balances = self.seen, self.books.balances
         self._stand(wishes.location)
-        places = seen.standing.places(body.rows.codes)
+        at = (seen.stood, body.rows.codes)
+        if seen.places is None or seen.places[0] != at:
+            seen.places = at, seen.standing.places(body.rows.codes)
+        places = seen.places[1]
         if (places >= 0).all():
             names = Names(seen.standing.place.keys(), seen.barcodes, kits_of(view))
         else:

@@ -169,7 +169,10 @@ def needs_history(balance: Balance, fact: Fact) -> bool:
 def seen(balance: Balance, fact: Fact) -> Balance:
     """The balance with its times moved on by a fact: all that `needs_history` asks of the next one."""
     count_at = balance.last_count_at if fact.count is None else max(balance.last_count_at, fact.occurred_at)
-    return replace(balance, last_at=max(balance.last_at, fact.occurred_at), last_count_at=count_at)
+    return Balance(
+        balance.key, balance.stock, balance.seq, balance.counted, max(balance.last_at, fact.occurred_at), count_at,
+        balance.event_id,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -211,11 +214,9 @@ def post(
     if verdict.correction:
         events = (event, _correction(event, verdict))
     last = events[-1]
-    then, count_at = fact.occurred_at, balance.last_count_at
-    if fact.count is not None and then > count_at:
-        count_at = then
+    times = seen(balance, fact)
     after = Balance(
-        balance.key, last.balance, last.seq, verdict.counted, max(balance.last_at, then), count_at, last.id
+        balance.key, last.balance, last.seq, verdict.counted, times.last_at, times.last_count_at, last.id
     )  # fmt: skip
     return events, after
 

@@ -330,7 +330,8 @@ class Take(NamedTuple):
     @property
     def digest(self) -> str:
         """The same count of the same SKU, as typed, has the same."""
-        return hashlib.blake2b(repr((self.sku, self.units, self.at, self.note)).encode(), digest_size=6).hexdigest()
+        told = repr((self.sku, self.units, self.at.timestamp(), self.note))
+        return hashlib.blake2b(told.encode(), digest_size=6).hexdigest()
 
 
 @dataclass(frozen=True)
