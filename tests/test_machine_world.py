@@ -10,7 +10,8 @@ ledger and that shop's own orders allowed.
 
 `SHEETS_SYNC_MACHINE=1000` (`make test-long`) makes that many runs with random seeds, which are printed. With
 `SHEETS_SYNC_SEED=…` they are counted up from that one, so one of them again is
-`SHEETS_SYNC_MACHINE=8 SHEETS_SYNC_SEED=… pytest tests/test_machine_world.py`.
+`SHEETS_SYNC_MACHINE=8 SHEETS_SYNC_SEED=… pytest tests/test_machine_world.py`. `SHEETS_SYNC_SHOPS=woocommerce,amazon`
+takes an Amazon in place of the Shopify.
 """
 
 from __future__ import annotations
