@@ -39,6 +39,8 @@ $(STAMPT): pyproject.toml | $(BIN)/python
 demo: $(STAMP)
 	$(BIN)/sheets-sync demo $(DEMO_ARGS)
 
+# Compiled modules are kept even where the environment says no: dozens of tests start the program anew.
+test: export PYTHONDONTWRITEBYTECODE :=
 test: $(STAMPT)
 	$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
 
