@@ -21,6 +21,7 @@ from pydantic import SecretStr
 from sheets_sync import adjusting, answering, booking, lines, review
 from sheets_sync.adjustments import Wish
 from sheets_sync.channel_sync import book_orders
+from sheets_sync.channels.registry import build_all
 from sheets_sync.config import Settings, SheetSettings, WooCommerceSettings
 from sheets_sync.desk import OPENED, STARTED, Desk
 from sheets_sync.errors import AlreadyReversed, BadInput
@@ -70,7 +71,7 @@ class Orders(RuleBasedStateMachine):
             consumer_secret=SecretStr("s"),
         )  # fmt: skip
         config = Settings(Path("config.toml"), SheetSettings(spreadsheet_id="book"), channels={SHOP: about})
-        self.desk = Desk(self.ledger, {}, config, lambda: self.now)
+        self.desk = Desk(self.ledger, build_all(config.channels), config, lambda: self.now)
         self.level: dict[str, Order] = {}  # what the channel shows of each order now
         self.newest: dict[str, Order] = {}  # the newest reading of each that has arrived
         self.keys = 0
