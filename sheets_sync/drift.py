@@ -160,8 +160,12 @@ def found(suspect: Suspect, sold: Iterable[tuple[Event, Fraction]], allowance: t
     for event, took in sold:
         if abs(event.fact.occurred_at - suspect.look_at) <= allowance or event.fact.kind not in _PLAIN:
             return None  # it may lie on either side of the look, or the channel may have given units back for it
-        if event.fact.occurred_at < suspect.look_at:
-            packs += took if event.fact.kind is Kind.ORDER else 0
+        if event.fact.occurred_at > suspect.look_at or event.fact.kind is not Kind.ORDER:
+            continue
+        since = allowance if before.shown_at is None else event.fact.occurred_at - before.shown_at
+        if abs(since) < allowance:
+            return None  # the figure known before may have had that sale in it already, or not
+        packs += took if since > timedelta(0) else 0
     expected = max(0, expected - int(packs))
     shows = suspect.shows
     return None if shows == expected else Drift(before, expected, shows, shows - expected == suspect.undoes)

@@ -24,7 +24,8 @@ ALLOWANCE = timedelta(minutes=1)
 
 
 def listing(shown: int | None = 10, taken: int | None = 0, **how: object) -> Listing:
-    return Listing("web", Ref("1"), "A", shown=shown, taken=taken, shown_at=NOON, **how)  # type: ignore[arg-type]
+    seen = NOON - timedelta(hours=1)
+    return Listing("web", Ref("1"), "A", shown=shown, taken=taken, shown_at=seen, **how)  # type: ignore[arg-type]
 
 
 def event(minutes: float, kind: Kind = Kind.ORDER, committed: int = 2) -> Event:
@@ -41,6 +42,9 @@ def event(minutes: float, kind: Kind = Kind.ORDER, committed: int = 2) -> Event:
         (listing(), 7, [], 10),
         (listing(), 8, [event(-5)], None),  # an order that we had not seen
         (listing(), 7, [event(-5)], 8),
+        (listing(), 10, [event(-90)], None),  # learned late: the figure that we knew had it in it
+        (listing(), 8, [event(-90)], 10),
+        (listing(), 8, [event(-60.5)], None),  # had that figure?
         (listing(), 10, [event(5)], None),  # made after the look
         (listing(), 7, [event(0.5)], None),  # on which side of the look?
         (listing(), 12, [event(-5, Kind.CANCELLATION, -2)], None),  # the shop may have put them back
