@@ -308,7 +308,8 @@ class _OrderBook:
 
     def write(self) -> list[Event]:
         self.tx.put_listings(self.touched.values())
-        again.note(self.tx, self.desk.channels[self.name], self.edited, self.desk.clock())
+        if self.edited:
+            again.note(self.tx, self.desk.channels[self.name], self.edited, self.desk.clock())
         if self.last_order:
             before = self.tx.get(f"channel:{self.name}", {}).get("last_order")
             if before is None or datetime.fromisoformat(before) < self.last_order:
