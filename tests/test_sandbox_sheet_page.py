@@ -611,10 +611,12 @@ def test_tabs_are_added_renamed_and_deleted(page: Any, sheet: Running) -> None:
     made.dblclick()
     page.locator("#ask input").fill("Notes")
     press(page, "Enter")
+    made = page.get_by_role("tab", name="Notes")
+    expect(made).to_be_visible()
     page.get_by_role("tab", name="Stock").click()
+    expect(cell(page, 1, TITLE)).to_have_text("Title")  # else the cell clicked is one of the tab before
     cell(page, 2, TITLE).click()
     page.keyboard.type("kept by going")
-    made = page.get_by_role("tab", name="Notes")
     made.click()
     expect(made).to_have_attribute("aria-selected", "true")
     eventually(page, lambda: sheet.store.cell(KEY, "Stock", "B2") == "kept by going")
