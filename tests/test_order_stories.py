@@ -22,7 +22,7 @@ from sheets_sync.channel_sync import book_orders
 from sheets_sync.model import Event, Kind, Order, Question, StockKey
 from sheets_sync.sandbox.shops import Seed
 from sheets_sync.sandbox.shops.shopify import Refunded
-from sheets_sync.sandbox.shops.woocommerce.model import LineWanted
+from sheets_sync.sandbox.shops.woocommerce.model import RELEASE, LineWanted
 from tests.hands import VENDORS, Clock, Hands, hands_of
 from tests.near import Near
 from tests.world import World
@@ -306,6 +306,7 @@ ACTS: tuple[tuple[str, Callable[..., None]], ...] = (
     (r"(\d+) days go by", lambda told, days: told.stage.clock.tick(days=int(days))),
     (r"with (\w+) = (\w+)", Told.config),
     (r"with copies", Told.copies),
+    (r"with WooCommerce ([\d.]+)", lambda told, release: setattr(told.shop, "release", release)),
 )
 
 
@@ -321,6 +322,7 @@ def test_story(stage: Stage, story: Story) -> None:
     try:
         told.tell()
     finally:
+        stage.hands["woocommerce"].shop.release = RELEASE
         if stage.world.desk.settings != before:
             stage.world.desk.settings = before
             told.look()

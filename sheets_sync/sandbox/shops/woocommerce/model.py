@@ -98,7 +98,10 @@ class Shop:
         self._clock = clock
         self._on_queued: Callable[[], None] = lambda: None
         self.release = release
-        self._old = release.startswith("9.")
+
+    @property
+    def _old(self) -> bool:
+        return self.release.startswith("9.")
 
     def on_queued(self, wake: Callable[[], None]) -> None:
         """What to call when a delivery was queued."""
