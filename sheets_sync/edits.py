@@ -208,6 +208,7 @@ class Before:
     missing: frozenset[str] = frozenset()
     done: frozenset[int] = frozenset()  # put-backs that seemed to need nothing more
     left: frozenset[tuple[str, str]] = frozenset()  # rows that seemed to have left their hold (H1)
+    ended: frozenset[str] = frozenset()  # questions whose figures seemed to stand nowhere any more
 
 
 @dataclass(frozen=True)
@@ -250,7 +251,7 @@ def find(look: Look, known: Known, wanted: Wanted, before: Before, *, started: b
     questions += rows.vanished()
     questions += rows.masses
     questions += rows.kept(questions)
-    seen = Before(rows.new, rows.missing, frozenset(rows.done), rows.left)
+    seen = Before(rows.new, rows.missing, frozenset(rows.done), rows.left, frozenset(rows.ended))
     done = tuple(sorted(seen.done & before.done))
     lost = tuple(question for id, question in rows.lost.items() if id in before.done)
     return Found(
@@ -276,6 +277,7 @@ class _Rows:
         self.renames: set[str] = set()  # vanished SKUs of which it is asked whether they have a new name
         self.done: list[int] = []
         self.lost: dict[int, Question] = {}
+        self.ended: set[str] = set()
         self.restore = self._places() if wanted.put_backs else {}
         self.figures_moved, self.skus_moved = self._columns_moved()
         self.masses, self.left = self._masses()
@@ -386,16 +388,21 @@ class _Rows:
             yield guard.ask("vanished", sku, guard.vanished(sku, self.known.stock[sku].on_hand), self.at)
 
     def kept(self, asked: Sequence[Question]) -> Iterator[Question]:
-        """H1: what was held stays held while its row is a duplicate, is called otherwise, or is gone for a moment."""
+        """H1: what was held stays held while its row is a duplicate, is called otherwise, or is gone for a moment.
+
+        It ends where two looks do not find it: one alone may be torn, and settling takes what nobody holds.
+        """
         keys = {question.key for question in asked}
         marks = zip(*(self.cells[name] for name in (TAG_EXCHANGE, TAG_SKU, ON_HAND)), strict=True)
         stands = set(marks) if self.known.kept else set()
         for question in self.known.kept:
             mark = question.about.get("exchange"), question.sku, question.typed
-            if question.key not in keys and (mark in stands or question.sku in self.missing):
-                pair = str(mark[0]), question.sku
-                if self.known.answered.get(pair, _NONE) != question.typed:
-                    yield question
+            if question.key in keys or self.known.answered.get((str(mark[0]), question.sku), _NONE) == question.typed:
+                continue
+            if mark not in stands and question.sku not in self.missing:
+                self.ended.add(question.key)  # unless this look is a torn one
+            if question.key not in self.ended & self.before.ended:
+                yield question
 
     def understand(self, at: int) -> tuple[RowWrite | None, Question | None]:
         """One row that differs: what to write there, what to ask."""

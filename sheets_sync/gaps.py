@@ -46,7 +46,7 @@ def _moved(rows: Sequence[Row]) -> bool:
 def in_cells(known: Known) -> dict[Pair, Cell]:
     """What the open holds of the look keep in their cells."""
     rows = (row for question in known.masses for row in masses.rows_of(question))
-    held = {(row.exchange, row.sku): row.typed for row in rows}
+    held = {**known.moved, **{(row.exchange, row.sku): row.typed for row in rows}}
     return {pair: typed for pair, typed in held.items() if known.approved.get(pair) != typed}
 
 

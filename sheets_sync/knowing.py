@@ -26,7 +26,8 @@ def known_of(
     return edits.Known(
         stock, view.taken(pairs), answered(view, pairs), restored=asked & pairs, last_edit=_figures(edited),
         orders_asked=adjusting.orders_held(questions), approved=approved(view, pairs), kits=kits, holds=holds,
-        masses=held_in_cells(questions), orders=adjusting.orders_known(view, desk, skus), adopting=adopting,
+        masses=held_in_cells(questions), moved=moved_columns(questions),
+        orders=adjusting.orders_known(view, desk, skus), adopting=adopting,
         counted_at={k.sku: b.last_count_at for k, b in balances.items() if b.counted and k.location == MAIN},
         listings=Counter(item.sku for item in view.listings(skus=skus) if item.sku) if many else {},
     )  # fmt: skip
@@ -35,6 +36,11 @@ def known_of(
 def held_in_cells(asked: Iterable[Question]) -> list[Question]:
     """The open holds of many rows that still stand in the sheet."""
     return [q for q in asked if q.kind in masses.KINDS and q.origin is Origin.CELL]
+
+
+def moved_columns(asked: Iterable[Question]) -> dict[tuple[str, str], Cell]:
+    """H4: the figures, by (exchange, SKU), that are held because a column was moved without its rows."""
+    return {(str(q.about.get("exchange")), q.sku): q.typed for q in asked if q.kind == "moved_column"}
 
 
 def answered(view: View, pairs: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Cell]:

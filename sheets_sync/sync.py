@@ -481,7 +481,7 @@ class _Pass:
                 adopting=self.follows is not None or bool(view.get(ADOPTING)),
                 kept=[q for q in asked if q.kind in ("restored", "moved_column") and q.origin is Origin.CELL],
                 late=self.memory.notes.late(look.began_at),
-                moved={(str(q.about.get("exchange")), q.sku): q.typed for q in asked if q.kind == "moved_column"},
+                moved=knowing.moved_columns(asked),
                 restored=frozenset((str(q.about.get("exchange")), q.sku) for q in asked if q.kind == "restored"),
                 last_edit=edited,
                 orders=adjusting.orders_known(view, desk, typed),

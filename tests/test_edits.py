@@ -250,6 +250,20 @@ def test_what_we_wrote_on_a_row_that_turned_out_blank_is_taken_away() -> None:
     assert found((None, None, None, None, 12, "found", "x", None, None)).writes == ()  # a person is writing a row
 
 
+def test_H4_what_is_held_stays_asked_until_two_looks_do_not_find_it() -> None:
+    """One of them may be torn; in its pass a row sorted under our write would be taken."""
+    rows = row(MUG, 20, Tag(MUG, 10, "7")), row(SCARF, 10, Tag(SCARF, 20, "8"))
+    knows = known(stock={MUG: Stock(10), SCARF: Stock(20)})
+    asked = found(*rows, knows=knows).questions
+    assert [(q.kind, q.sku) for q in asked] == [("moved_column", MUG), ("moved_column", SCARF)]
+    torn = row(MUG, 10, Tag(MUG, 10, "7")), row(SCARF, 20, Tag(SCARF, 20, "8"))
+    first = found(*torn, knows=replace(knows, kept=asked))
+    assert first.questions == asked
+    assert found(*torn, knows=replace(knows, kept=asked), before=first.before).questions == ()
+    again = found(*rows, knows=replace(knows, kept=asked), before=first.before)
+    assert {q.key for q in again.questions} == {q.key for q in asked} and again.before.ended == frozenset()
+
+
 # what goes back -------------------------------------------------------------------------------------------------
 
 

@@ -305,6 +305,15 @@ def test_a_blank_cell_of_a_row_that_was_meant_to_be_another_goes_back() -> None:
     assert back.items() >= {ON_HAND: None, TAG_FIGURE: "misplaced"}.items()
 
 
+def test_H4_a_figure_held_in_its_cell_is_no_edit_where_its_row_moved_under_our_write() -> None:
+    held = replace(KNOWN, moved={(OLD, MUG): 8})
+    for write in WRITES:
+        settlement = of_one(mug(on_hand=8), write, held)
+        assert settlement.facts == () and settlement.questions == ()
+        assert {item["column"]: item["value"] for item in settlement.put_back}[ON_HAND] == 8
+    assert of_one(mug(on_hand=9), knows=held).facts  # another figure was typed over it since
+
+
 def test_S5_texts_go_back_where_no_edit_was_settled_and_go_where_one_was() -> None:
     back = of_one(mug(on_hand=10, reason="loss", note="n")).put_back
     assert [(item["column"], item["value"], item["expect"]) for item in back] == [

@@ -834,8 +834,9 @@ class World(sheets.Sheet):
     def _check_bounds(self, state: str) -> None:
         """Questions are asked for a cause, and few for each; those that went away again count, too."""
         with self.quick.ledger.read() as view:
-            every = view._connection.scalars(sa.select(schema.questions.c.contents))
-            asked = Counter(str(json.loads(contents)["kind"]) for contents in every)
+            every = map(json.loads, view._connection.scalars(sa.select(schema.questions.c.contents)))
+            # with another figure typed over what is asked about, it is the same question
+            asked = Counter(kind for kind, _, _ in {(str(q["kind"]), q["sku"], q["reference"]) for q in every})
         asked.pop("late_note", None)  # time went by: that is cause enough
         may = {act: set(kinds.split()) for act, (_, kinds) in BOUND.items() if self.acted[act]}
         told = f"{dict(asked)} after {dict(self.acted)}\n{state}"
