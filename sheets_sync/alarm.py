@@ -22,8 +22,7 @@ from sheets_sync.desk import LOW_LEVELS, TROUBLES, Desk, channel_state
 from sheets_sync.errors import Unavailable
 from sheets_sync.ledger import View
 from sheets_sync.mailing import Mail
-from sheets_sync.model import Kind, Look, StockKey
-from sheets_sync.sheet import tabs
+from sheets_sync.model import Kind, StockKey
 
 log = structlog.get_logger()
 
@@ -109,16 +108,6 @@ def note_trouble(desk: Desk, name: str, text: str) -> None:
         troubles = tx.get(TROUBLES, {})
         since = troubles.pop(name, {}).get("since", desk.clock().isoformat())
         tx.put(TROUBLES, troubles | ({name: {"text": text[:300], "since": since}} if text else {}))
-
-
-def note_levels(desk: Desk, look: Look, known: Mapping[str, int] | None) -> Mapping[str, int]:
-    """The Low-stock levels as a look shows them; written down where they are not those that are `known`."""
-    skus, levels = look.columns.get(tabs.SKU, []), look.columns.get(tabs.LOW_STOCK, [])
-    now = {sku: n for sku, n in zip(skus, levels, strict=False) if type(n) is int and isinstance(sku, str)}
-    if now != known:
-        with desk.ledger.begin() as tx:
-            tx.put(LOW_LEVELS, now)
-    return now
 
 
 def standing(desk: Desk, watch: Watch | None = None) -> list[Alert]:

@@ -47,7 +47,7 @@ STOCK_TAKE_SEEN = "stock_take_seen"  # when each figure without a time was first
 STOCK_TAKE_POSTED = "stock_take_posted"  # SKU -> digest of what was posted and still stands in the tab
 FROZEN = "frozen"  # C7: SKUs that no channel is raised for, as they are being counted
 TROUBLES = "troubles"  # what each loop stumbles over, and since when; gone once it works again
-LOW_LEVELS = "low_levels"  # Low-stock levels as the sheet showed them last, by SKU; kept only where alerts are wanted
+LOW_LEVELS = "low_levels"  # Low-stock levels as the sheet showed them last, by SKU
 PROVEN = "proven"  # what doctor saw, by spreadsheet id
 
 

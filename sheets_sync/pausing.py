@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
-from typing import Any
 
 from sheets_sync.desk import FROZEN, Desk
 from sheets_sync.errors import BadInput
@@ -182,11 +181,9 @@ def note(desk: Desk, look: Look, zone: tzinfo) -> Typed:
     return found
 
 
-def shown(
-    view: View, now: datetime, titles: Mapping[str, str], status: Mapping[str, Cell], wrong: Mapping[str, str]
-) -> dict[str, Cell]:
-    """Status of the SKUs that are paused: what it said, and that; and of those of which it is not clear."""
-    out: dict[str, Any] = {sku: f"{status.get(sku) or 'ok'}; {text}" for sku, text in wrong.items()}
+def shown(view: View, now: datetime, titles: Mapping[str, str], status: Mapping[str, Cell]) -> dict[str, Cell]:
+    """Status of the SKUs that are paused: what it said, and that."""
+    out: dict[str, Cell] = {}
     for one in pauses(view, now):
         if one.sku:
             on = f" on {titles.get(one.channel, one.channel)}" if one.channel else ""

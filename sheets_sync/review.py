@@ -146,7 +146,7 @@ ANSWERS: Mapping[str, tuple[Answer, ...]] = {
         Answer("leave alone", "it is neither counted nor pushed; map it in the Listings tab whenever you like"),
     ),
     "order_source": (
-        Answer("copies", "another channel of yours has these orders, too: they are read, and not counted"),
+        Answer("copies", "{} has these orders, too: they are read, and not counted"),
         Answer("own", "nobody else has them: they are counted"),
     ),
     "before_opening": (
@@ -200,6 +200,9 @@ def offered(question: Question) -> tuple[Answer, ...]:
         answers = tuple(answer for answer in answers if answer.word != UNDO_BATCH)
     if question.kind == "drift" and question.about.get("kit"):
         answers = (_SEEN,)  # it has no count that could take the difference
+    if question.kind == "order_source":
+        whose = str(question.about.get("copy_of", "another channel of yours"))
+        answers = tuple(replace(answer, does=answer.does.format(whose)) for answer in answers)
     suggestion = question.about.get(lines.SUGGESTS)
     return tuple(sorted(answers, key=lambda answer: answer.word != suggestion)) if suggestion else answers
 

@@ -6,7 +6,7 @@ somebody says so they count, as a unit that is promised once too often is sold t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from sheets_sync import booking, guard, lines
@@ -53,18 +53,30 @@ def ask(tx: Tx, desk: Desk, channel: str, seen: Mapping[str, int], *, before_sta
 
 def _question(desk: Desk, channel: str, source: str, units: int, days: int) -> Question:
     titles = desk.titles
-    others = {name: title for name, title in titles.items() if name != channel}
+    others = [name for name in titles if name != channel]
     came = f"An order came to {titles[channel]} from '{source}', which was not seen before"
     if days:
         came = f"{units} of the orders of the last {days} days came to {titles[channel]} from '{source}'"
+    likely = _likely(desk, source, others)
+    whose = " or ".join(titles[name] for name in likely or others)
     text = (
-        f"? {came}. Are orders from there copies of orders that {' or '.join(others.values())} has, too? Copies are "
-        "read and not counted. Until you answer, they are counted."
+        f"? {came}. Are orders from there copies of orders that {whose} has, too? Copies are read and not counted. "
+        "Until you answer, they are counted."
     )
-    kinds = [desk.settings.channels[name].kind for name in others]
-    alike = any(_folded(word) in _folded(source) for word in (*others.values(), *others, *kinds))
-    about = {"channel": channel, "source": source} | ({lines.SUGGESTS: COPIES} if alike else {})
+    about = {"channel": channel, "source": source, "copy_of": whose} | ({lines.SUGGESTS: COPIES} if likely else {})
     return guard.ask(KIND, "", text, desk.clock(), reference=f"{channel}: {source}", about=about)
+
+
+def _likely(desk: Desk, source: str, others: Sequence[str]) -> list[str]:
+    """The channels that a source seems to be called after: by title or name or, where that fits none, by kind."""
+
+    by_name = {name: (desk.titles[name], name) for name in others}
+    by_kind = {name: (desk.settings.channels[name].kind,) for name in others}
+    for words in (by_name, by_kind):
+        found = [name for name in others if any(_folded(word) in _folded(source) for word in words[name])]
+        if found:
+            return found
+    return []
 
 
 def _folded(word: str) -> str:

@@ -17,7 +17,6 @@ import structlog
 
 from sheets_sync import (
     adjusting,
-    alarm,
     answered,
     answering,
     counting,
@@ -28,6 +27,7 @@ from sheets_sync import (
     keeping,
     kits_tab,
     knowing,
+    levels,
     pausing,
     recovery,
     review,
@@ -106,9 +106,8 @@ class Memory:
     counting: counting.Seen = field(default_factory=counting.Seen)  # the Stock take tab
     header: list[str] = field(default_factory=list)  # of Stock, as it was noted last
     checked_at: datetime | None = None  # when formats and protection were compared last
-    has_levels: bool = False  # the last look saw a column of Low-stock levels
-    levels: Mapping[str, int] | None = None  # as they were noted last
-    may_pause: bool = False  # the last look saw Stock's column Paused
+    beside: tuple[str, ...] = ()  # of the columns that people fill in beside On hand, those that the last look saw
+    levels: levels.Typed | None = None  # the Low-stock levels as they were noted last
     paused: pausing.Typed = field(default_factory=pausing.Typed)  # what stands there, and what is wrong with it
     untaken: dict[str, str] = field(default_factory=dict)  # why an answer was not taken, by question
 
@@ -185,8 +184,7 @@ class _Pass:
         if self._tabs_gone(self._layout()):
             return Report(again=True, events=tuple(self.events))
         self._keep_header(look)
-        if tabs.LOW_STOCK in look.columns:
-            self.memory.levels = alarm.note_levels(self.desk, look, self.memory.levels)
+        self.memory.levels = levels.note(self.desk, look, self.memory.levels)
         self.memory.paused = pausing.note(self.desk, look, showing.zone_of(self._layout()))
         self._answers(look)
         self.adjusted = adjusting.take(self.desk, look.adjustments, self.memory.adjustments, self.lease)
@@ -297,12 +295,9 @@ class _Pass:
             restore = {str(item["column"]) for _, item in view.put_backs()}
         shown = (*self.desk.on_hand_at.values(), *self.desk.titles.values())
         service = ("Committed", "Damaged", "Available", *shown, edits.STATUS, edits.UPDATED)
-        low = (tabs.LOW_STOCK,) if self.desk.settings.alerts.wanted and self.memory.has_levels else ()
-        paused = (tabs.PAUSED,) if self.memory.may_pause else ()
-        needed = dict.fromkeys((*edits.NEEDED, *service, *low, *paused))
+        needed = dict.fromkeys((*edits.NEEDED, *service, *self.memory.beside))
         look = self.workbook.look(tuple(needed))
-        self.memory.has_levels = tabs.LOW_STOCK in look.header
-        self.memory.may_pause = tabs.PAUSED in look.header
+        self.memory.beside = tuple(column for column in (tabs.LOW_STOCK, tabs.PAUSED) if column in look.header)
         extra = [column for column in restore if column not in needed and column in look.header]
         return self.workbook.look((*needed, *extra)) if extra else look
 
@@ -461,7 +456,9 @@ class _Pass:
         for kit, says in kits_tab.kit_rows(view).items():
             service["Available"][kit], service["Status"][kit] = books.available.get(kit), says
         paused, status = self.memory.paused, service[edits.STATUS]
-        status |= pausing.shown(view, look.began_at, desk.titles, status, paused.skus)
+        status |= pausing.shown(view, look.began_at, desk.titles, status)
+        for wrong in (paused.skus, (self.memory.levels or levels.Typed()).wrong):
+            status |= views.flagged(status, wrong)
         typed = knowing.typed_skus(look)
         edited = knowing.last_edits(view.last_edits(typed), books.last)
         put_backs = [edits.PutBack(id=n, **item) for n, item in view.put_backs()]

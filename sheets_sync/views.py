@@ -73,6 +73,11 @@ def stock_cells(
     return out
 
 
+def flagged(status: Mapping[str, Cell], wrong: Mapping[str, str]) -> dict[str, Cell]:
+    """Status of the SKUs of whose rows something else is `wrong`: that first, as it waits for a person."""
+    return {sku: f"{text}; {status[sku]}" if status.get(sku) else text for sku, text in wrong.items()}
+
+
 def _add_location(out: Mapping[str, dict[str, Cell]], sku: str, there: Balance, header: str | None) -> None:
     """Add what lies at another location to what the main one has."""
     more = {"Committed": there.stock.committed}

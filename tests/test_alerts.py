@@ -315,7 +315,13 @@ def test_the_low_stock_level_is_read_from_the_sheet(world: World) -> None:  # no
     world.type("MAR1", "5", tabs.LOW_STOCK)
     world.type("1E5", "many", tabs.LOW_STOCK)
     world.sheet_passes()
+    assert world.status("1E5") == (
+        "? 'many' under Low-stock level is not a whole number, so nothing warns of this SKU: type one, like 5, "
+        "or clear that cell; opened with 20"
+    )
+    assert world.status("MAR1") == "opened with 5"
     assert [alert.key for alert in alarm.standing(world.desk)] == ["low:MAR1"]
     world.type("MAR1", "4", tabs.LOW_STOCK)
+    world.type("1E5", "", tabs.LOW_STOCK)
     world.sheet_passes()
-    assert alarm.standing(world.desk) == []
+    assert (alarm.standing(world.desk), world.status("1E5")) == ([], "opened with 20")

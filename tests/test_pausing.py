@@ -91,8 +91,8 @@ def test_P7_a_sku_is_paused_in_its_row_of_stock(street: Street) -> None:
     street.type("00123", "perhaps", tabs.PAUSED)
     street.passes()
     assert street.figure("woocommerce", "00123") == 15
-    assert street.status("00123").endswith(
-        "; ? not paused: 'perhaps' under Paused is neither yes nor a time like 2026-03-02 10:00"
+    assert street.status("00123") == (
+        "? not paused: 'perhaps' under Paused is neither yes nor a time like 2026-03-02 10:00; +3 recorded, now 15"
     )
     street.type("00123", "", tabs.PAUSED)
     street.sheet_passes()

@@ -61,7 +61,9 @@ pytestmark = pytest.mark.xdist_group("sources")
 def test_O10_before_start_sources_of_sixty_days_are_asked_about_in_review_and_seed_day(shop: Shop) -> None:
     (question,) = shop.asked()
     assert "1 of the orders of the last 60 days came to Woocommerce from 'Shopify importer'" in question.text
+    assert "Are orders from there copies of orders that Shopify has, too?" in question.text
     assert review.suggested(question) == "copies", "it names another channel"
+    assert review.words(question).startswith("ok: copies, as suggested; copies: Shopify has these orders, too: ")
     (cell,) = shop.questions_in_seed_day()
     assert "'Shopify importer'" in cell and "Answer in the tab Review" in cell
     with shop.ledger.read() as view:

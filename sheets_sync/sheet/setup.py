@@ -449,7 +449,7 @@ def _rules(tab: Tab, sheet: int, header: Sequence[str]) -> list[Request]:
     return [
         _colouring(sheet, available, "NUMBER_LESS", "0", _RED),
         _colouring(
-            sheet, available, "CUSTOM_FORMULA", f"=AND(ISNUMBER({figure}),ISNUMBER({level}),{figure}<{level})", _AMBER
+            sheet, available, "CUSTOM_FORMULA", f"=AND(ISNUMBER({figure}),ISNUMBER({level}),{figure}<={level})", _AMBER
         ),
         _colouring(sheet, status, "TEXT_STARTS_WITH", "held", _AMBER),
         _colouring(sheet, status, "TEXT_STARTS_WITH", "?", _AMBER),

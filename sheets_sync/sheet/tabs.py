@@ -214,7 +214,7 @@ _STOCK_FRONT = (
 _PAUSED_HELP = "yes, or until when, like 2026-03-02 10:00: lowered when it has to be, never raised. Blank: not paused."
 
 _STOCK_BACK = (
-    _person(LOW_STOCK, "low_stock", Format.NUMBER, 140, "Available below this is coloured. Blank: never."),
+    _person(LOW_STOCK, "low_stock", Format.NUMBER, 140, "Available is coloured once it is down to this. Blank: never."),
     _person(PAUSED, "paused", Format.TEXT, 110, f"{_PAUSED_HELP} Cancels nothing: it sells on until it is used up."),
     _service(STATUS, "status", Format.TEXT, 320, "What became of the last edit, and what is held or asked."),
     _service(UPDATED, "updated", Format.DATETIME, 160, "When the service last wrote this row."),
