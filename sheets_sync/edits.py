@@ -85,6 +85,7 @@ class Known:
     masses: Sequence[Question] = ()  # the open questions about many rows
     approved: Mapping[tuple[str, str], Cell] = field(default_factory=dict)  # (exchange, SKU) -> figure, of their rows
     listings: Mapping[str, int] = field(default_factory=dict)  # how many each SKU has, where a hold may have to say so
+    undone: Mapping[tuple[str, str], Cell] = field(default_factory=dict)  # (exchange, SKU) -> what it overwrote in vain
     orders_asked: Mapping[tuple[str, str], Question] = field(default_factory=dict)  # (exchange, SKU) -> asked already
     counted_at: Mapping[str, datetime] = field(default_factory=dict)  # SKU -> its last count
 

@@ -100,6 +100,7 @@ class Settlement:
     taken: Mapping[tuple[str, str], Cell] = field(default_factory=dict)
     put_back: tuple[dict[str, Cell], ...] = ()  # fields of an `edits.PutBack`, without its id
     restored: tuple[int, ...] = ()  # ids of put-backs that this exchange did
+    undone: Mapping[tuple[str, str], tuple[Cell, Cell]] = field(default_factory=dict)  # as `Known.undone`, with its tag
 
 
 # composing ------------------------------------------------------------------------------------------------------
@@ -323,7 +324,7 @@ def settle(image: Image, intent: Intent, known: Known, now: datetime) -> Settlem
         work.row(row)
     work.ask_many()
     return Settlement(
-        tuple(work.facts), tuple(work.questions), work.taken, tuple(work.put_back), tuple(work.restored)
+        tuple(work.facts), tuple(work.questions), work.taken, tuple(work.put_back), tuple(work.restored), work.undone
     )  # fmt: skip
 
 
@@ -395,6 +396,7 @@ class _Settling:
         self.taken: dict[tuple[str, str], Cell] = {}
         self.put_back: list[dict[str, Cell]] = []
         self.restored: list[int] = []
+        self.undone: dict[tuple[str, str], tuple[Cell, Cell]] = {}
         self.in_cells = gaps.in_cells(known)  # H2: held in their cells
         self.together: frozenset[gaps.Pair] = frozenset()  # H1: too many to be taken unasked
         self.many: dict[masses.Row, gaps.Texts] = {}
@@ -459,6 +461,7 @@ class _Settling:
             case Says.NOTHING | Says.TEXT if figure is None:
                 return False if row.meant else None  # blank for what is still to go back there, perhaps
             case Says.NOTHING:
+                self._copied(sku, tag)
                 return False
             case Says.EDIT:
                 return self._edit(row, sku, tag, verdict)
@@ -570,11 +573,19 @@ class _Settling:
             if stood not in (None, expect, row.write.cells.get(header)) and _was_typed(row, header):
                 self._lost(text_of(sku), header, stood)
 
+    def _copied(self, sku: str, tag: Tag) -> None:
+        """A row copied while our mistaken write stood in it: what was typed went back to the other row, if anywhere."""
+        typed = self.known.undone.get((str(tag.exchange), sku))
+        if typed is not None:
+            self._lost(sku, ON_HAND, typed)
+
     def _undo(self, row: _ImageRow, sku: Cell) -> None:
         """This row was not exchanged: all that was overwritten in it goes back to where it is then.
 
         On hand and the tag are named in any case: they go back as one, and they tell which row it is.
         """
+        if isinstance(sku, str) and row.write.exchanged and row[ON_HAND] != row[TAG_FIGURE]:
+            self.undone[(self.intent.exchange, sku)] = row[ON_HAND], row[TAG_EXCHANGE]
         names = {column: header for header, column in row.names.items()}
         written = {column: (stood, wrote) for column, stood, wrote in row.overwritten()}
         base = [row.names[header] for header in BASE if header in row.names]

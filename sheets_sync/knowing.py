@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 
 from sheets_sync import adjusting, edits, guard, masses
-from sheets_sync.desk import ANSWERED, Desk, kits_of
+from sheets_sync.desk import ANSWERED, UNDONE, UNDONE_TAG, Desk, kits_of
 from sheets_sync.ledger import View
 from sheets_sync.model import MAIN, Cell, Event, Look, Origin, Question, StockKey
 from sheets_sync.review import APPROVED
@@ -26,7 +26,7 @@ def known_of(
     return edits.Known(
         stock, view.taken(pairs), answered(view, pairs), restored=asked & pairs, last_edit=_figures(edited),
         orders_asked=adjusting.orders_held(questions), approved=approved(view, pairs), kits=kits, holds=holds,
-        masses=held_in_cells(questions), moved=moved_columns(questions),
+        masses=held_in_cells(questions), moved=moved_columns(questions), undone=undone(view, pairs),
         orders=adjusting.orders_known(view, desk, skus), adopting=adopting,
         counted_at={k.sku: b.last_count_at for k, b in balances.items() if b.counted and k.location == MAIN},
         listings=Counter(item.sku for item in view.listings(skus=skus) if item.sku) if many else {},
@@ -53,6 +53,30 @@ def approved(view: View, pairs: Iterable[tuple[str, str]]) -> dict[tuple[str, st
     """Of these (exchange, SKU), the figures of holds that were approved (H1)."""
     found = view.taken((APPROVED + exchange_id, sku) for exchange_id, sku in pairs)
     return {(exchange_id.removeprefix(APPROVED), sku): typed for (exchange_id, sku), typed in found.items()}
+
+
+def undone(view: View, pairs: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Cell]:
+    """Of these (exchange, SKU), the figures that this exchange overwrote by mistake, where they were put back into
+    another row or none, and nobody has counted or answered them since."""
+    pairs = list(pairs)
+    typed = view.taken((UNDONE + exchange_id, sku) for exchange_id, sku in pairs)
+    if not typed:
+        return {}
+    waiting = {(str(item["group"]).partition(":")[0], item["sku"]) for _, item in view.put_backs()}
+    tags = view.taken((UNDONE_TAG + exchange_id, sku) for exchange_id, sku in pairs)
+    over = {(exchange_id.removeprefix(UNDONE_TAG), sku): (str(tag), sku) for (exchange_id, sku), tag in tags.items()}
+    found = {(exchange_id.removeprefix(UNDONE), sku): figure for (exchange_id, sku), figure in typed.items()}
+    known = view.taken(over.values()).keys() | answered(view, over.values()).keys()
+    return {pair: figure for pair, figure in found.items() if pair not in waiting and over[pair] not in known}
+
+
+def undone_marks(settled: Mapping[tuple[str, str], tuple[Cell, Cell]]) -> dict[tuple[str, str], Cell]:
+    """The same, as it is kept: like used tags."""
+    return {
+        (mark + exchange_id, sku): cell
+        for (exchange_id, sku), cells in settled.items()
+        for mark, cell in zip((UNDONE, UNDONE_TAG), cells, strict=True)
+    }
 
 
 def last_edits(edited: Mapping[str, Event], last: Mapping[str, Event]) -> dict[str, tuple[int, int]]:

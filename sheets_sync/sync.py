@@ -620,7 +620,7 @@ class _Pass:
             known = replace(knowing.known_of(tx, self.desk, skus, pairs, adopting=intent.adopt), late=self.late)
             settlement = exchange.settle(image, intent, known, now)
             events = tx.append(settlement.facts)
-            tx.take(settlement.taken)
+            tx.take({**settlement.taken, **knowing.undone_marks(settlement.undone)})
             tx.ask(settlement.questions)
             tx.add_put_backs(settlement.put_back)
             tx.close_put_backs(settlement.restored)

@@ -297,6 +297,16 @@ def test_a_row_whose_sku_we_overwrote_is_known_by_what_we_wrote_there() -> None:
     assert another.restored == () and [q.typed for q in another.questions] == [6, "mine"]
 
 
+def test_a_copy_of_a_mistaken_write_asks_about_what_it_overwrote() -> None:
+    intent, header = replace(INTENT, rows=WRITES[:1], image=(5,)), (*HEADER[1:9], None, STATUS)
+    moved = settle(an_image(mug(on_hand=8), header=header), intent, KNOWN, NOW)
+    assert moved.undone == {(NEW, MUG): (8, OLD)} and moved.questions == ()
+    copied = mug(tag=5, on_hand=5, exchange=NEW)
+    (question,) = of_one(copied, knows=replace(KNOWN, undone={(NEW, MUG): 8})).questions
+    assert (question.kind, question.sku, question.typed) == ("lost_cell", MUG, 8)
+    assert of_one(copied).questions == () and of_one(mug(on_hand=10)).undone == {}
+
+
 def test_a_blank_cell_of_a_row_that_was_meant_to_be_another_goes_back() -> None:
     """What was overwritten there before may still have to go back, and only into a row that shows it was."""
     of_mug = mug(on_hand=None, tag="misplaced")

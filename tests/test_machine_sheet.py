@@ -282,7 +282,7 @@ class Sheet(RuleBasedStateMachine):
             self.cause |= {sku, name}
 
     def _untype(self, row: int, sku: Any, j: int) -> None:
-        if sku is not None and sku.startswith("X") and sku[1:] not in self.rows:
+        if self.alone(sku) and sku.startswith("X") and sku[1:] not in self.rows:
             self.quick.at(row, tabs.SKU, sku[1:])
 
     def misnamed(self, row: int, sku: Any) -> str | None:

@@ -687,6 +687,23 @@ def test_columns_moved_and_rows_sorted_in_the_same_gap(day: Day) -> None:
     assert (theirs(day, MUG), theirs(day, SCARF)) == (PERSONS | {tabs.NOTE: ""}, PERSONS)
 
 
+@pytest.mark.parametrize("kept", ["the row", "its copy"])
+def test_a_row_copied_while_a_mistaken_write_stood_in_it(day: Day, kept: str) -> None:
+    """Both rows show 8: the one that the typed figure went back to, and the copy of our own, which says nothing."""
+    day.type(MUG, "8")
+    day.in_the_gap(lambda: insert_at(tabs.STATUS)(day))
+    day.sheet_pass()
+    assert day.figures(MUG) == "10/0/10", "nothing was counted yet"
+    day.in_the_gap(lambda: day.copy(MUG))
+    day.sheet_passes()
+    assert day.questions() == {MUG: "duplicate"}
+    rows = [number for number, sku in enumerate(day.skus(), 1) if sku == MUG]
+    day.store.delete_rows(day.id, tabs.STOCK, rows[1] if kept == "the row" else rows[0])
+    day.sheet_passes()
+    lost = {} if kept == "the row" else {MUG: "lost_cell"}
+    assert day.questions() == lost and day.edits(MUG) == ([] if lost else [-2])
+
+
 def test_a_header_renamed_in_the_gap_gives_all_back_and_holds_the_tab(day: Day) -> None:
     own_columns(day)
     day.type(MUG, "8")
