@@ -141,7 +141,7 @@ class Sheet(RuleBasedStateMachine):
         self.keeps_first = True
         self.shaky = False  # columns were moved: cells may show what was never meant for them
         self.columns_moved = False
-        self.trash: list[list[Any]] = []
+        self.trash: list[tuple[list[Any], list[Any]]] = []
         self.net: list[Proceed] = []
         self.answers: dict[str, list[Answer]] = {}
         self.plan: list[tuple[int, Act]] = []
@@ -237,18 +237,18 @@ class Sheet(RuleBasedStateMachine):
 
     def _delete(self, row: int, sku: Any, j: int) -> None:
         if self.alone(sku) and sku in self.truth and len(self.rows) > 3 and self.calm():
-            self.trash.append(list(self.quick.store.rows(self.quick.id, tabs.STOCK)[row - 1]))
+            cells = list(self.quick.store.rows(self.quick.id, tabs.STOCK)[row - 1])
+            self.trash.append((self.quick.header(), cells))
             self.quick.store.delete_rows(self.quick.id, tabs.STOCK, row)
             self.cause.add(sku)
             self.notes = {note: owner for note, owner in self.notes.items() if owner != sku}
 
     def _back(self, row: int, sku: Any, j: int) -> None:
-        """What was deleted, pasted again: with its hidden cells, into the columns it was cut from."""
+        """What was deleted, pasted again: with its hidden cells, where each is still below its header."""
         if not self.trash:
             return
-        cells = self.trash.pop()
-        header = self.quick.header()
-        if len(cells) > len(header) or cells[header.index(tabs.SKU)] in self.rows:
+        header, cells = self.trash.pop()
+        if header != self.quick.header() or cells[header.index(tabs.SKU)] in self.rows:
             return
         self.quick.store.insert_rows(self.quick.id, tabs.STOCK, row)
         self.quick.store.type(self.quick.id, tabs.STOCK, f"A{row}", [[str(cell) for cell in cells]])

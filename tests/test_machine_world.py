@@ -201,7 +201,7 @@ class World(sheets.Sheet):
         self.renamed: tuple[str, str] | None = None
         self.strange: dict[Any, Any] = {}
         self.forgone: set[str] = set()
-        self.trash: list[list[Any]] = []
+        self.trash: list[tuple[list[Any], list[Any]]] = []
         self.net: list[Proceed] = []
         self.answers: dict[str, list[Answer]] = {}
         self.plan: list[tuple[int, Act]] = []
