@@ -16,7 +16,6 @@ takes an Amazon in place of the Shopify.
 
 from __future__ import annotations
 
-import functools
 import itertools
 import json
 import os
@@ -29,7 +28,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -154,7 +152,7 @@ class World(sheets.Sheet):
 
     street: Street
     whole: Whole
-    ledgers: Any = None  # makes a ledger's URL for a run; None: SQLite
+    ledgers: Any = None  # the URL of a new ledger just like the one of a URL; None: SQLite files
     told: Told
     forced: frozenset[str] = frozenset()  # hazards that every run meets, to look at one of them closely
 
@@ -181,7 +179,7 @@ class World(sheets.Sheet):
         if "clock" in hazards:  # who says which of the two stands does it when all clocks are right
             hazards = hazards - {"backup"}
         self.hazards = hazards
-        url = self.ledgers() if self.ledgers else None
+        url = self.ledgers(self.whole.ledger_url) if self.ledgers else None
         self.quick = Whole(
             self.folder, self.street, self.meeting, self.whole, ledger_url=url, unknowns=Unknowns(**unknown),
             stumble=self._stumble,
@@ -211,7 +209,8 @@ class World(sheets.Sheet):
         self.calls = 0
         self.ended: Exception | None = None  # what ended the last pass
         self.versions: list[int] = []
-        self.backup: tuple[Path, dict[str, int]] | None = None
+        self.backup: tuple[str, dict[str, int]] | None = None
+        self.backups = itertools.count()
         self.lawful = True  # False while the ledger is a backup that nobody has adopted yet
         self.looked: dict[str, tuple[dict[str, int], dict[str, int]]] = {}
         self.workers, self.leases = itertools.count(), {}
@@ -699,16 +698,22 @@ class World(sheets.Sheet):
         self.told.steps += 1
         assert self.quick.ledger.verify() == []
 
-    @precondition(lambda self: "backup" in self.hazards and not self.ledgers)
+    @precondition(lambda self: "backup" in self.hazards)
     @rule()
     def back_up(self) -> None:
         """A copy of the ledger, as people make them at night."""
         self.told.steps += 1
         if self.calm() and not self.moved:
-            copy = self.folder / "backup.db"
-            with sqlite3.connect(self.folder / "ledger.db") as now, sqlite3.connect(copy) as then:
-                now.backup(then)
-            self.backup = (copy, dict(self.truth))
+            self.backup = (self._copied(), dict(self.truth))
+
+    def _copied(self) -> str:
+        if self.ledgers:
+            self.quick.ledger.close()  # it connects anew; PostgreSQL copies only what nobody is connected to
+            return str(self.ledgers(self.quick.ledger_url))
+        copy = self.folder / f"backup-{next(self.backups)}.db"
+        with sqlite3.connect(self.quick.ledger_url.removeprefix("sqlite:///")) as now, sqlite3.connect(copy) as then:
+            now.backup(then)
+        return f"sqlite:///{copy}"
 
     @precondition(lambda self: self.quick is not None and self.backup is not None)
     @rule(workbook=st.booleans(), passes=st.lists(st.integers(0, 2), max_size=3))
@@ -719,14 +724,11 @@ class World(sheets.Sheet):
         self._quiet()
         if not self.calm() or self.moved or self.renamed or self.trash or not self._agree():
             return
-        copy, truth = self.backup
+        self.quick.ledger.close()
+        self.quick.ledger_url, truth = self.backup
         self.backup = None
         self.everything("backup")
         self.net.clear()
-        self.quick.ledger.close()
-        for left in self.folder.glob("ledger.db*"):
-            left.unlink()
-        shutil.copy(copy, self.folder / "ledger.db")
         self.quick.open()
         self.lawful = False
         for number in passes:
@@ -904,16 +906,18 @@ def test_every_change_is_counted_once_or_asked_about_on_postgresql(street: Stree
     folder, names = folder_for("template"), (f"machine_{secrets.token_hex(4)}_{n}" for n in itertools.count())
     made: list[str] = []
 
-    def database(template: str = "template1") -> str:
+    def database(like: str) -> str:
         made.append(next(names))
         statement = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
+        template = sql.Identifier(str(sa.make_url(like).database))
         with psycopg.connect(postgres_server, autocommit=True) as connection:
-            connection.execute(statement.format(sql.Identifier(made[-1]), sql.Identifier(template)))
+            connection.execute(statement.format(sql.Identifier(made[-1]), template))
         return sa.make_url(postgres_server).set(database=made[-1]).render_as_string(hide_password=False)
 
     try:
-        OnPostgresql.street, OnPostgresql.whole = street, a_template(folder, street, database())
-        OnPostgresql.ledgers = staticmethod(functools.partial(database, made[0]))
+        OnPostgresql.street = street
+        OnPostgresql.whole = a_template(folder, street, database("postgresql:///template1"))
+        OnPostgresql.ledgers = staticmethod(database)
         run(OnPostgresql, max(4, RUNS // 20))
     finally:
         with psycopg.connect(postgres_server, autocommit=True) as connection:
