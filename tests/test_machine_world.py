@@ -40,7 +40,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import initialize, precondition, rule, run_state_machine_as_test
 from psycopg import sql
 
-from sheets_sync import edits, recovery
+from sheets_sync import drift, edits, recovery
 from sheets_sync.channel_sync import ChannelMemory
 from sheets_sync.errors import LeaseLost, NextPass, OtherSide, SellerMustAct
 from sheets_sync.ledger import schema
@@ -196,6 +196,7 @@ class World(sheets.Sheet):
         self.orders: list[Order] = []
         self.shaky = self.passing = self.moved = False
         self.waits = 0.0  # seconds after which a pass wanted to be made again
+        self.busy = False  # a pass did something, or left something to do
         self.renamed: tuple[str, str] | None = None
         self.strange: dict[Any, Any] = {}
         self.forgone: set[str] = set()
@@ -608,9 +609,11 @@ class World(sheets.Sheet):
             else:
                 report = self.quick.channel_pass(name, lease)
                 again, self.waits = report.again, max(self.waits, report.after or 0.0)
+                self.busy |= bool(report.events or report.sent or report.out_of_step)
+            self.busy |= again
             return again
         except (NextPass, OtherSide, LeaseLost, SellerMustAct) as error:
-            self.ended = error
+            self.ended, self.busy = error, True
             return False
         finally:
             self.passing = outer
@@ -764,14 +767,15 @@ class World(sheets.Sheet):
             self.quick.clock.now += timedelta(seconds=20)
             self._guarded("sheet")
         self.quick.clock.now += timedelta(minutes=11)
-        quiet = 0
+        still, since = 0, self.quick.clock.now
         for _ in range(14):
-            self.waits = 0.0
-            again = [self._guarded(name) for name in (*self.quick.shops, "sheet")]
-            self.quick.clock.now += timedelta(seconds=self.waits)  # for Amazon's list of orders, which runs late
-            quiet = 0 if any(again) or self.waits else quiet + 1
-            if quiet == 2:
+            self.waits, self.busy = 0.0, False
+            for name in (*self.quick.shops, "sheet"):
+                self._guarded(name)
+            still, since = (0, self.quick.clock.now) if self.busy else (still + 1, since)
+            if still >= 2 and self.quick.clock.now - since >= drift.READ_BACK:  # every figure was read once more
                 return
+            self.quick.clock.now += timedelta(seconds=self.waits)
 
     def _calm_down(self) -> None:
         while self.net:
