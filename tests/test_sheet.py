@@ -130,14 +130,40 @@ class TestGoogle(SheetContract):
 # tabs -----------------------------------------------------------------------------------------------------------
 
 
-def test_stock_has_a_column_a_channel_between_available_and_low_stock() -> None:
+def test_stock_has_a_column_a_channel_behind_what_stays_in_sight() -> None:
     headers = [c.header for c in tabs.stock_columns(CHANNELS)]
     assert headers == [
         *("SKU", "Title", "tag SKU", "tag figure", "tag exchange", "On hand", "Reason", "Note"),
-        *("Committed", "Damaged", "Available", "Web shop", "Market", "Low-stock level", "Paused"),
-        *("Status", "Updated"),
+        *("Committed", "Available", "Status", "Web shop", "Market"),
+        *("Damaged", "Low-stock level", "Paused", "Updated"),
     ]
     assert [c.header for c in tabs.stock_columns(CHANNELS) if c.hidden] == ["tag SKU", "tag figure", "tag exchange"]
+
+
+NARROW = 1280 - 52 - 14  # pixels of a small screen, less the row numbers and the scroll bar
+
+
+@pytest.mark.parametrize(
+    ("title", "in_sight"),
+    [
+        (tabs.STOCK, tabs.STATUS), (tabs.REVIEW, tabs.DECISION), (tabs.ADJUSTMENTS, tabs.STATUS),
+        (tabs.LEDGER, tabs.COMMITTED), (tabs.LISTINGS_TAB, tabs.OFFERS), (tabs.SEED_DAY, tabs.ODD),
+        (tabs.CHANNELS, tabs.OUT_OF_STEP), (tabs.STOCK_TAKE, "Difference"), (tabs.WHY, tabs.COMMITTED_CHANGE),
+    ],
+)  # fmt: skip
+def test_what_a_seller_needs_first_is_in_sight_on_a_narrow_screen(title: str, in_sight: str) -> None:
+    columns = next(tab for tab in tabs.wanted(["Shopify", "WooCommerce", "Amazon"]) if tab.title == title).columns
+    upto = [c.header for c in columns].index(in_sight) + 1
+    assert sum(c.width for c in columns[:upto] if not c.hidden) <= NARROW
+
+
+def test_no_header_is_cut_off() -> None:
+    """Nearly eight pixels a letter, and room for the lock."""
+    wide = tabs.wanted(["Shopify", "WooCommerce", "A shop with a title"], ["Main", "Shed behind the house"])
+    for tab in wide:
+        for column in (*tab.columns, *tab.head):
+            lock = 16 if column.writer is tabs.Writer.SERVICE else 0
+            assert column.hidden or column.width >= 10 + lock + 7.6 * len(column.header), (tab.title, column.header)
 
 
 @pytest.mark.parametrize("titles", [["Status"], ["Web", "Web"], [" "], ["On hand"]])

@@ -886,7 +886,7 @@ def test_a_title_that_is_a_formula_stands_in_the_sheet_as_text(tmp_path: Path) -
     world = Day(tmp_path, seeds=(Seed(MUG, evil, 10), Seed(SCARF, "+1", 20)))
     try:
         world.begin()
-        values = world.workbook.values([f"{tabs.STOCK}!B2:B3", f"{tabs.LEDGER}!D2:D4"], formulas=True)
+        values = world.workbook.values([f"{tabs.STOCK}!B2:B3", f"{tabs.LEDGER}!E2:E4"], formulas=True)
         assert values[0] == [[evil], ["+1"]]
         assert sorted(str(title) for title in sum(values[1], []) if title) == ["+1", evil]
         assert world.cell(MUG, tabs.TITLE) == evil

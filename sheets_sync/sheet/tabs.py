@@ -178,11 +178,16 @@ def _service(header: str, key: str, kind: Format, width: int, help: str = "", *,
     return Column(header, Writer.SERVICE, key, kind, width, help, hidden=hidden)
 
 
+def _width(title: str) -> int:
+    """Of a column of figures, whose header may be as long as a seller likes."""
+    return min(320, max(80, 28 + 9 * len(title)))
+
+
 _TAG_HELP = "Hidden. What the service last wrote in this row; it finds typed figures by it. Leave it alone."
 
 _STOCK_FRONT = (
-    _person(SKU, "sku", Format.TEXT, 130, "Plain text, so that 00123 and 1E5 stay as they are. One row a SKU."),
-    _person(TITLE, "title", Format.TEXT, 260, "For you to read; filled in by the service for rows that it adds."),
+    _person(SKU, "sku", Format.TEXT, 105, "Plain text, so that 00123 and 1E5 stay as they are. One row a SKU."),
+    _person(TITLE, "title", Format.TEXT, 175, "For you to read; filled in by the service for rows that it adds."),
     _service(TAG_SKU, "tag_sku", Format.TEXT, 100, _TAG_HELP, hidden=True),
     _service(TAG_FIGURE, "tag_figure", Format.NUMBER, 80, _TAG_HELP, hidden=True),
     _service(TAG_EXCHANGE, "tag_exchange", Format.TEXT, 100, _TAG_HELP, hidden=True),
@@ -191,7 +196,7 @@ _STOCK_FRONT = (
         Writer.BOTH,
         "on_hand",
         Format.NUMBER,
-        90,
+        78,
         "Units physically there and sellable. Type over it: what you type is a change against the figure shown.",
         accent=True,
     ),
@@ -200,44 +205,30 @@ _STOCK_FRONT = (
         Writer.BOTH,
         "reason",
         Format.TEXT,
-        110,
+        90,
         "Why the count changes. Taken with the edit in this row, then cleared.",
         choices=tuple(Reason),
     ),
     Column(
-        NOTE, Writer.BOTH, "note", Format.TEXT, 180, "A remark for the edit in this row; taken with it, then cleared."
+        NOTE, Writer.BOTH, "note", Format.TEXT, 100, "A remark for the edit in this row; taken with it, then cleared."
     ),
-    _service(COMMITTED, "committed", Format.NUMBER, 105, "Promised to buyers, not shipped yet."),
-    _service(DAMAGED, "damaged", Format.NUMBER, 105, "Physically there, not sellable."),
-    _service(AVAILABLE, "available", Format.NUMBER, 105, "On hand less Committed; negative when too much was sold."),
+    _service(COMMITTED, "committed", Format.NUMBER, 102, "Promised to buyers, not shipped yet."),
+    _service(AVAILABLE, "available", Format.NUMBER, 98, "On hand less Committed; negative when too much was sold."),
+    _service(STATUS, "status", Format.PROSE, 300, "What became of the last edit, and what is held or asked."),
 )
+"""What is in sight without scrolling, however many channels there are."""
+
 _PAUSED_HELP = "yes, or until when, like 2026-03-02 10:00: lowered when it has to be, never raised. Blank: not paused."
 
 _STOCK_BACK = (
+    _service(DAMAGED, "damaged", Format.NUMBER, 96, "Physically there, not sellable."),
     _person(LOW_STOCK, "low_stock", Format.NUMBER, 140, "Available is coloured once it is down to this. Blank: never."),
     _person(PAUSED, "paused", Format.TEXT, 110, f"{_PAUSED_HELP} Cancels nothing: it sells on until it is used up."),
-    _service(STATUS, "status", Format.TEXT, 320, "What became of the last edit, and what is held or asked."),
     _service(UPDATED, "updated", Format.DATETIME, 160, "When the service last wrote this row."),
 )
 
 LEDGER_COLUMNS = (
-    _service(EVENT, "event", Format.NUMBER, 70, "The event's number in the ledger. Newest first."),
-    _service(WHEN, "when", Format.DATETIME, 160, "When it happened."),
-    _service(SKU, "sku", Format.TEXT, 130),
-    _service(TITLE, "title", Format.TEXT, 220),
-    _service(WHAT, "what", Format.TEXT, 100, "The kind of event."),
-    _service(ON_HAND_CHANGE, "on_hand_change", Format.NUMBER, 110),
-    _service(ON_HAND, "on_hand", Format.NUMBER, 80, "After this event."),
-    _service(COMMITTED_CHANGE, "committed_change", Format.NUMBER, 130),
-    _service(COMMITTED, "committed", Format.NUMBER, 105, "After this event."),
-    _service(DAMAGED_CHANGE, "damaged_change", Format.NUMBER, 120),
-    _service(DAMAGED, "damaged", Format.NUMBER, 85, "After this event."),
-    _service(REASON, "reason", Format.TEXT, 100),
-    _service(NOTE, "note", Format.TEXT, 200),
-    _service(SOURCE, "source", Format.TEXT, 100),
-    _service(REFERENCE, "reference", Format.TEXT, 150, "The order, count or row that it came from."),
-    _service(WHO, "who", Format.TEXT, 120),
-    _service(BATCH, "batch", Format.TEXT, 120, "One paste, stock-take or import shares a batch."),
+    _service(EVENT, "event", Format.NUMBER, 75, "The event's number in the ledger. Newest first."),
     Column(
         UNDO,
         Writer.BOTH,
@@ -247,17 +238,33 @@ LEDGER_COLUMNS = (
         "Tick to undo this event: Review shows what it would do.",
         accent=True,
     ),  # fmt: skip
+    _service(WHEN, "when", Format.DATETIME, 155, "When it happened."),
+    _service(SKU, "sku", Format.TEXT, 110),
+    _service(TITLE, "title", Format.TEXT, 180),
+    _service(WHAT, "what", Format.TEXT, 100, "The kind of event."),
+    _service(ON_HAND_CHANGE, "on_hand_change", Format.NUMBER, 140),
+    _service(ON_HAND, "on_hand", Format.NUMBER, 95, "After this event."),
+    _service(COMMITTED_CHANGE, "committed_change", Format.NUMBER, 160),
+    _service(COMMITTED, "committed", Format.NUMBER, 105, "After this event."),
+    _service(DAMAGED_CHANGE, "damaged_change", Format.NUMBER, 145),
+    _service(DAMAGED, "damaged", Format.NUMBER, 98, "After this event."),
+    _service(REASON, "reason", Format.TEXT, 100),
+    _service(NOTE, "note", Format.TEXT, 200),
+    _service(SOURCE, "source", Format.TEXT, 100),
+    _service(REFERENCE, "reference", Format.TEXT, 150, "The order, count or row that it came from."),
+    _service(WHO, "who", Format.TEXT, 120),
+    _service(BATCH, "batch", Format.TEXT, 120, "One paste, stock-take or import shares a batch."),
 )
 
 CHANNEL_COLUMNS = (
-    _service(CHANNEL, "channel", Format.TEXT, 140),
-    _service(CHANNEL_KIND, "kind", Format.TEXT, 110),
+    _service(CHANNEL, "channel", Format.TEXT, 115),
+    _service(CHANNEL_KIND, "kind", Format.TEXT, 115),
     Column(
         PRIMARY,
         Writer.BOTH,
         "primary",
         Format.TICK,
-        75,
+        78,
         "Tick the channel whose inventory seeds the first counts.",
         accent=True,
     ),
@@ -270,52 +277,52 @@ CHANNEL_COLUMNS = (
         "Tick when the figures look right: openings are written and pushing begins.",
         accent=True,
     ),
-    _person(PAUSED, "paused", Format.TEXT, 110, _PAUSED_HELP, accent=True),
-    _service(STATE, "state", Format.TEXT, 240),
-    _service(LISTINGS, "listings", Format.NUMBER, 80),
-    _service(OUT_OF_STEP, "out_of_step", Format.NUMBER, 90, "Listings that do not show what they should yet."),
-    _service(LAST_PUSH, "last_push", Format.DATETIME, 160),
-    _service(LAST_ORDER, "last_order", Format.DATETIME, 160),
-    _service(LAST_ERROR, "last_error", Format.TEXT, 300),
-    _service(PROGRESS, "progress", Format.TEXT, 160),
+    _person(PAUSED, "paused", Format.TEXT, 80, _PAUSED_HELP, accent=True),
+    _service(STATE, "state", Format.PROSE, 215),
+    _service(PROGRESS, "progress", Format.TEXT, 120, "How far the first sync is, and what was asked for in vain."),
+    _service(LAST_ERROR, "last_error", Format.PROSE, 210, "What the channel turned down last, until it takes it."),
+    _service(LISTINGS, "listings", Format.NUMBER, 92),
+    _service(OUT_OF_STEP, "out_of_step", Format.NUMBER, 112, "Listings that do not show what they should yet."),
+    _service(LAST_PUSH, "last_push", Format.DATETIME, 155),
+    _service(LAST_ORDER, "last_order", Format.DATETIME, 155),
 )
 
 
 REVIEW_COLUMNS = (
-    _service(ID, "id", Format.TEXT, 100, "The question's name, also for `sheets-sync review`."),
-    _service(ASKED, "asked", Format.DATETIME, 150),
-    _service(SKU, "sku", Format.TEXT, 110),
-    _service(SEEN, "seen", Format.PROSE, 380, "What happened, and what it is about."),
-    _service(ANSWERS, "answers", Format.PROSE, 310, "The answers that you can choose, and what each of them does."),
+    _service(ID, "id", Format.TEXT, 85, "The question's name, also for `sheets-sync review`."),
+    _service(SKU, "sku", Format.TEXT, 95),
+    _service(SEEN, "seen", Format.PROSE, 330, "What happened, and what it is about."),
+    _service(ANSWERS, "answers", Format.PROSE, 250, "The answers that you can choose, and what each of them does."),
     _service(
         SUGGESTED,
         "suggested",
         Format.TEXT,
-        110,
+        105,
         "The usual answer. Write ok under Decision to take it; nothing is taken by itself.",
     ),
     _person(
         UNITS, "units", Format.NUMBER, 70, "Of how many units, where it is not all of them. Type it first.", accent=True
     ),
-    _person(NOTE, "note", Format.TEXT, 130, "A remark for the ledger. Type it first."),
+    _person(NOTE, "note", Format.TEXT, 100, "A remark for the ledger. Type it first."),
     Column(
         DECISION,
         Writer.PERSON,
         "decision",
         Format.TEXT,
-        130,
+        115,
         "Choose an answer, or ok for the suggested one. It is taken once it has stood here for two looks.",
         accent=True,
     ),
     _service(STATUS, "status", Format.PROSE, 260, "What came of your answer, or why it could not be taken."),
     _service(REFERENCE, "reference", Format.TEXT, 130, "The order or the row that it is about."),
+    _service(ASKED, "asked", Format.DATETIME, 155),
 )
 
 
 ADJUSTMENT_COLUMNS = (
-    _person(SKU, "sku", Format.TEXT, 130, "Plain text, as it stands in the Stock tab. A row here is one adjustment."),
+    _person(SKU, "sku", Format.TEXT, 105, "Plain text, as it stands in the Stock tab. A row here is one adjustment."),
     _person(
-        CHANGE, "change", Format.NUMBER, 75, "How many more (3) or fewer (-2) are there. Or use Set to.", accent=True
+        CHANGE, "change", Format.NUMBER, 80, "How many more (3) or fewer (-2) are there. Or use Set to.", accent=True
     ),
     _person(SET_TO, "set_to", Format.NUMBER, 75, "Counted: exactly so many are there now.", accent=True),
     Column(
@@ -325,13 +332,13 @@ ADJUSTMENT_COLUMNS = (
         REFERENCE,
         "reference",
         Format.TEXT,
-        130,
+        115,
         "An order's number ties the row to that order: its units are moved, and no more than it has.",
     ),
-    _person(NOTE, "note", Format.TEXT, 220, "A remark for the ledger."),
-    _service(ID, "id", Format.TEXT, 90, "Given by the service once the row is complete. A row is recorded once by it."),
-    _service(STATUS, "status", Format.TEXT, 320, "What was recorded, or what is missing."),
-    _service(ON_HAND_AFTER, "on_hand_after", Format.NUMBER, 110, "On hand after this row."),
+    _person(NOTE, "note", Format.TEXT, 160, "A remark for the ledger."),
+    _service(ID, "id", Format.TEXT, 85, "Given by the service once the row is complete. A row is recorded once by it."),
+    _service(STATUS, "status", Format.PROSE, 320, "What was recorded, or what is missing."),
+    _service(ON_HAND_AFTER, "on_hand_after", Format.NUMBER, 130, "On hand after this row."),
 )
 
 
@@ -352,7 +359,7 @@ def adjustment_columns(locations: Sequence[str] = ()) -> tuple[Column, ...]:
 def ledger_columns(locations: Sequence[str] = ()) -> tuple[Column, ...]:
     """The columns of Ledger; with several locations each event names its own, whose balance it shows."""
     where = (_service(LOCATION, "location", Format.TEXT, 100, "The location that the figures are about."),)
-    return (*LEDGER_COLUMNS[:5], *(where if locations else ()), *LEDGER_COLUMNS[5:])
+    return (*LEDGER_COLUMNS[:6], *(where if locations else ()), *LEDGER_COLUMNS[6:])
 
 
 def on_hand_at(location: str) -> str:
@@ -370,7 +377,7 @@ STOCK_TAKE_HEAD = (
         Writer.BOTH,
         "post",
         Format.TICK,
-        130,
+        105,
         "Tick to record the whole stock-take, once. State says what came of it.",
         accent=True,
     ),
@@ -379,7 +386,7 @@ STOCK_TAKE_HEAD = (
         Writer.PERSON,
         "mode",
         Format.TEXT,
-        90,
+        80,
         "Partial: only what was counted. Full: lists what was not.",
         choices=("Partial", "Full"),
         accent=True,
@@ -388,7 +395,7 @@ STOCK_TAKE_HEAD = (
         "Counted at for all",
         "at_all",
         Format.DATETIME,
-        160,
+        155,
         "For every row without a time of its own, like 2026-03-02 10:41.",
         accent=True,
     ),
@@ -397,7 +404,7 @@ STOCK_TAKE_HEAD = (
         Writer.PERSON,
         "zero",
         Format.TICK,
-        180,
+        150,
         "With Full: what was not counted becomes 0 with Post. Nothing else makes it 0.",
         accent=True,
     ),
@@ -406,7 +413,7 @@ STOCK_TAKE_HEAD = (
         Writer.PERSON,
         "orders_all",
         Format.TEXT,
-        130,
+        110,
         _OPEN_ORDERS_HELP + "For all rows without a word of their own.",
         choices=("in the count", "packed apart"),
         accent=True,
@@ -416,18 +423,18 @@ STOCK_TAKE_HEAD = (
         Writer.PERSON,
         "freeze",
         Format.TICK,
-        90,
+        75,
         "While it is ticked, no channel is raised for the SKUs below. Lowering goes on.",
         accent=True,
     ),
-    _service("Session", "session", Format.TEXT, 125, "This stock-take's name. `sheets-sync undo NAME` takes it back."),
-    _service("Rows", "rows", Format.NUMBER, 90),
+    _service("Session", "session", Format.TEXT, 112, "This stock-take's name. `sheets-sync undo NAME` takes it back."),
+    _service("Rows", "rows", Format.NUMBER, 110),
     _service("State", "state", Format.PROSE, 460, "What is still to be answered, or what became of Post."),
-    _service("Rows flagged", "flagged", Format.NUMBER, 90, "Rows that do not count; their Status says why."),
-    _service("SKUs counted", "skus", Format.NUMBER, 90),
-    _service("SKUs that differ", "differ", Format.NUMBER, 90),
-    _service("Units up", "up", Format.NUMBER, 90, "Units counted beyond what was expected."),
-    _service("Units down", "down", Format.NUMBER, 90, "Units expected and not counted."),
+    _service("Rows flagged", "flagged", Format.NUMBER, 136, "Rows that do not count; their Status says why."),
+    _service("SKUs counted", "skus", Format.NUMBER, 136),
+    _service("SKUs that differ", "differ", Format.NUMBER, 172),
+    _service("Units up", "up", Format.NUMBER, 100, "Units counted beyond what was expected."),
+    _service("Units down", "down", Format.NUMBER, 118, "Units expected and not counted."),
     _service("Value", "value", Format.MONEY, 90, "Of the differences, where Cost is given."),
 )
 
@@ -445,30 +452,30 @@ def stock_take_head(locations: Sequence[str] = ()) -> tuple[Column, ...]:
 
 
 STOCK_TAKE_COLUMNS = (
-    _person(SKU, "sku", Format.TEXT, 130, "Plain text. A barcode will do where Stock has a column Barcode."),
-    _person("Counted", "counted", Format.NUMBER, 90, "Units counted. Several rows of one SKU are summed.", accent=True),
+    _person(SKU, "sku", Format.TEXT, 105, "Plain text. A barcode will do where Stock has a column Barcode."),
+    _person("Counted", "counted", Format.NUMBER, 80, "Units counted. Several rows of one SKU are summed.", accent=True),
     _person(
         "Counted at",
         "counted_at",
         Format.DATETIME,
-        160,
+        155,
         "When, like 2026-03-02 10:41. Blank: when the figure was first seen here.",
     ),
-    _person(NOTE, "note", Format.TEXT, 180, "A remark, or the place. The same note twice for one SKU is asked about."),
+    _person(NOTE, "note", Format.TEXT, 150, "A remark, or the place. The same note twice for one SKU is asked about."),
     Column(
         "Open orders",
         Writer.PERSON,
         "orders",
         Format.TEXT,
-        130,
+        110,
         _OPEN_ORDERS_HELP + "Blank: as chosen above.",
         choices=("in the count", "packed apart"),
     ),
-    _person("Cost", "cost", Format.MONEY, 90, "Optional: what one unit costs, for the value of the differences."),
-    _service("Expected", "expected", Format.NUMBER, 125, "What should have been there when it was counted."),
-    _service("Difference", "difference", Format.NUMBER, 105, "Counted less Expected."),
+    _person("Cost", "cost", Format.MONEY, 75, "Optional: what one unit costs, for the value of the differences."),
+    _service("Expected", "expected", Format.NUMBER, 112, "What should have been there when it was counted."),
+    _service("Difference", "difference", Format.NUMBER, 110, "Counted less Expected."),
     _service(
-        STATUS, "status", Format.TEXT, 460, "What was counted, what happened since, or why the row does not count."
+        STATUS, "status", Format.PROSE, 460, "What was counted, what happened since, or why the row does not count."
     ),
 )
 
@@ -477,25 +484,24 @@ _KEY_HELP = "Hidden. Which row this is, wherever it is sorted to. Leave it alone
 
 _SEED_FRONT = (
     _service(KEY, "key", Format.TEXT, 120, _KEY_HELP, hidden=True),
-    _service(SKU, "sku", Format.TEXT, 130),
-    _service(TITLE, "title", Format.TEXT, 190),
-    _service(PRIMARY_SHOWS, "primary", Format.NUMBER, 125, "What the primary marketplace shows, in units."),
+    _service(SKU, "sku", Format.TEXT, 105),
+    _service(TITLE, "title", Format.TEXT, 150),
+    _service(PRIMARY_SHOWS, "primary", Format.NUMBER, 130, "What the primary marketplace shows, in units."),
     Column(
         OPEN_WITH,
         Writer.PERSON,
         "open_with",
         Format.TEXT,
-        100,
+        92,
         "Blank takes what stands under Opens with. Or type how many lie on the shelf, those of open orders among them; "
         "or 'leave out' to open this SKU later.",
         accent=True,
     ),
-    _service(OPENS, "opens", Format.NUMBER, 110, "On hand from Start on. Blank: it would not be opened."),
+    _service(OPENS, "opens", Format.NUMBER, 112, "On hand from Start on. Blank: it would not be opened."),
 )
 _SEED_BACK = (
-    _service(OPEN_ORDERS, "open_orders", Format.TEXT, 150, "Units ordered and not shipped yet, by channel."),
-    _service(ODD, "odd", Format.PROSE, 300, "What to look at before you tick Start."),
-    _service(QUESTION, "question", Format.PROSE, 380, "What is asked before you tick Start."),
+    _service(ODD, "odd", Format.PROSE, 260, "What to look at before you tick Start."),
+    _service(QUESTION, "question", Format.PROSE, 320, "What is asked before you tick Start."),
     Column(
         ANSWER,
         Writer.PERSON,
@@ -506,6 +512,7 @@ _SEED_BACK = (
         choices=(STILL_IN, LEFT_OUT),
         accent=True,
     ),
+    _service(OPEN_ORDERS, "open_orders", Format.TEXT, 150, "Units ordered and not shipped yet, by channel."),
 )
 
 
@@ -515,41 +522,41 @@ PLAN_COLUMNS = (
         Writer.BOTH,
         "make",
         Format.TICK,
-        95,
+        110,
         "Tick to see what the next pass would do: it is worked out on a copy, and nothing is written or sent.",
         accent=True,
     ),
-    _service(WOULD, "would", Format.TEXT, 260, "The first row sums up; below it a line for each thing."),
+    _service(WOULD, "would", Format.PROSE, 240, "The first row sums up; below it a line for each thing."),
     _service(SKU, "sku", Format.TEXT, 130),
-    _service("Where", "where", Format.TEXT, 150),
-    _service("Stands there", "now", Format.NUMBER, 100),
-    _service("Would be", "then", Format.NUMBER, 90),
-    _service("Why", "why", Format.TEXT, 520),
+    _service("Where", "where", Format.TEXT, 130),
+    _service("Stands there", "now", Format.NUMBER, 122),
+    _service("Would be", "then", Format.NUMBER, 100),
+    _service("Why", "why", Format.PROSE, 520),
 )
 
 
 WHY_COLUMNS = (
     _person(
-        SKU, "sku", Format.TEXT, 130, "Type a SKU in the cell below: why are its figures what they are?", accent=True
+        SKU, "sku", Format.TEXT, 105, "Type a SKU in the cell below: why are its figures what they are?", accent=True
     ),
-    _service(IN_WORDS, "words", Format.TEXT, 520, "The sum in words, and what led to an oversell."),
-    _service(EVENT, "event", Format.NUMBER, 70, "The newest first, with the balances after each."),
-    _service(WHEN, "when", Format.DATETIME, 160, "When it happened."),
+    _service(IN_WORDS, "words", Format.PROSE, 380, "The sum in words, and what led to an oversell."),
+    _service(EVENT, "event", Format.NUMBER, 75, "The newest first, with the balances after each."),
+    _service(WHEN, "when", Format.DATETIME, 155, "When it happened."),
     _service(WHAT, "what", Format.TEXT, 100),
-    _service(ON_HAND_CHANGE, "on_hand_change", Format.NUMBER, 110),
-    _service(ON_HAND, "on_hand", Format.NUMBER, 80),
-    _service(COMMITTED_CHANGE, "committed_change", Format.NUMBER, 130),
+    _service(ON_HAND_CHANGE, "on_hand_change", Format.NUMBER, 140),
+    _service(ON_HAND, "on_hand", Format.NUMBER, 95),
+    _service(COMMITTED_CHANGE, "committed_change", Format.NUMBER, 160),
     _service(COMMITTED, "committed", Format.NUMBER, 105),
-    _service(AVAILABLE, "available", Format.NUMBER, 90),
-    _service(CAME_FROM, "from", Format.TEXT, 240),
-    _service(TODAY, "today", Format.TEXT, 300, "What it does to the sum today, where it does not simply count."),
+    _service(AVAILABLE, "available", Format.NUMBER, 98),
+    _service(CAME_FROM, "from", Format.PROSE, 240),
+    _service(TODAY, "today", Format.PROSE, 300, "What it does to the sum today, where it does not simply count."),
 )
 
 
 def seed_columns(channel_titles: Sequence[str] = ()) -> tuple[Column, ...]:
     """The columns of Seed day: what each channel shows stands between the SKU and what is odd."""
     shown = (
-        _service(title, f"channel:{title}", Format.NUMBER, 110, f"What {title} shows, in units.")
+        _service(title, f"channel:{title}", Format.NUMBER, _width(title), f"What {title} shows, in units.")
         for title in channel_titles
     )
     return (*_SEED_FRONT, *shown, *_SEED_BACK)
@@ -557,23 +564,24 @@ def seed_columns(channel_titles: Sequence[str] = ()) -> tuple[Column, ...]:
 
 KIT_COLUMNS = (
     _person("Kit SKU", "kit", Format.TEXT, 130, "The SKU that is sold. A row for each of its components.", accent=True),
-    _person("Component SKU", "component", Format.TEXT, 130, "A SKU of yours that it is made of.", accent=True),
+    _person("Component SKU", "component", Format.TEXT, 135, "A SKU of yours that it is made of.", accent=True),
     _person(UNITS, "units", Format.TEXT, 80, "How many of it one kit has. 'no kit' dissolves the kit.", accent=True),
-    _service(AVAILABLE, "available", Format.NUMBER, 90, "How many kits can be made of what is there."),
-    _service(STATUS, "status", Format.TEXT, 460),
+    _service(AVAILABLE, "available", Format.NUMBER, 98, "How many kits can be made of what is there."),
+    _service(STATUS, "status", Format.PROSE, 460),
 )
 
 LISTING_COLUMNS = (
     _service(KEY, "key", Format.TEXT, 120, _KEY_HELP, hidden=True),
-    _service(CHANNEL, "channel", Format.TEXT, 120),
-    _service(THEIR_SKU, "their_sku", Format.TEXT, 130, "The SKU that the listing carries on its channel."),
-    _service(TITLE, "title", Format.TEXT, 260),
-    _service(COUNTS_AS, "counts_as", Format.TEXT, 130, "The SKU of yours that it is matched to."),
+    _service(CHANNEL, "channel", Format.TEXT, 105),
+    _service(THEIR_SKU, "their_sku", Format.TEXT, 110, "The SKU that the listing carries on its channel."),
+    _service(TITLE, "title", Format.TEXT, 160),
+    _service(COUNTS_AS, "counts_as", Format.TEXT, 112, "The SKU of yours that it is matched to."),
+    _service(STATE, "state", Format.PROSE, 220, "How it stands; a suggestion where it is not matched."),
     _person(
         SKU,
         "sku",
         Format.TEXT,
-        130,
+        100,
         "Where it is not matched by its own: the SKU of yours that it counts as. Several may count as one.",
         accent=True,
     ),
@@ -581,7 +589,7 @@ LISTING_COLUMNS = (
         PACK_SIZE,
         "pack_size",
         Format.NUMBER,
-        85,
+        90,
         "Units in one of these. Blank: 1. Holds for orders from then on.",
         accent=True,
     ),
@@ -589,11 +597,11 @@ LISTING_COLUMNS = (
         HOLD_BACK,
         "hold_back",
         Format.NUMBER,
-        85,
+        92,
         "Units never offered here. Blank: as its channel has it.",
         accent=True,
     ),
-    _person(MAX, "max", Format.NUMBER, 70, "The most it ever offers; 0 stops selling. Blank: no limit.", accent=True),
+    _person(MAX, "max", Format.NUMBER, 55, "The most it ever offers; 0 stops selling. Blank: no limit.", accent=True),
     Column(
         PAUSED,
         Writer.PERSON,
@@ -604,9 +612,8 @@ LISTING_COLUMNS = (
         choices=("yes",),
         accent=True,
     ),
-    _service(OFFERS, "offers", Format.NUMBER, 75, "What it should show."),
-    _service(SHOWS, "shows", Format.NUMBER, 75, "What it shows, as far as we know."),
-    _service(STATE, "state", Format.TEXT, 420, "How it stands; a suggestion where it is not matched."),
+    _service(OFFERS, "offers", Format.NUMBER, 80, "What it should show."),
+    _service(SHOWS, "shows", Format.NUMBER, 80, "What it shows, as far as we know."),
 )
 
 
@@ -618,7 +625,7 @@ def stock_columns(channel_titles: Sequence[str] = (), locations: Sequence[str] =
     """
     there = tuple(
         _service(
-            on_hand_at(title), f"on_hand:{title}", Format.NUMBER, 105,
+            on_hand_at(title), f"on_hand:{title}", Format.NUMBER, _width(on_hand_at(title)),
             f"Units at {title}, as On hand is about {locations[0]}. Changed by rows of Adjustments.",
         )
         for title in locations[1:]
@@ -631,9 +638,10 @@ def stock_columns(channel_titles: Sequence[str] = (), locations: Sequence[str] =
             raise BadInput(f"the channel title {title!r} is already a header of the Stock tab; choose another title")
         used.add(title)
     shown = (
-        _service(title, f"channel:{title}", Format.NUMBER, 125, f"What {title} shows.") for title in channel_titles
+        _service(title, f"channel:{title}", Format.NUMBER, _width(title), f"What {title} shows.")
+        for title in channel_titles
     )
-    return (*_STOCK_FRONT[:-3], *there, *_STOCK_FRONT[-3:], *shown, *_STOCK_BACK)
+    return (*_STOCK_FRONT, *shown, *there, *_STOCK_BACK)
 
 
 def wanted(channel_titles: Sequence[str] = (), locations: Sequence[str] = ()) -> tuple[Tab, ...]:
