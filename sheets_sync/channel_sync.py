@@ -87,7 +87,6 @@ class ChannelMemory:
     doubted: dict[Ref, tuple[Listing, int]] = field(default_factory=dict)
     """Listings of which the channel told another figure: as known until then, and the last event. The look decides."""
 
-    suspects: list[drift.Suspect] = field(default_factory=list)  # until a late list of orders has caught up with them
     unanswered: set[Ref] = field(default_factory=set)  # a write was made there, and nobody said what it showed after
     refused_against: dict[Ref, int] = field(default_factory=dict)  # P6: never again on the same figure
     reads: Reads = field(default_factory=Reads)  # where the list of orders is late or scarce
@@ -98,7 +97,7 @@ class ChannelMemory:
     def driven(self, lease: Lease) -> None:
         """Whoever had the lease meanwhile may have written figures: what we saw before then says nothing of drift."""
         if self.token not in (None, lease.token):
-            for seen in (self.sure, self.undoes, self.doubted, self.suspects):
+            for seen in (self.sure, self.undoes, self.doubted):
                 seen.clear()
         self.token = lease.token
 
@@ -810,24 +809,31 @@ class _ChannelPass:
             self.reads.saw([item for item, _ in look.known], look.sees, look.ended)
             self.reads.doubt(look.sees.keys() & self.memory.unanswered, look.ended)
             self.memory.unanswered -= look.sees.keys()
-        self.memory.suspects += suspects
         with self.desk.ledger.begin(self.lease) as tx:
+            if suspects:
+                drift.wait(tx, self.name, [*drift.waiting(tx, self.name), *suspects])
             news = self._tell(tx)
         if news:
             self.desk.wake_others(self.name)
 
-    def _tell_drift(self, suspects: Sequence[drift.Suspect]) -> None:
-        """What a look saw and the orders do not explain, now that they are read once more (P5)."""
+    def _tell_drift(self, suspects: Sequence[drift.Suspect], waited_until: datetime | None = None) -> None:
+        """What a look saw and the orders do not explain, now that they are read once more (P5). With that, suspects of
+        looks until then wait no longer.
+        """
         counted = self.memory.books.available
         odd = [one for one in suspects if counted.get(one.before.sku or "") is not None]
-        if not odd:
-            return
         with self.desk.ledger.read() as view:
             allowance = self.desk.settings.limits.clock_allowance
-            drifts = drift.unexplained(view, self.name, odd, kits_of(view), allowance, self.places)
-        if drifts:
-            with self.desk.ledger.begin(self.lease) as tx:
+            drifts = drift.unexplained(view, self.name, odd, kits_of(view), allowance, self.places) if odd else []
+        if not drifts and waited_until is None:
+            return
+        with self.desk.ledger.begin(self.lease) as tx:
+            if drifts:
                 drift.note(tx, self.name, self.desk.titles[self.name], drifts, self.desk.clock(), self.places)
+            if waited_until is not None:
+                left = [one for one in drift.waiting(tx, self.name) if one.look_at >= waited_until]
+                drift.wait(tx, self.name, left)
+        if drifts:
             self.desk.wake("sheet")
 
     def _caught_up(self, begun: datetime) -> None:
@@ -835,9 +841,10 @@ class _ChannelPass:
         so far back.
         """
         limit = begun - self.reads.lag
-        ripe = [one for one in self.memory.suspects if one.look_at < limit]
-        self.memory.suspects = [one for one in self.memory.suspects if one.look_at >= limit]
-        self._tell_drift(ripe)
+        with self.desk.ledger.read() as view:
+            ripe = [one for one in drift.waiting(view, self.name) if one.look_at < limit]
+        if ripe:
+            self._tell_drift(ripe, limit)
 
     def _looks(self, looked: Sequence[Listing], upto: int) -> Iterator[_Look]:
         """What the listings show now, kept at once: what is noted later happened after that look began."""

@@ -5,7 +5,7 @@ and an answer that takes the difference over instead, for whoever counted in the
 again is told by an alert: another program writes it, and a fight that nobody sees sells units that are gone.
 
 Where a channel's list of orders runs late, that is known only once a read began so much later than the look; until then
-what is missing counts as sold (`late_orders`).
+what is missing counts as sold (`late_orders`), and what looked odd waits in the ledger, so that a restart forgets none.
 
 Only what is certain is called drift. Where an order came within the clock allowance of the look, or it is not known
 what to expect, nothing is said; the next look will tell. Nor is anything said of a listing that this process has not
@@ -21,6 +21,8 @@ from enum import Enum
 from fractions import Fraction
 from types import MappingProxyType
 from typing import Any
+
+from pydantic import TypeAdapter
 
 from sheets_sync import offers
 from sheets_sync.desk import kits_of
@@ -92,6 +94,24 @@ class Drift:
         if times > 1:
             return Cause.APP
         return Cause.SOLD if self.shows < self.expected else Cause.EDITED
+
+
+_SUSPECTS = TypeAdapter(list[Suspect])
+
+
+def _suspects_state(channel: str) -> str:
+    """Where those wait that a late list of orders has not caught up with yet, whoever drives the channel then."""
+    return f"suspects:{channel}"
+
+
+def waiting(view: View, channel: str) -> list[Suspect]:
+    """Those that wait for a channel's late list of orders."""
+    return _SUSPECTS.validate_python(view.get(_suspects_state(channel), []))
+
+
+def wait(tx: Tx, channel: str, of: Sequence[Suspect]) -> None:
+    """Keep these, and no others."""
+    tx.put(_suspects_state(channel), _SUSPECTS.dump_python(list(of), mode="json") or None)
 
 
 def suspects(

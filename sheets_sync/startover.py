@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from sheets_sync import booking, guard, lines, offers
+from sheets_sync import booking, drift, guard, lines, offers
 from sheets_sync.desk import (
     LAST_OPENED,
     OPENED,
@@ -66,6 +66,7 @@ def undo_start(tx: Tx, desk: Desk, *, actor: str = "", note: str = "") -> list[E
     for name in desk.channels:
         tx.put(orders_cursor(name), None)
         tx.put(joined(name), None)
+        drift.wait(tx, name, ())
         remember(tx, name, progress="", out_of_step=0, first_sync="", retired_at="")
     tx.ask(_questions(tx, desk))
     tx.put(STARTS, tx.get(STARTS, 0) + 1)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from sheets_sync import drift
 from sheets_sync.assembly import _applying
 from sheets_sync.channels import Page
 from sheets_sync.channels.amazon.hooks import KEY_HEADER
@@ -150,9 +151,12 @@ def test_P5_a_figure_that_amazon_tells_of_counts_as_sold_until_the_list_has_caug
     day.soon()
     assert (day.figures("TOLD"), day.figures_everywhere("TOLD")) == ("10/0/10", (8, 8))
     assert "TOLD" not in day.questions()
+    day.restart()  # what waits for the list is not forgotten
     day.settle()
     assert (day.figures("TOLD"), day.figures_everywhere("TOLD")) == ("10/0/10", (10, 10))
     assert day.questions()["TOLD"] == "drift"
+    with day.ledger.read() as view:
+        assert drift.waiting(view, "amazon") == []
 
 
 def test_O5_a_return_is_counted_once_and_offered_everywhere(day: AmazonDay) -> None:
