@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 
 from sheets_sync import lines, stock
@@ -19,6 +20,9 @@ from sheets_sync.ledger import Tx, View
 from sheets_sync.lines import Policy
 from sheets_sync.model import LONG_AGO, Event, LineState, Question, StockKey
 from sheets_sync.places import Places, Spent
+
+Promised = Mapping[str, Mapping[str, int]]
+"""Units of open orders, by SKU and location, as a channel told them."""
 
 CANCELLED = {"ask": "", "back_to_stock": "back", "gone": "gone", "damaged": "damaged"}
 """The words of the config for what becomes of units cancelled late, as `lines` knows them."""
@@ -95,12 +99,18 @@ def last_count(view: View) -> lines.LastCount:
     return of
 
 
-def places(view: View, desk: Desk, channel: str) -> Places:
-    """Where a channel's units come from, and what is available at each location as `view` has it (K4, K5)."""
+def places(view: View, desk: Desk, channel: str, promised: Promised = MappingProxyType({})) -> Places:
+    """Where a channel's units come from, and what is available at each location as `view` has it (K4, K5). Of SKUs of
+    which the channel itself said where units are `promised`, what of that is not booked yet.
+    """
     about = desk.settings.channels.get(channel)
 
     def room(line: LineState, spent: Spent) -> dict[str, int]:
         found = view.balances([line.sku]) if line.sku else {}
+        told = promised.get(line.sku or "")
+        if told:
+            booked = {k.location: b.stock.committed + spent.get(k, 0) for k, b in found.items()}
+            return {place: units - booked.get(place, 0) for place, units in told.items()}
         return {k.location: b.stock.available - spent.get(k, 0) for k, b in found.items() if b.counted}
 
     return Places(desk.settings.draws_from(channel), about.places if about else {}, room)

@@ -162,17 +162,18 @@ def book_orders(
     opened_at: datetime | None = None,
     counted_at: Mapping[str, datetime] = MappingProxyType({}),
     opens: frozenset[str] = frozenset(),
+    promised: booking.Promised = MappingProxyType({}),
 ) -> list[Event]:
     """Readings of orders to events, in the caller's transaction (law 1). Readings that say nothing new do nothing.
 
     `counted_at`: at an opening, SKUs that a person counted, and when (B4). `opens`: those that were opened from the
-    look that these orders are of.
+    look that these orders are of; `promised`: where the channel said in that look that their units lie.
     """
     tx.lock_listings(name)
     if not at_opening and desk.started_at(tx) is None:
         return []  # Start was undone meanwhile (B6): the next one reads them anew
     orders = list(orders)
-    book = _OrderBook(tx, desk, name, opened_at or desk.started_at(tx), at_opening, counted_at, opens)
+    book = _OrderBook(tx, desk, name, opened_at or desk.started_at(tx), at_opening, counted_at, opens, promised)
     book.prepare(line for order in orders for line in order.lines)
     for order in orders:
         book.add(order)
@@ -186,6 +187,7 @@ class _OrderBook:
     def __init__(
         self, tx: Tx, desk: Desk, name: str, opened_at: datetime | None, at_opening: bool = False,
         counted_at: Mapping[str, datetime] = MappingProxyType({}), opens: frozenset[str] = frozenset(),
+        promised: booking.Promised = MappingProxyType({}),
     ) -> None:  # fmt: skip
         self.tx, self.desk, self.name, self.opened_at, self.at_opening = tx, desk, name, opened_at, at_opening
         self.counted_at, self.opens, self.kits = counted_at, opens, kits_of(tx)
@@ -197,7 +199,7 @@ class _OrderBook:
         ] = {}  # by their own ids; one at several of its channel's places is several
         self.known: dict[str, bool] = {}
         self.policies, self.last_count = booking.note_policies(tx, desk, name), booking.last_count(tx)
-        self.places = booking.places(tx, desk, name)
+        self.places = booking.places(tx, desk, name, promised)
         self.events: list[Event] = []
         self.touched: dict[Ref, Listing] = {}
         self.edited: list[Listing] = []  # whose channel may have given units back

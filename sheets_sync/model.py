@@ -320,6 +320,7 @@ class Figure:
     ref: Ref
     shows: int | None
     reserved: int = 0
+    promised: int | None = None  # packs of open orders that `shows` leaves out, where the channel keeps that of a place
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from sheets_sync import exchange, seed_day, sources
+from sheets_sync import booking, exchange, seed_day, sources
 from sheets_sync.catalogue import match_catalogue, read_catalogue
 from sheets_sync.channel_sync import book_orders
 from sheets_sync.channels import Basis, orders_to_open_with
@@ -42,6 +42,7 @@ from sheets_sync.errors import ExchangeRefused, SellerMustAct, SheetNotReady
 from sheets_sync.exchange import Image, Intent, Place
 from sheets_sync.ledger import Tx, View
 from sheets_sync.model import MAIN, Event, Fact, Figure, Kind, Layout, Lease, Listing, Order, Ref
+from sheets_sync.places import fill
 from sheets_sync.recovery import chain_name, exchange_id
 from sheets_sync.seeding import LEFT_OUT, Typed
 from sheets_sync.sheet import doctor, setup, tabs
@@ -318,7 +319,7 @@ class _Opening:
         when = {sku: at for sku, (_, at) in self.typed.items()}
         book_orders(
             tx, self.desk, self.primary, seen.orders, at_opening=first, opened_at=seen.begun, counted_at=when,
-            opens=frozenset(fact.sku for fact in shown),
+            opens=frozenset(fact.sku for fact in shown), promised=self._promised(seen),
         )  # fmt: skip
         tx.put(orders_cursor(self.primary), seen.begun.isoformat())
         if first:
@@ -343,12 +344,13 @@ class _Opening:
             for name, orders in self.others.items():
                 theirs = {item.ref.listing: item for item in tx.listings(name)}
                 left_out += seed_day.open_units(orders, theirs, about[name], sources.copies(tx, self.desk, name))
-        facts = []
+        facts, promised = [], self._promised(seen)
         for sku, items in _by_sku(seen.still).items():
             shows = {self.desk.place_of(item): seen.figures[item.ref].shows or 0 for item in items}
             units = {place: n * items[0].pack_size for place, n in shows.items()}
-            first = next(place for place in (*self.desk.settings.draws_from(self.primary), MAIN) if place in units)
-            units[first] += left_out[sku]  # no channel says at which of its places they lie
+            order = [place for place in (*self.desk.settings.draws_from(self.primary), MAIN) if place in units]
+            for place, n in fill(left_out[sku], promised.get(sku, {}), order):
+                units[place] += n
             if min(units.values()) < 0:
                 self.below.append(sku)
                 continue
@@ -357,6 +359,15 @@ class _Opening:
                 for place, n in {MAIN: 0, **units}.items()
             ]
         return facts
+
+    def _promised(self, seen: _Seen) -> booking.Promised:
+        """Where units of open orders lie, of the SKUs that the primary keeps at several places and tells it of."""
+        out: dict[str, dict[str, int]] = {}
+        for item in seen.still:
+            packs = seen.figures[item.ref].promised
+            if item.sku and item.ref.place in self.desk.settings.channels[self.primary].places and packs:
+                out.setdefault(item.sku, {})[self.desk.place_of(item)] = packs * item.pack_size
+        return out
 
     def _fact(
         self, tx: Tx, sku: str, count: int, at: datetime, source: str, reference: str, location: str = MAIN

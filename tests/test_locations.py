@@ -274,14 +274,20 @@ def test_B3_the_primary_opens_each_location_with_its_own_figure(tmp_path: Path) 
     shop = world.shops["shopify"].shop
     shop.stock_at(MUG, shop.add_location("Warehouse"), 7)
     shop.buy(MUG, 2)
+    shop.buy(MUG, 6)
+    order = shop.buy(MUG, 3)  # Shopify takes them from the one that has so many: the second
     with stamina.set_testing(True, attempts=2):
         world.settings = mapped(world)
         world.restart()
         world.begin()
-        assert world.at_each() == {"main": "10/2", "b": "7/0"}
+        assert world.at_each() == {"main": "10/8", "b": "7/3"}, "where Shopify says that they are promised"
         assert world.at_each("TRAY") == {"main": "4/0"}
-        assert world.shown() == (10, 7, 2, 0, 15)
-        assert on_shopify(world) == [8, 7], "nothing is pushed that it shows already"
+        assert world.shown() == (10, 7, 11, 0, 6)
+        assert on_shopify(world) == [2, 4], "nothing is pushed that it shows already"
+        shop.ship(int(order["id"]))
+        world.clock.tick(minutes=1)
+        world.passes()
+        assert (world.at_each(), on_shopify(world)) == ({"main": "10/8", "b": "4/0"}, [2, 4])
         assert world.ledger.verify() == []
     world.close()
 

@@ -80,7 +80,7 @@ query Figures($ids: [ID!]!, $place: ID!) {
   nodes(ids: $ids) {
     ... on InventoryItem {
       id tracked
-      inventoryLevel(locationId: $place) { quantities(names: ["available"]) { name quantity } }
+      inventoryLevel(locationId: $place) { quantities(names: ["available", "committed"]) { name quantity } }
     }
   }
 }

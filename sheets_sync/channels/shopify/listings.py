@@ -43,7 +43,7 @@ def _listing(node: Mapping[str, Any], levels: Mapping[str, Mapping[str, Any]], u
         ref=Ref(bare(node["id"]), bare(item["id"]), place),
         sku=sku_of(node["sku"]),
         title=title_of(node["product"]["title"], node["title"]),
-        shows=_available(levels.values()) if item["tracked"] else None,
+        shows=_summed(levels.values()) if item["tracked"] else None,
         pushable=not why_not,
         why_not=why_not,
         barcode=str(node.get("barcode") or ""),
@@ -66,8 +66,8 @@ def _why_not(item: Mapping[str, Any], levels: Mapping[str, Mapping[str, Any]]) -
     return ""
 
 
-def _available(levels: Iterable[Mapping[str, Any]]) -> int | None:
-    figures = [int(q["quantity"]) for level in levels for q in level["quantities"] if q["name"] == "available"]
+def _summed(levels: Iterable[Mapping[str, Any]], name: str = "available") -> int | None:
+    figures = [int(q["quantity"]) for level in levels for q in level["quantities"] if q["name"] == name]
     return sum(figures) if figures else None
 
 
@@ -76,9 +76,9 @@ def read_figure(ref: Ref, node: Mapping[str, Any] | None) -> Figure:
     if not node or not node["tracked"]:
         return Figure(ref, None)
     if "inventoryLevels" in node:
-        return Figure(ref, _available(node["inventoryLevels"]["nodes"]))
-    level = node["inventoryLevel"]
-    return Figure(ref, None if level is None else _available([level]))
+        return Figure(ref, _summed(node["inventoryLevels"]["nodes"]))
+    levels = [] if node["inventoryLevel"] is None else [node["inventoryLevel"]]
+    return Figure(ref, _summed(levels), promised=_summed(levels, "committed"))
 
 
 def read_bulk(
