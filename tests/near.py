@@ -10,7 +10,8 @@ from sheets_sync.desk import Desk
 from sheets_sync.sandbox.sheet.server import create_app
 from sheets_sync.sheet.workbook import Workbook
 from tests.in_process import AppAdapter
-from tests.whole import ShopAdapter, parts
+from tests.unhurried import parts
+from tests.whole import ShopAdapter
 from tests.world import World
 
 

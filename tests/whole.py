@@ -39,6 +39,7 @@ from sheets_sync.sync import Memory, Report, sheet_pass
 from tests.hands import Hands, hands_of
 from tests.in_process import AppAdapter
 from tests.test_machine_sheet import ADDRESS, BEGIN, SHELF, SKUS, Quick, Steps
+from tests.unhurried import Unhurried, parts
 
 VENDORS = ("woocommerce", "shopify")
 ROWS = 24  # of every tab: a machine of thousands of steps does not render a thousand empty rows each time
@@ -64,25 +65,6 @@ class ShopAdapter(AppAdapter):
         super().__init__(running.faults, meet, running.base_url)  # type: ignore[arg-type]
 
 
-class Unhurried(Limiter):
-    """In place of an adapter's rate limit: the machine's clock is not that of the shops."""
-
-    def __init__(self) -> None:
-        super().__init__(1e9, 1e9)
-
-    def acquire(self, units: float = 1.0) -> None:
-        pass
-
-    def at_rate(self, rate: float) -> None:
-        pass
-
-    def left(self, units: float, *, rate: float | None = None, burst: float | None = None) -> None:
-        pass
-
-    def ready_in(self, units: float = 1.0) -> float:
-        return 0.0
-
-
 class Every(dict[str, Any]):
     """One and the same under every name."""
 
@@ -95,14 +77,6 @@ class Every(dict[str, Any]):
 
     def __missing__(self, name: str) -> Any:
         return self.one
-
-
-def parts(owner: Any) -> Iterator[tuple[Any, str, Any]]:
-    """Everything that an adapter is made of: whose it is, under what name, and the thing itself."""
-    for name, held in list(vars(owner).items()):
-        yield owner, name, held
-        if type(held).__module__.startswith("sheets_sync.channels."):
-            yield from parts(held)
 
 
 class Turned:

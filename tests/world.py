@@ -42,6 +42,7 @@ from sheets_sync.sheet.workbook import Workbook, connect
 from sheets_sync.sync import Memory, Report, sheet_pass
 from tests import pictures
 from tests.sheet_server import Faults
+from tests.unhurried import unhurried
 
 SEEDS = (
     Seed("00123", "Mug, blue", 10),
@@ -53,6 +54,9 @@ SEEDS = (
 
 BOOK = "1" + "Stock" * 8 + "Now"
 """The spreadsheet's id: the same in every world, as what is written in one is put into another (`pictures`)."""
+
+METERED = {"amazon", "shopify"}
+"""Vendors whose local shops count the calls, as the real ones do."""
 
 
 class World:
@@ -114,7 +118,11 @@ class World:
         )  # fmt: skip
 
     def new_desk(self) -> Desk:
-        return Desk(self.ledger, build_all(self.settings.channels, clock=self.clock), self.settings, self.ledger.clock)
+        channels = build_all(self.settings.channels, clock=self.clock)
+        for name, channel in channels.items():
+            if self.shops[name].name not in METERED:
+                unhurried(channel)
+        return Desk(self.ledger, channels, self.settings, self.ledger.clock)
 
     def new_workbook(self) -> Workbook:
         return connect(SheetAccess(self.sheet.base_url, self.book.spreadsheet_id), clock=self.ledger.clock)

@@ -28,6 +28,7 @@ from sheets_sync.sandbox.sheet.notify import Notifier
 from sheets_sync.sandbox.sheet.quotas import Meter, Quotas
 from sheets_sync.sandbox.sheet.store import DEFAULT_OWNER, Store
 from sheets_sync.sandbox.sheet.unknowns import DEFAULT, Unknowns
+from sheets_sync.sandbox.stopping import stop_at_once
 
 THREADS = 40  # more than the page's streams may hold, see page.STREAMS
 LARGEST_BODY = 64 * 1024 * 1024  # bytes
@@ -146,7 +147,7 @@ class Running:
         if self._notifier:
             self._notifier.close()
         self.store.close()
-        self._server.stop()
+        stop_at_once(self._server)
         self._thread.join(10)
 
     def __enter__(self) -> Running:
@@ -197,7 +198,6 @@ def serve(
         )
         server.max_request_body_size = LARGEST_BODY
         server.shutdown_timeout = 2
-        server.expiration_interval = 0.1  # seconds; how long stopping waits for the selector
         server.prepare()
     except BaseException:
         store.close()

@@ -27,6 +27,8 @@ from werkzeug.datastructures import Headers
 from werkzeug.exceptions import BadRequest, Forbidden, HTTPException
 from werkzeug.wrappers import Response
 
+from sheets_sync.sandbox.stopping import stop_at_once
+
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
@@ -191,7 +193,6 @@ class HttpServer:
 
     def __init__(self, app: WSGIApplication, port: int = 0, host: str = "127.0.0.1", threads: int = 8) -> None:
         self._server = CherootServer((host, port), app, numthreads=threads, shutdown_timeout=1, request_queue_size=128)
-        self._server.expiration_interval = 0.1  # how soon `close` is noticed
         self._server.prepare()
         address = self._server.bind_addr
         self.port = int(address[1])
@@ -204,7 +205,7 @@ class HttpServer:
         return f"http://{self.host}:{self.port}"
 
     def close(self) -> None:
-        self._server.stop()
+        stop_at_once(self._server)
         self._thread.join(timeout=5)
 
 
