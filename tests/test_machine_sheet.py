@@ -254,7 +254,7 @@ class Sheet(RuleBasedStateMachine):
         self.quick.store.type(self.quick.id, tabs.STOCK, f"A{row}", [[str(cell) for cell in cells]])
 
     def _copy(self, row: int, sku: Any, j: int) -> None:
-        if self.alone(sku) and len(self.rows) < 8:
+        if self.alone(sku) and len(self.rows) < 8 and self.cell_at(row, SHELF):  # not one that is half wiped just now
             self.quick.copy(sku)
             self.cause.add(sku)
             self.notes = {note: owner for note, owner in self.notes.items() if owner != sku}
