@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from sheets_sync import guard
 from sheets_sync.model import Question
 
 AT_ONCE = 20
@@ -88,7 +89,7 @@ def standing(seen: Seen, failing_after: timedelta, silent_after: timedelta) -> l
     alerts = [
         *(_oversold(sku, units) for sku, units in sorted(seen.available.items()) if units < 0),
         *_troubles(seen, failing_after),
-        *(Alert(f"held:{q.key}", Kind.HELD, f"{q.sku}: {q.text}") for q in seen.held),
+        *(Alert(f"held:{q.key}", Kind.HELD, f"{q.sku}: {guard.unmarked(q.text)}") for q in seen.held),
         *_silences(seen, silent_after),
         *(_fight(seen.titles.get(name, name), name, sku, n) for (name, sku), n in sorted(seen.fights.items())),
     ]

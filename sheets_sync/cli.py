@@ -405,11 +405,13 @@ def import_(
             counts = onboarding.import_catalogues(desk, _bar_for_each(bars, desk), primary=primary)
         table = _table("Channel", "Listings", "Without a SKU of ours", numbers=("Listings", "Without a SKU of ours"))
         with desk.ledger.read() as view:
+            without = {name: sum(item.sku is None for item in view.iter_listings(name)) for name in counts}
             for name, count in counts.items():
-                unmatched = sum(item.sku is None for item in view.iter_listings(name))
-                table.add_row(desk.titles[name], str(count), str(unmatched))
+                table.add_row(desk.titles[name], str(count), str(without[name]))
             begun = desk.started_at(view) is not None
         _say(table, "No count was changed and nothing was pushed.")
+        if any(without.values()):
+            _say("Listings without a SKU of ours are not counted: the tab Listings says of each what to do.")
         _say_sources(desk)
         _show_in_sheet(desk)
         if not begun:
@@ -480,10 +482,12 @@ def start(ctx: typer.Context) -> None:
     """Write the opening counts from the primary marketplace, and let pushing begin."""
     with _at_desk(ctx) as desk:
         _show_in_sheet(desk)  # what was typed in Seed day counts
+        with desk.ledger.read() as view:
+            doing = "open what is not open yet" if desk.started_at(view) else "start"
         with _console(stderr=True).status("Reading figures and orders of the primary marketplace…"):
             started = assembly.start(desk)
         if started is None:
-            _say("`sheets-sync run` is at work: it was asked to start, and does so within seconds.")
+            _say(f"`sheets-sync run` is at work: it was asked to {doing}, and does so within seconds.")
             return
         _say(f"{len(started.opened)} SKUs were opened." if started.opened else "Nothing was left to open.")
         if started.moving:
@@ -708,7 +712,7 @@ def why(
 ) -> None:
     """Say why a SKU's figures are what they are: the statement, the sum in words, and what led to an oversell."""
     with _at_desk(ctx) as desk, desk.ledger.read() as view:
-        events = view.events(sku=sku)
+        events = statement.titled(view.events(sku=sku), desk.titles)
         asked, called = view.questions(sku=sku), desk.settings.locations.by_title
     if not events:
         raise SellerMustAct(f"Nothing is recorded of {sku} yet. A SKU is text, written just so, zeros included.")
@@ -728,7 +732,7 @@ def why(
         if sold_out is not None:
             _say("", *map(_cell, sold_out.sentences(_when)))
     for question in asked:
-        _say("", f"Asked, and not in these figures: {_cell(question.text)}")
+        _say("", f"Asked, and not in these figures: {_cell(review.seen(question))}")
     _say(
         "", "The same on hand over `sheets-sync ledger export`, imported into a sheet as text:", statement.formula(sku)
     )

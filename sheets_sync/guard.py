@@ -81,6 +81,11 @@ def shown(cell: Cell) -> str:
     return f"{cell:g}" if isinstance(cell, float) else str(cell)
 
 
+def unmarked(text: str) -> str:
+    """What Status says of a row that waits for a person, without the mark before it."""
+    return text.removeprefix("? ").removeprefix("held: ")
+
+
 def is_count(cell: Cell) -> bool:
     """A whole number of units, not below zero and not beyond belief. `True`, text and 3.5 are not."""
     return type(cell) is int and 0 <= cell <= MOST

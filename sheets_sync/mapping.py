@@ -98,6 +98,8 @@ def apply(item: Listing, wanted: Settings, channel_holds_back: int, *, own_is_kn
 
 def state(item: Listing, available: int | None, suggestion: str, *, enabled: bool) -> str:
     """How a listing stands, in words."""
+    if item.sku is None and item.why_not and not suggestion:
+        return f"not matched, and not pushed: {item.why_not}"
     if item.sku is None:
         said = "not matched" if item.remote_sku else "not matched, and it has no SKU there"
         do = f"add {item.remote_sku} in Stock, or type the SKU that it counts as"

@@ -457,7 +457,7 @@ def _heard(said: Said, what: str, units: int, at: datetime) -> Said:
 
 def seen(question: Question) -> str:
     """What was seen, without the mark that Status puts before it."""
-    return question.text.removeprefix("? ").removeprefix("held: ")
+    return guard.unmarked(question.text)
 
 
 def cells(question: Question, asked: Cell) -> dict[str, Cell]:

@@ -104,4 +104,4 @@ def said_in_config(tx: Tx, desk: Desk, channel: str) -> None:
 
 def asked(view: View) -> list[str]:
     """What is asked about sources now, in words."""
-    return [question.text.removeprefix("? ") for question in view.questions() if question.kind == KIND]
+    return [guard.unmarked(question.text) for question in view.questions() if question.kind == KIND]

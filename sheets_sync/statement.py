@@ -12,8 +12,8 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from sheets_sync import stock
@@ -43,13 +43,13 @@ class Statement:
     count: Event | None  # the last standing count
     apart: int = 0  # units added to that count for open orders (C3) that have left since
     since: tuple[Event, ...] = ()  # what moved on_hand after that count, as it happened
-    promised: Mapping[str, int] = field(default_factory=dict)  # committed, by order
+    promised: Mapping[str, int] = field(default_factory=dict)  # committed, by what it is for
 
     def sentences(self, tell: Tell) -> list[str]:
         """The sum in words: on hand, committed, available."""
         out = [self._on_hand(tell)]
         if self.promised:
-            orders = ", ".join(f"{name} {units}" for name, units in self.promised.items())
+            orders = ", ".join(f"{units} {name}" for name, units in self.promised.items())
             out.append(f"Committed is {self.now.committed}: {orders}.")
         if self.now.damaged:
             out.append(f"Damaged is {self.now.damaged}: there, and not sellable.")
@@ -77,6 +77,11 @@ class Statement:
 
 def _times(n: int, what: str) -> str:
     return f"1 {what}" if n == 1 else f"{n} {what}s"
+
+
+def titled(events: Iterable[Event], titles: Mapping[str, str]) -> list[Event]:
+    """Events that name their channel as the seller does."""
+    return [replace(e, fact=replace(e.fact, source=titles.get(e.fact.source, e.fact.source))) for e in events]
 
 
 def statement(events: Sequence[Event]) -> Statement:
@@ -132,7 +137,7 @@ def _promised(ordered: Sequence[Fact]) -> dict[str, int]:
     units: Counter[str] = Counter()
     for fact in ordered:
         if fact.count is None and fact.change.committed:
-            units[f"order {fact.reference} at {fact.source}" if fact.line else "by other events"] += (
+            units[f"for order {fact.reference} at {fact.source}" if fact.line else "by other events"] += (
                 fact.change.committed
             )
     return {name: n for name, n in units.items() if n}

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, tzinfo
 from types import MappingProxyType
 
 from sheets_sync import guard, offers
-from sheets_sync.model import MAIN, Balance, Cell, Event, Kind, Listing, Question, StockKey
+from sheets_sync.model import EVERY_SKU, MAIN, Balance, Cell, Event, Kind, Listing, Question, StockKey
 
 _DAY_ZERO = datetime(1899, 12, 30)  # noqa: DTZ001 - spreadsheets count local days from here, without a zone
 NOT_STARTED = "imported; tick Start in the Channels tab to begin"
@@ -92,7 +92,8 @@ def _add_location(out: Mapping[str, dict[str, Cell]], sku: str, there: Balance, 
 
 def ledger_cells(event: Event, zone: tzinfo, called: Mapping[str, str] = MappingProxyType({})) -> dict[str, Cell]:
     """One event as a row of the Ledger tab, like a line of a bank statement. `called` are the locations' titles."""
-    fact, change, balance = event.fact, event.change, event.balance
+    fact, change = event.fact, event.change
+    balance = event.balance if fact.sku != EVERY_SKU else None  # of no SKU there is none
     return {
         "Event": event.id,
         "When": serial(fact.occurred_at, zone),
@@ -100,11 +101,11 @@ def ledger_cells(event: Event, zone: tzinfo, called: Mapping[str, str] = Mapping
         "Location": called.get(fact.location, fact.location),
         "What": WORDS[fact.kind],
         "On hand change": change.on_hand or None,
-        "On hand": balance.on_hand,
+        "On hand": balance and balance.on_hand,
         "Committed change": change.committed or None,
-        "Committed": balance.committed,
+        "Committed": balance and balance.committed,
         "Damaged change": change.damaged or None,
-        "Damaged": balance.damaged,
+        "Damaged": balance and balance.damaged,
         "Reason": fact.reason or None,
         "Note": fact.note or None,
         "Source": fact.source or None,

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from itertools import zip_longest
 from zoneinfo import ZoneInfo
 
-from sheets_sync import pages, showing, statement, views
+from sheets_sync import pages, review, showing, statement, views
 from sheets_sync.desk import Desk
 from sheets_sync.ledger import View
 from sheets_sync.model import Cell, Event, Layout
@@ -70,14 +70,14 @@ def _lines(desk: Desk, view: View, sku: Cell, zone: ZoneInfo) -> Iterator[Line]:
 
     words, rows, called = list[str](), list[statement.Row](), desk.settings.locations.by_title
     by_place: dict[str, list[Event]] = {}
-    for event in events:
+    for event in statement.titled(events, desk.titles):
         by_place.setdefault(event.fact.location, []).append(event)
     for place, mine in by_place.items():
         said, sold_out = statement.statement(mine), statement.oversell(mine)
         words += [f"At {called.get(place, place)}:"] if len(by_place) > 1 else []
         words += [*said.sentences(tell), *(sold_out.sentences(tell) if sold_out else ())]
         rows += said.rows
-    words += [f"Asked, and not in these figures: {q.text}" for q in view.questions(sku=str(sku))]
+    words += [f"Asked, and not in these figures: {review.seen(q)}" for q in view.questions(sku=str(sku))]
     words.append(f"On hand over `sheets-sync ledger export`, imported as text: {statement.formula(str(sku))}")
     rows.sort(key=lambda row: row.event.id, reverse=True)
     for sentence, row in zip_longest(words[:MOST], rows[:MOST]):

@@ -176,7 +176,7 @@ def test_start_asks_a_service_that_runs(started: Seller) -> None:
     ledger = started.world.ledger
     lease = ledger.acquire("start", "somebody else")
     assert lease is not None
-    assert "was asked to start" in started.does("start")
+    assert "was asked to open what is not open yet" in started.does("start")
     with ledger.read() as view:
         assert view.get("start_wanted")["row"] == "cli"
 

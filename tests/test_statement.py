@@ -80,7 +80,7 @@ def test_why_7() -> None:
     book.record(typed(12, -2)).record(sold(15, 1, "etsy", "77"))
     assert words(book) == (
         "On hand is 7: event 1 counted 12 at 00:00; -3 by 1 shipment; -2 by 1 adjustment.\n"
-        "Committed is 1: order 77 at etsy 1.\n"
+        "Committed is 1: 1 for order 77 at etsy.\n"
         "Available is 6: 7 on hand less 1 committed."
     )
 

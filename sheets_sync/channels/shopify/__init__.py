@@ -198,7 +198,7 @@ class Shopify:
             facts={
                 "locations": self._told_locations(data),
                 "webhooks": str(len(alive)),
-                "older_orders": "yes" if "read_all_orders" in _scopes(data) else "60 days",
+                "older orders": "yes" if "read_all_orders" in _scopes(data) else "60 days",
             },
         )
 
