@@ -440,6 +440,8 @@ def _rules(tab: Tab, sheet: int, header: Sequence[str]) -> list[Request]:
         return _seed_rules(tab, sheet, header)
     if tab.title == tabs.STOCK_TAKE:
         return _stock_take_rules(tab, sheet, header)
+    if tab.title in (tabs.ADJUSTMENTS, tabs.KITS):
+        return [_colouring(sheet, header.index(tabs.STATUS), "TEXT_STARTS_WITH", "?", _AMBER)]
     if tab.title == tabs.REVIEW:
         return [_review_rule(sheet, header)]
     if tab.title != tabs.STOCK:

@@ -105,6 +105,7 @@ export class Table {
     const text = mark?.text ?? cell?.t ?? "";
     box.className = ["v", cell?.r && !mark?.text && "right", mark?.kind, mark?.fresh && "fresh", cell?.n && "note", cell?.m && !mark && "misfit", cell?.k].filter(Boolean).join(" ");
     const look = cell?.look;
+    if (look?.whiteSpace && row.i >= this.frozen && !cell.k) box.classList.add("wraps");
     if (look) for (const name of LOOKS) if (look[name]) box.style[name] = look[name];
     if (cell?.k === "check") this.tick(box, cell, mark);
     else if (text) {
