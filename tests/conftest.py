@@ -6,11 +6,13 @@ import importlib.util
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import structlog
 from hypothesis import settings
 from hypothesis.internal.conjecture import providers
+from werkzeug.routing import Rule
 
 # The same examples at every run: what `make test` says of a checkout it says again. SHEETS_SYNC_RANDOM=1 draws others.
 settings.register_profile("fixed", derandomize=True)
@@ -61,3 +63,25 @@ def _log_as_by_default() -> Iterator[None]:
     """A command that was run in this process leaves its log behind, on a stream that is closed by then."""
     yield
     structlog.reset_defaults()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _addresses_are_compiled_once() -> Iterator[None]:
+    """Werkzeug writes and compiles two functions for each address of an app; every local server is a new app."""
+    write = Rule._compile_builder
+    written: dict[Any, Any] = {}
+
+    def kept(rule: Rule, append_unknown: bool = True) -> Any:
+        key = append_unknown, tuple(rule._trace), frozenset(rule.arguments), repr(rule.defaults)
+        if key not in written:
+            written[key] = write(rule, append_unknown)
+        return written[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Rule, "_compile_builder", kept)
+        yield
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The long ones first: whoever gets one last works on alone."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)

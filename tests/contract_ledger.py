@@ -266,17 +266,17 @@ class LedgerContract:
         with ledger.read() as view:
             assert view.last_event_id() == 0
 
-    def test_ten_thousand_facts_take_a_few_statements(self, ledger: Ledger) -> None:
-        facts = [opening(f"S{i}", i) for i in range(10_000)]
-        undo = [Fact(f"u{i}", f"S{i}", Kind.REVERSAL, at(1), strikes=f"open:S{i}") for i in range(10_000)]
+    def test_thousands_of_facts_take_a_few_statements(self, ledger: Ledger) -> None:
+        facts = [opening(f"S{i}", i) for i in range(4_000)]
+        undo = [Fact(f"u{i}", f"S{i}", Kind.REVERSAL, at(1), strikes=f"open:S{i}") for i in range(4_000)]
         for batch in (facts, undo):
             with ledger.begin() as tx, counted_statements(ledger) as statements:
-                assert len(tx.append(batch)) == 10_000
+                assert len(tx.append(batch)) == 4_000
             assert len(statements) < 16, statements
         with ledger.read() as view:
-            balances = view.balances(f"S{i}" for i in range(10_000))
-            assert [event.id for event in view.iter_events()] == list(range(1, 20_001))
-        assert len(balances) == 10_000
+            balances = view.balances(f"S{i}" for i in range(4_000))
+            assert [event.id for event in view.iter_events()] == list(range(1, 8_001))
+        assert len(balances) == 4_000
         assert not any(b.counted or b.stock.on_hand for b in balances.values())
 
     def test_any_history_in_any_batches_read_twice_is_its_fold(self, ledger: Ledger) -> None:

@@ -89,7 +89,7 @@ def postgres_url(postgres_server: str) -> Iterator[str]:
     """URL of an empty database."""
     name = f"sheets_sync_test_{secrets.token_hex(6)}"
     with psycopg.connect(postgres_server, autocommit=True) as connection:
-        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        connection.execute(sql.SQL("CREATE DATABASE {} STRATEGY FILE_COPY").format(sql.Identifier(name)))
     url = sa.make_url(postgres_server).set(database=name)
     yield url.render_as_string(hide_password=False)
     with psycopg.connect(postgres_server, autocommit=True) as connection:

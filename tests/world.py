@@ -6,9 +6,11 @@ unless a test gives another one; no test sleeps, it runs passes until nothing is
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,7 @@ from sheets_sync.config import (
 )
 from sheets_sync.desk import Desk, utcnow
 from sheets_sync.ledger import Ledger
+from sheets_sync.ledger.engine import Database
 from sheets_sync.model import Event, StockKey
 from sheets_sync.sandbox import shops
 from sheets_sync.sandbox.sheet.server import serve as serve_sheet
@@ -59,6 +62,23 @@ METERED = {"amazon", "shopify"}
 """Vendors whose local shops count the calls, as the real ones do."""
 
 
+@cache
+def _laid_out() -> bytes:
+    """A ledger's file with the tables and nothing in them: to make them takes longer than most tests need a ledger."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "ledger.db"
+        database = Database(f"sqlite:///{file}")
+        database.migrate()
+        database.close()
+        return file.read_bytes()
+
+
+def _lay_out(url: str) -> None:
+    file = Path(url.removeprefix("sqlite:///"))
+    if url.startswith("sqlite:///") and not file.exists():
+        file.write_bytes(_laid_out())
+
+
 class World:
     """`passes()` runs everything until it is quiet; `type`, `figure`, `on_hand` are what people and shops see."""
 
@@ -79,6 +99,7 @@ class World:
                 self.shops[name].shop.pace = Pace.at_once()
         self.ledger_url = ledger_url or f"sqlite:///{folder}/ledger.db"
         self.settings = self._settings(folder)
+        _lay_out(self.ledger_url)
         self.ledger = Ledger.open(self.ledger_url, clock=clock)
         self.stack.callback(lambda: self.ledger.close())
         self.desk = self.new_desk()
