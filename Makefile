@@ -1,5 +1,5 @@
 # make demo   the whole thing on this machine: a local sheet, two local shops, the service
-# make test   every test, two at a time
+# make test   every test, WORKERS=3 at a time
 # make test-long   1,000 runs of the world machine, two at a time; seeds are random, or counted up from SHEETS_SYNC_SEED
 # make lint   style, types
 
@@ -39,10 +39,12 @@ $(STAMPT): pyproject.toml | $(BIN)/python
 demo: $(STAMP)
 	$(BIN)/sheets-sync demo $(DEMO_ARGS)
 
+# One more than a small machine has cores: tests of whole processes wait a good deal.
+WORKERS ?= 3
 # Compiled modules are kept even where the environment says no: dozens of tests start the program anew.
 test: export PYTHONDONTWRITEBYTECODE :=
 test: $(STAMPT)
-	$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(ARGS)
 
 MACHINES ?= 1000
 test-long: $(STAMPT)

@@ -28,6 +28,8 @@ from sheets_sync.config import ChannelSettings, load
 from sheets_sync.sheet.client import SheetAccess
 from sheets_sync.sheet.workbook import Workbook, connect
 
+pytestmark = pytest.mark.slow
+
 PAGE = (Path(__file__).resolve().parents[1] / "docs" / "getting-started.md").read_text(encoding="utf-8")
 DEADLINE = 30.0
 COMMAND = [sys.executable, "-c", "from sheets_sync.cli import main; main()"]

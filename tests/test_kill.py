@@ -42,6 +42,8 @@ from tests.contract_channel import Receiver
 from tests.killable import Death, Life, Nursery, Work
 from tests.world import World
 
+pytestmark = pytest.mark.slow
+
 SEEDS = (Seed("00123", "Mug, blue", 10), Seed("1E5", "Scarf", 20), Seed("1-2", "Käthe, groß", 7))
 SHOPIFY, WOO = "shopify", "woocommerce"
 A_WHILE = timedelta(minutes=15)

@@ -41,6 +41,8 @@ from tests.in_process import AppAdapter
 from tests.sheet_server import is_batch_update, is_read
 from tests.test_sync_sheet import Day
 
+pytestmark = pytest.mark.slow
+
 ADDRESS = "http://127.0.0.1:9"  # nothing listens there, nothing is sent there
 SKUS = ("S0", "S1", "S2", "S3")
 BEGIN = 1000

@@ -55,6 +55,8 @@ from tests.sheet_server import is_batch_update, is_read
 from tests.test_machine_sheet import BEGIN, SHELF, SKUS, Died, Numbers
 from tests.whole import Street, Whole, a_template, folder_for, seen
 
+pytestmark = pytest.mark.slow
+
 RUNS = int(os.environ.get("SHEETS_SYNC_MACHINE") or 100)
 SEED = os.environ.get("SHEETS_SYNC_SEED") or ("" if os.environ.get("SHEETS_SYNC_MACHINE") else "1")
 EACH = 8  # runs of one seed: from the tenth on Hypothesis would rather vary what it has seen than draw a new world
