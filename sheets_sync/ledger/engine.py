@@ -55,7 +55,7 @@ class Database:
         with self._translated(), self._queued(), self.engine.connect() as connection:
             with connection.begin():
                 if self.is_sqlite:
-                    connection.exec_driver_sql("BEGIN IMMEDIATE")
+                    _begin(connection, "BEGIN IMMEDIATE")
                 else:
                     connection.execute(_QUEUE_UP)
                 yield connection
@@ -68,7 +68,7 @@ class Database:
                 connection = connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
             with connection.begin():
                 if self.is_sqlite:
-                    connection.exec_driver_sql("BEGIN")
+                    _begin(connection, "BEGIN")
                 yield connection
 
     def migrate(self) -> None:
@@ -118,15 +118,23 @@ class Database:
 
         Everything recorded has a key, so making the same transaction again is right in both cases.
         """
+        driver = self.engine.dialect.loaded_dbapi
         try:
             yield
-        except (OperationalError, InterfaceError, PoolTimeout) as problem:
+        except (
+            OperationalError,
+            InterfaceError,
+            PoolTimeout,
+            driver.OperationalError,
+            driver.InterfaceError,
+        ) as problem:
             said = getattr(problem, "orig", None) or problem
             raise Unavailable(f"the ledger {self.name} is busy or away: {said}") from problem
-        except InternalError as problem:
-            if getattr(problem.orig, "sqlstate", "") != _LEFT_IDLE:
+        except (InternalError, driver.InternalError) as problem:
+            said = getattr(problem, "orig", None) or problem
+            if getattr(said, "sqlstate", "") != _LEFT_IDLE:
                 raise
-            raise Unavailable(f"the ledger {self.name} waited too long for us: {problem.orig}") from problem
+            raise Unavailable(f"the ledger {self.name} waited too long for us: {said}") from problem
 
 
 def _parsed(url: str) -> URL:
@@ -163,6 +171,13 @@ def _sqlite(url: URL) -> Engine:
     engine = sa.create_engine(url, pool_size=8, max_overflow=32, connect_args={"timeout": BUSY_SECONDS})
     sa.event.listen(engine, "connect", _prepare)
     return engine
+
+
+def _begin(connection: Connection, words: str) -> None:
+    """Every transaction's first statement, said to the driver itself: it has nothing that SQLAlchemy would add to."""
+    driver = connection.connection.driver_connection
+    assert driver is not None
+    driver.execute(words)
 
 
 def _write_ahead(file: Path) -> None:

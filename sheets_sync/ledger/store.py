@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from sheets_sync.errors import LeaseLost
-from sheets_sync.ledger import codec
+from sheets_sync.ledger import codec, prepared
 from sheets_sync.ledger.clock import Steady
 from sheets_sync.ledger.engine import Database
 from sheets_sync.ledger.schema import deliveries, leases, metadata, state
@@ -177,7 +177,8 @@ def _ours(connection: Connection, lease: Lease) -> sa.Row[Any]:
 
 
 def _lease_row(connection: Connection, name: str) -> sa.Row[Any] | None:
-    return connection.execute(_LEASE, {"name": name}).one_or_none()
+    row: sa.Row[Any] | None = next(prepared.rows(connection, _LEASE, {"name": name}), None)
+    return row
 
 
 def _lease_values(lease: Lease) -> dict[str, Any]:

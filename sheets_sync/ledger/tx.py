@@ -14,7 +14,7 @@ from sqlalchemy.engine import Connection
 
 from sheets_sync import stock
 from sheets_sync.errors import KeyConflict
-from sheets_sync.ledger import codec
+from sheets_sync.ledger import codec, prepared
 from sheets_sync.ledger.clock import Steady
 from sheets_sync.ledger.schema import (
     balances,
@@ -135,8 +135,8 @@ class Tx(View):
     def _not_recorded(self, facts: Sequence[Fact]) -> list[Fact]:
         known: dict[str, Fact] = {}
         for keys in chunks(fact.key for fact in facts):
-            rows = self._connection.execute(_WITH_KEYS, {"keys": keys})
-            known |= {row.key: codec.event_of(row).fact for row in rows}
+            found = prepared.rows(self._connection, _WITH_KEYS, {"keys": keys})
+            known |= {row.key: codec.event_of(row).fact for row in found}
         fresh = []
         for fact in facts:
             if fact.key not in known:
@@ -150,8 +150,8 @@ class Tx(View):
         keys = dict.fromkeys(StockKey(fact.sku, fact.location) for fact in facts)
         found: dict[StockKey, Balance] = {}
         for skus in chunks(key.sku for key in keys):
-            rows = self._connection.execute(_BALANCES_OF, {"skus": skus})
-            found |= {balance.key: balance for balance in map(codec.balance_of, rows)}
+            kept = map(codec.balance_of, prepared.rows(self._connection, _BALANCES_OF, {"skus": skus}))
+            found |= {balance.key: balance for balance in kept}
         return {key: found.get(key) or Balance(key) for key in keys}
 
     def _newest(self, facts: Sequence[Fact], standing: Mapping[StockKey, Balance]) -> dict[str, stock.Newest]:
@@ -269,7 +269,7 @@ class Tx(View):
     def settle_once(self, exchange: str, digest: str) -> bool:
         """True the first time for this exchange with these contents, False ever after."""
         values = {"exchange": exchange, "digest": digest}
-        if self._connection.scalar(_SETTLED, values) is not None:
+        if prepared.value(self._connection, _SETTLED, values) is not None:
             return False
         self._connection.execute(_INSERT_SETTLEMENT, {**values, "settled_at": self._clock()})
         return True

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from sheets_sync.ledger import codec
+from sheets_sync.ledger import codec, prepared
 from sheets_sync.ledger.schema import (
     balances,
     deliveries,
@@ -120,12 +120,12 @@ class View:
 
     def _state(self, name: str) -> str | None:
         if self._got and self._large is None:  # who asks twice asks often: all that is small comes in one answer
-            found = {other: text for other, text in self._connection.execute(_SMALL_STATE)}
+            found = {other: text for other, text in prepared.rows(self._connection, _SMALL_STATE)}
             self._large = {other for other, text in found.items() if text is None}
             self._got = {other: text for other, text in found.items() if text is not None} | self._got
         if name not in self._got:
             absent = self._large is not None and name not in self._large
-            self._got[name] = None if absent else self._connection.scalar(_STATE, {"name": name})
+            self._got[name] = None if absent else prepared.value(self._connection, _STATE, {"name": name})
         return self._got[name]
 
     # stock ------------------------------------------------------------------------------------------------------
@@ -138,15 +138,16 @@ class View:
 
     def below_zero(self) -> dict[str, int]:
         """What is available of SKUs of which more is promised than there is, over all locations where they count."""
-        return {sku: int(units) for sku, units in self._connection.execute(_BELOW_ZERO)}
+        return {sku: int(units) for sku, units in prepared.rows(self._connection, _BELOW_ZERO)}
 
     def last_event_id(self) -> int:
         """The id of the newest event, 0 in an empty ledger. Ids count up from 1 without gaps."""
-        return self._connection.scalar(_LAST_ID) or 0
+        return int(prepared.value(self._connection, _LAST_ID) or 0)
 
     def newest_at(self) -> datetime | None:
         """When the newest event was recorded; None in an empty ledger."""
-        return self._connection.scalar(_NEWEST_AT)
+        at: datetime | None = prepared.value(self._connection, _NEWEST_AT)
+        return at
 
     def events(
         self,
@@ -161,7 +162,7 @@ class View:
         query = _events(sku is not None, None if batch is None else bool(batch), limit is not None, newest_first)
         some = {"sku": sku, "after": after, "batch": batch, "limit": limit}
         given = {name: value for name, value in some.items() if value is not None}
-        return [codec.event_of(row) for row in self._connection.execute(query, given)]
+        return [codec.event_of(row) for row in prepared.rows(self._connection, query, given)]
 
     def histories(self, skus: Iterable[str]) -> dict[str, list[Event]]:
         """All events of these SKUs at every location, by SKU, in the order of recording. Ask for a bounded number."""
@@ -178,10 +179,10 @@ class View:
         for start in range(0, len(skus), CHUNK):
             some = skus[start : start + CHUNK]
             asked = {"skus": some, "since": since[some[0]], "location": location}
-            yield from self._connection.execute(_MOVES, asked)
+            yield from prepared.rows(self._connection, _MOVES, asked)
 
     def event_by_key(self, key: str) -> Event | None:
-        row = self._connection.execute(_BY_KEY, {"key": key}).one_or_none()
+        row = next(prepared.rows(self._connection, _BY_KEY, {"key": key}), None)
         return None if row is None else codec.event_of(row)
 
     def events_by_key(self, keys: Iterable[str]) -> list[Event]:
@@ -198,8 +199,8 @@ class View:
         """By SKU, the newest adjustment that was typed in the sheet (S4)."""
         found: dict[str, Event] = {}
         for some in chunks(skus):
-            rows = self._connection.execute(_LAST_EDITS, {"among": some})
-            found |= {row.sku: codec.event_of(row) for row in rows}
+            edits = prepared.rows(self._connection, _LAST_EDITS, {"among": some})
+            found |= {row.sku: codec.event_of(row) for row in edits}
         return found
 
     # orders, listings, questions --------------------------------------------------------------------------------
@@ -252,12 +253,12 @@ class View:
 
     def listings_revision(self) -> int:
         """It grows whenever listings are put; 0 while there are none."""
-        return self._connection.scalar(_LAST_REVISION) or 0
+        return int(prepared.value(self._connection, _LAST_REVISION) or 0)
 
     def questions(self, *, sku: str | None = None) -> list[Question]:
         """Open questions, in the order in which they were asked."""
-        rows = self._connection.execute(*((_QUESTIONS,) if sku is None else (_QUESTIONS_OF, {"sku": sku})))
-        return [codec.question_of(row) for row in rows]
+        query, given = (_QUESTIONS, {}) if sku is None else (_QUESTIONS_OF, {"sku": sku})
+        return [codec.question_of(row) for row in prepared.rows(self._connection, query, given)]
 
     # deliveries -------------------------------------------------------------------------------------------------
 
@@ -268,7 +269,7 @@ class View:
         query = _deliveries(channel is not None, state is not None, newest_first)
         some = {"channel": channel, "state": state, "limit": limit}
         given = {name: value for name, value in some.items() if value is not None}
-        return [codec.delivery_of(row) for row in self._connection.execute(query, given)]
+        return [codec.delivery_of(row) for row in prepared.rows(self._connection, query, given)]
 
     def delivery(self, channel: str, id: str) -> StoredDelivery | None:
         """One delivery as kept; None where it is not, or not any more."""
@@ -284,15 +285,17 @@ class View:
 
     def intent(self, exchange: str) -> bytes | None:
         """What was given to `intend`, b"" once it is settled; None for an exchange that this ledger did not issue."""
-        payload = self._connection.scalar(_INTENT, {"exchange": exchange})
+        payload = prepared.value(self._connection, _INTENT, {"exchange": exchange})
         return None if payload is None else bytes(payload)
 
     def issued(self, exchange: str) -> bool:
-        return self._connection.scalar(_ISSUED, {"exchange": exchange}) is not None
+        return prepared.value(self._connection, _ISSUED, {"exchange": exchange}) is not None
 
     def open_intents(self) -> list[tuple[str, str, bytes]]:
         """(exchange, previous, payload) of all whose outcome is not known, the oldest first."""
-        return [(id_, previous, bytes(payload)) for id_, previous, payload in self._connection.execute(_OPEN_INTENTS)]
+        return [
+            (id_, previous, bytes(payload)) for id_, previous, payload in prepared.rows(self._connection, _OPEN_INTENTS)
+        ]
 
     def taken(self, pairs: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Cell]:
         """What was taken from tags: (exchange, SKU) -> the figure typed; absent where the tag was not used yet."""
@@ -308,7 +311,7 @@ class View:
 
     def put_backs(self) -> list[tuple[int, dict[str, Any]]]:
         """Open ones: (id, what was given to `add_put_backs`)."""
-        return [(row.id, codec.load_json(row.cells)) for row in self._connection.execute(_PUT_BACKS)]
+        return [(row.id, codec.load_json(row.cells)) for row in prepared.rows(self._connection, _PUT_BACKS)]
 
     # ------------------------------------------------------------------------------------------------------------
 
@@ -318,14 +321,14 @@ class View:
         column: sa.Column[Any],
         values: Iterable[str] | None,
         given: Mapping[str, Any] = MappingProxyType({}),
-    ) -> Iterator[sa.Row[Any]]:
+    ) -> Iterator[Any]:
         """Rows of the query whose column is one of the values, or all; in statements that a database takes."""
         known = {name: value for name, value in given.items() if value is not None}
         if values is None:
-            yield from self._connection.execute(query, known)
+            yield from prepared.rows(self._connection, query, known)
             return
         for some in chunks(values):
-            yield from self._connection.execute(_some_of(query, column), {**known, "among": some})
+            yield from prepared.rows(self._connection, _some_of(query, column), {**known, "among": some})
 
 
 # what is asked in several forms, each built once -----------------------------------------------------------------
