@@ -105,7 +105,6 @@ export class Table {
     const text = mark?.text ?? cell?.t ?? "";
     box.className = ["v", cell?.r && !mark?.text && "right", mark?.kind, mark?.fresh && "fresh", cell?.n && "note", cell?.m && !mark && "misfit", cell?.k].filter(Boolean).join(" ");
     const look = cell?.look;
-    if (look?.whiteSpace && row.i >= this.frozen && !cell.k) box.classList.add("wraps");
     if (look) for (const name of LOOKS) if (look[name]) box.style[name] = look[name];
     if (cell?.k === "check") this.tick(box, cell, mark);
     else if (text) {
@@ -116,7 +115,10 @@ export class Table {
     }
     const said = mark?.says || [cell?.m, cell?.n].filter(Boolean).join("\n");
     if (said) box.title = said;
-    else if (text.length * 7 > column.width) box.title = text;
+    else if (text.length * 7 > column.width) {
+      if (look?.whiteSpace && row.i >= this.frozen) box.dataset.whole = text;
+      else box.title = text;
+    }
     if (column.lock && row.i < this.frozen) box.append(this.lock(column));
     if (funnel) box.append(this.funnel(column));
     return box;
