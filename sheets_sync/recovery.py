@@ -9,7 +9,7 @@ workbook that belongs to another one, stops everything until a person says which
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -228,11 +228,19 @@ def adopt(desk: Desk, workbook: Workbook, stands: str) -> list[Difference]:
 
     The chain is taken over from wherever it stands. Where the workbook stands, its whole figures become counts; where
     the ledger stands, its figures are written, and every change in the workbook is asked about. Returns what differed.
+
+    Raises BadInput, and changes nothing, where the workbook shall stand and a SKU has two rows, or a counted one no
+    count: what stands over our tag there would be taken for our own figure later, and be overwritten unasked.
     """
     if stands not in (LEDGER, WORKBOOK):
         raise BadInput(f"{stands!r} cannot stand; say `ledger` or `workbook`.")
     _chain_for(desk, workbook)
     differ, look, layout = differences(desk, workbook), workbook.look(edits.NEEDED), workbook.layout()
+    if stands == WORKBOOK and (wrong := list(_no_count(look, {d.sku for d in differ if d.ledger is not None}))):
+        raise BadInput(
+            f"The spreadsheet cannot stand yet: {'; '.join(wrong[:_NAMES])}{'; …' if wrong[_NAMES:] else ''}. Keep one "
+            "row for each SKU, with a whole number under On hand, then run this again. Nothing was changed."
+        )
     with desk.ledger.read() as view:
         name, new_id = chain_name(view), exchange_id(view)
     found = _chain_of(layout, look, name)
@@ -281,6 +289,20 @@ def _shown(look: Look) -> dict[str, Cell]:
     rows = list(zip(look.columns[edits.SKU], look.columns[edits.ON_HAND], strict=True))
     skus = [sku for sku, _ in rows if isinstance(sku, str)]
     return {sku: cell for sku, cell in rows if isinstance(sku, str) and skus.count(sku) == 1}
+
+
+def _no_count(look: Look, differ: Collection[str]) -> Iterable[str]:
+    """What stands in the way of counting what the workbook shows; `differ`: counted SKUs of which it shows another."""
+    rows: dict[str, list[tuple[int, Cell]]] = {}
+    for row, (sku, cell) in enumerate(zip(look.columns[edits.SKU], look.columns[edits.ON_HAND], strict=True), 2):
+        if isinstance(sku, str):
+            rows.setdefault(sku, []).append((row, cell))
+    for sku, found in rows.items():
+        row, cell = found[0]
+        if len(found) > 1 and any(cell is not None for _, cell in found):
+            yield f"{sku} stands in rows {', '.join(str(row) for row, _ in found[:5])}"
+        elif sku in differ and not guard.is_count(cell):
+            yield f"On hand of {sku} (row {row}) shows {guard.shown(cell)}"
 
 
 def _answered(look: Look) -> dict[tuple[str, str], Cell]:

@@ -419,12 +419,15 @@ class Sheet(RuleBasedStateMachine):
         for row, name in names.items():
             if name and self.rows[row - 2]:
                 self.quick.at(row, tabs.SKU, name)
+        self._keep_one_of_each()
+        self.quick.sheet_passes(20)
+
+    def _keep_one_of_each(self) -> None:
         rows = list(enumerate(self.rows, 2))
         stays = dict((sku, row) for row, sku in (rows[::-1] if self.keeps_first else rows))
         gone = [row for row, sku in rows if stays[sku] != row]
         for row in sorted((row for row in gone if self.rows[row - 2]), reverse=True):
             self.quick.store.delete_rows(self.quick.id, tabs.STOCK, row)
-        self.quick.sheet_passes(20)
 
     def _check(self) -> None:
         quick, known = self.quick, self.known()

@@ -42,7 +42,7 @@ from psycopg import sql
 
 from sheets_sync import drift, edits, masses, recovery
 from sheets_sync.channel_sync import ChannelMemory
-from sheets_sync.errors import LeaseLost, NextPass, OtherSide, SellerMustAct
+from sheets_sync.errors import BadInput, LeaseLost, NextPass, OtherSide, SellerMustAct
 from sheets_sync.ledger import schema
 from sheets_sync.model import Lease
 from sheets_sync.sandbox.sheet.server import Answer, Call, Proceed
@@ -741,13 +741,20 @@ class World(sheets.Sheet):
         self.lawful = False
         for number in passes:
             self._guarded(("sheet", *self.quick.shops)[number])
-        recovery.adopt(self.quick.desk, self.quick.workbook, recovery.WORKBOOK if workbook else recovery.LEDGER)
+        self._adopt(recovery.WORKBOOK if workbook else recovery.LEDGER)
         self.lawful = True
         self.versions.clear()
         self.before.clear()
         if not workbook:
             self.truth = truth
         self._quiet()
+
+    def _adopt(self, stands: str) -> None:
+        try:
+            recovery.adopt(self.quick.desk, self.quick.workbook, stands)
+        except BadInput:  # which of two rows of one SKU stands? a person keeps one of each
+            self._keep_one_of_each()
+            recovery.adopt(self.quick.desk, self.quick.workbook, stands)
 
     def _agree(self) -> bool:
         """Ledger and sheet say what was typed and shipped."""

@@ -273,6 +273,27 @@ def test_adopt_workbook_counts_what_it_shows(day: Day, tmp_path: Path) -> None:
     assert day.figure("woocommerce", MUG) == 8
 
 
+def test_adopt_workbook_wants_one_count_for_each_sku(day: Day, tmp_path: Path) -> None:
+    """Else the figure that our older self wrote there would be taken for the ledger's own, and be overwritten."""
+    backup = back_up(day, tmp_path)
+    day.type(MUG, "8")
+    day.passes()
+    copy = day.row(MUG) + 1
+    day.store.insert_rows(day.id, tabs.STOCK, copy)
+    day.store.copy_row(day.id, tabs.STOCK, copy - 1, copy)
+    day.type("1E5", "19 pcs")
+    bring_back(day, backup, tmp_path)
+    with pytest.raises(BadInput) as error:
+        recovery.adopt(day.desk, day.workbook, recovery.WORKBOOK)
+    assert f"{MUG} stands in rows {copy - 1}, {copy}; On hand of 1E5" in str(error.value)
+    assert "shows '19 pcs'" in str(error.value) and "Nothing was changed" in str(error.value)
+    day.store.delete_rows(day.id, tabs.STOCK, copy)
+    day.type("1E5", "19")
+    recovery.adopt(day.desk, day.workbook, recovery.WORKBOOK)
+    day.passes()
+    assert (day.figures(MUG), day.figures("1E5"), day.questions()) == ("8/0/8", "19/0/19", {})
+
+
 def test_adopt_ledger_writes_its_figures_and_asks_about_changes(day: Day, tmp_path: Path) -> None:
     backup = back_up(day, tmp_path)
     day.type(MUG, "8")
