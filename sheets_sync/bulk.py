@@ -495,5 +495,6 @@ def _choices_of(orders: Sequence[Cell]) -> tuple[list[str | None], list[int]]:
 
 def _ambiguous(codes: Sequence[Cell], names: Names) -> list[int]:
     """The places of rows that name a kit, or what may be a barcode."""
-    out = [at for at, code in enumerate(codes) if code in names.kits] if names.kits else []
-    return out + [at for at, code in enumerate(codes) if str(code).isdigit()] if names.barcodes else out
+    kits = [at for at, code in enumerate(codes) if code in names.kits] if names.kits else []
+    barcodes = [at for at, code in enumerate(codes) if str(code).isdigit()] if names.barcodes else []
+    return kits + barcodes

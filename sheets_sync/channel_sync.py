@@ -38,6 +38,7 @@ from sheets_sync import (
 from sheets_sync.batching import GROUPS, batches
 from sheets_sync.catalogue import Reading, known_skus
 from sheets_sync.channels import (
+    Basis,
     Channel,
     Outcome,
     Page,
@@ -47,7 +48,7 @@ from sheets_sync.channels import (
     Target,
     orders_to_open_with,
 )
-from sheets_sync.desk import Books, Desk, Shelf, joined, kits_of, orders_cursor, remember, unseen_sales
+from sheets_sync.desk import Books, Desk, Shelf, channel_state, joined, kits_of, orders_cursor, remember, unseen_sales
 from sheets_sync.errors import ChannelRefused, OutcomeUnknown, RateLimited
 from sheets_sync.late_orders import Reads, units_told
 from sheets_sync.ledger import Tx, View
@@ -194,9 +195,8 @@ class _OrderBook:
         self.about, self.copies = desk.settings.channels[name], sources.copies(tx, desk, name)
         self.beginning = None if at_opening else openings.Beginning.of(tx, desk, name)
         self.allowance = desk.settings.limits.clock_allowance
-        self.listings: dict[
-            str, list[Listing]
-        ] = {}  # by their own ids; one at several of its channel's places is several
+        # by their own ids; one at several of its channel's places is several
+        self.listings: dict[str, list[Listing]] = {}
         self.known: dict[str, bool] = {}
         self.policies, self.last_count = booking.note_policies(tx, desk, name), booking.last_count(tx)
         self.places = booking.places(tx, desk, name, promised)
@@ -312,7 +312,7 @@ class _OrderBook:
         if self.edited:
             again.note(self.tx, self.desk.channels[self.name], self.edited, self.desk.clock())
         if self.last_order:
-            before = self.tx.get(f"channel:{self.name}", {}).get("last_order")
+            before = self.tx.get(channel_state(self.name), {}).get("last_order")
             if before is None or datetime.fromisoformat(before) < self.last_order:
                 remember(self.tx, self.name, last_order=self.last_order)
         for event in self.events:
@@ -386,7 +386,7 @@ class _ChannelPass:
         self.channel = desk.channels[name]
         able = self.channel.capabilities
         memory.books.places, self.places = desk.settings.draws_from(name), desk.settings.channels[name].places
-        self.means = offers.Means(able.compare_and_set, able.readable, able.basis.value == "gross")
+        self.means = offers.Means(able.compare_and_set, able.readable, able.basis is Basis.GROSS)
         self.events: list[Event] = []
         self.sent: list[Sent] = []
         self.again = False
@@ -1105,7 +1105,7 @@ class _ChannelPass:
         plan, _ = self.plan()
         out_of_step = plan.out_of_step if pushes else 0
         with self.desk.ledger.begin(self.lease) as tx:
-            kept = tx.get(f"channel:{self.name}", {})
+            kept = tx.get(channel_state(self.name), {})
             errors = [item.error for item in self.memory.shelf.listings.values() if item.error]
             remember(tx, self.name, out_of_step=out_of_step, last_error=kept.get("last_error", "") if errors else "")
             if self.meter is not None:

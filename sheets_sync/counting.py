@@ -538,7 +538,7 @@ class _Look:
         wishes = self._wishes(session)
         with self.desk.ledger.read() as view:
             self.books.refresh(view)
-            known = (self.books.upto, len(self.listed), len(view.get(ROWS, ())), self._while(seen))
+            known = (self.books.upto, len(self.listed), len(view.get(ROWS, ())), self._stands_until())
             base = (body.rows, wishes, *(known if not session.get("posted") else ("posted",)))
             if seen.preview is not None and seen.base == base:
                 return seen.preview
@@ -548,10 +548,10 @@ class _Look:
         seen.base = base
         return seen.preview
 
-    def _while(self, seen: Seen) -> str:
-        """How long a preview may stand: what a row names may become known, and a day ends."""
-        local = self.now.astimezone(self.zone)
-        flagged = seen.preview is not None and bool(seen.preview.grouped.flags)
+    def _stands_until(self) -> str:
+        """The minute or hour for which a preview may stand: what a row names may become known, and a day ends."""
+        local, preview = self.now.astimezone(self.zone), self.seen.preview
+        flagged = preview is not None and bool(preview.grouped.flags)
         return f"{local:%Y-%m-%d %H:%M}" if flagged else f"{local:%Y-%m-%d %H}"
 
     def _compare(
@@ -755,27 +755,7 @@ class _Look:
                 return
             self.again |= not same
             self._texts(view, name, [s for s in same if s not in self.seen.posted_texts], preview, session)
-        wanted = self._nothing(body)
-        for number, why in preview.grouped.flags.items():
-            wanted.set(number, (None, None, why))
-        for sku, one in preview.takes.items():
-            if posted.get(sku) == one.digest:
-                text = self.seen.posted_texts.get(sku, "posted")
-            elif sku in posted:
-                text = f"? {sku} was posted in {name} with another figure; this one does not count. {_CLEAR}"
-            else:
-                text = f"? {name} was posted without this row; it does not count. {_CLEAR}"
-            for at, number in enumerate(one.rows):
-                shows = body.shows.of(number)
-                first = posted.get(sku) == one.digest and at == 0
-                of = text if at == 0 or posted.get(sku) != one.digest else f"posted: counted with row {one.rows[0]}"
-                wanted.set(number, (shows[0], shows[1], text) if first else (None, None, of))
-        for number, text in preview.grouped.kits.items():
-            wanted.set(number, (None, None, f"posted: {text}"))
-        for number, code in _uncounted(body.rows):
-            if code in posted:
-                wanted.set(number, (None, None, "posted as 0: it was not counted"))
-        self._place(body, wanted)
+        self._place(body, self._beside_posted(body, name, preview, posted))
         if self.settings.post:
             self._set(stocktake.POST, False)
         self._set(stocktake.SESSION, name)
@@ -788,6 +768,30 @@ class _Look:
             f"Posted as {name}{where} on {when}: {stocktake.many(session['counts'], 'SKU')}{how}. {_CLEAR}",
             session["totals"],
         )
+
+    def _beside_posted(self, body: Body, name: str, preview: Preview, posted: Mapping[str, str]) -> Beside:
+        """What stands beside the rows: what came of each count that was posted, and that any other does not count."""
+        wanted = self._nothing(body)
+        for number, why in preview.grouped.flags.items():
+            wanted.set(number, (None, None, why))
+        for sku, one in preview.takes.items():
+            if posted.get(sku) == one.digest:
+                first, *others = one.rows
+                wanted.set(first, (*body.shows.of(first)[:2], self.seen.posted_texts.get(sku, "posted")))
+                text = f"posted: counted with row {first}"
+            else:
+                others = list(one.rows)
+                other = f"{sku} was posted in {name} with another figure; this one does not count."
+                without = f"{name} was posted without this row; it does not count."
+                text = f"? {other if sku in posted else without} {_CLEAR}"
+            for number in others:
+                wanted.set(number, (None, None, text))
+        for number, text in preview.grouped.kits.items():
+            wanted.set(number, (None, None, f"posted: {text}"))
+        for number, code in _uncounted(body.rows):
+            if code in posted:
+                wanted.set(number, (None, None, "posted as 0: it was not counted"))
+        return wanted
 
     def _next(self, body: Body) -> None:
         """None of the posted rows stands there any more: what does is another stock-take."""
@@ -943,7 +947,7 @@ def read_barcodes(workbook: Workbook) -> dict[str, tuple[str, ...]]:
     return barcodes_of(zip(skus, codes, strict=False))
 
 
-def barcodes_of(pairs: Any) -> dict[str, tuple[str, ...]]:
+def barcodes_of(pairs: Iterable[tuple[Cell, Cell]]) -> dict[str, tuple[str, ...]]:
     """(SKU, barcode) cells to the SKUs by barcode."""
     found: dict[str, list[str]] = {}
     for sku, code in pairs:
