@@ -175,7 +175,7 @@ class PutBack:
     """A cell to be restored: `value` goes where `column` of the SKU's row still shows `expect`.
 
     Cells overwritten together share a `group`. Of a group, On hand and the tag go back as one or not at all: a figure
-    means something only over its own tag.
+    means something only over its own tag. A figure that we had not touched stays where it is, also typed over.
     """
 
     id: int
@@ -578,11 +578,13 @@ class _Rows:
         for group in reversed(self.restore[at]):  # the newest first: an older one's cells may lie under it
             written, untouched = len(ids), []
             for items in _units(group):
+                # a figure that we did not overwrite stays, typed over since or not: its tag goes back to it
+                ours = [item for item in items if item.column != ON_HAND or item.value != item.expect]
                 if all(item.value == item.expect for item in items):
                     untouched += items  # it only tells which row it is
-                elif all(i.column in self.named and self._after(cells, at, i.column) == i.expect for i in items):
-                    cells |= {item.column: item.value for item in items}
-                    ids += [(item.id, item.column, self._now(at, item.column)) for item in items]
+                elif all(i.column in self.named and self._after(cells, at, i.column) == i.expect for i in ours):
+                    cells |= {item.column: item.value for item in ours}
+                    ids += [(item.id, item.column, self._now(at, item.column)) for item in ours]
                 else:
                     self._give_up(at, items)
             if len(ids) == written:

@@ -293,6 +293,16 @@ def test_what_goes_back_gives_way_to_a_person_and_is_asked() -> None:
     assert [(q.kind, q.sku, q.typed) for q in second.lost] == [("lost_cell", MUG, 8)]
 
 
+def test_a_figure_that_we_had_not_touched_gets_its_tag_back_though_somebody_typed_over_it() -> None:
+    """Else 12 would be compared with the tag that we wrote there by mistake, beside the figure and not over it."""
+    items = overwritten(value=10, on_hand=10)
+    first = found(row(figure=12, tag=Tag(MUG, 7, "900")), wants=wanted(put_backs=items))
+    assert only(first).cells == {TAG_SKU: MUG, TAG_FIGURE: 10, TAG_EXCHANGE: E}
+    assert (first.before.done, first.questions) == (frozenset(), ())
+    second = found(row(figure=12), wants=wanted(put_backs=items[:1]))
+    assert (only(second).exchanged, second.before.done) == (True, {1})
+
+
 def test_what_two_exchanges_overwrote_goes_back_through_both() -> None:
     """The one of 900 has to go back into a row that 901 then wrote another SKU's figure and tag over."""
     later = {TAG_SKU: (MUG, MUG), TAG_FIGURE: (7, 20), TAG_EXCHANGE: ("900", "901"), ON_HAND: (7, 20)}
