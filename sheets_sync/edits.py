@@ -601,8 +601,11 @@ class _Rows:
                 self.lost[item.id] = guard.lost_cell(item.sku, item.column, item.value, self.at)
         values = {item.column: item for item in items}
         typed = values.get(ON_HAND)
-        if typed is None or typed.value in (None, self._now(at, ON_HAND)):
+        now = self._now(at, ON_HAND)
+        if typed is None or typed.value in (None, now):
             return
+        if typed.sku not in self.known.stock and guard.is_count(now):
+            return  # the first count of a new SKU: the one typed last says all
         tag = values.get(TAG_FIGURE)
         if tag is None or tag.value != typed.value:
             self.lost[typed.id] = guard.lost_cell(typed.sku, ON_HAND, typed.value, self.at)

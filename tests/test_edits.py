@@ -303,6 +303,16 @@ def test_a_figure_that_we_had_not_touched_gets_its_tag_back_though_somebody_type
     assert (only(second).exchanged, second.before.done) == (True, {1})
 
 
+def test_the_first_count_of_a_new_sku_gives_way_to_a_newer_one_unasked() -> None:
+    items = [PutBack(n, "new", item.column, item.value, item.expect, item.group)
+             for n, item in enumerate(overwritten("new"), start=1)]  # fmt: skip
+    for figure, lost in (9, []), ("9 pcs", [8]):
+        rows = (row("new", figure, Tag("new", 7, "900")),)
+        first = found(*rows, wants=wanted(put_backs=items))
+        second = found(*rows, wants=wanted(put_backs=items), before=first.before)
+        assert (second.done, [question.typed for question in second.lost]) == ((1, 2, 3, 4), lost)
+
+
 def test_what_two_exchanges_overwrote_goes_back_through_both() -> None:
     """The one of 900 has to go back into a row that 901 then wrote another SKU's figure and tag over."""
     later = {TAG_SKU: (MUG, MUG), TAG_FIGURE: (7, 20), TAG_EXCHANGE: ("900", "901"), ON_HAND: (7, 20)}
