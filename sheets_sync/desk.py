@@ -117,8 +117,6 @@ class Books:
     kits: Kits = field(default_factory=dict)
     places: Collection[str] | None = None  # the locations that are summed; None: all
 
-    # Events of two workers may become visible out of the order of their ids; a look back costs little.
-    _BACK = 500
     _FIRST = 20_000
 
     def refresh(self, view: View) -> set[str]:
@@ -126,7 +124,7 @@ class Books:
         newest, made_of = view.last_event_id(), kits_of(view)
         if newest == self.upto and self.balances and made_of == self.kits:
             return set()
-        since = max(0, self.upto - self._BACK)
+        since = self.upto if newest > self.upto else 0  # events become visible in the order of their ids
         changed = view.balances(since=since)
         self.balances.update(changed)
         skus = {key.sku for key in changed}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -91,6 +93,23 @@ def zone_of(layout: Layout) -> ZoneInfo:
         return ZoneInfo(layout.time_zone)
     except (ZoneInfoNotFoundError, ValueError):
         return ZoneInfo("UTC")
+
+
+def resized(layout: Layout, requests: Sequence[Request]) -> Layout | None:
+    """The layout after a batch that landed, as far as its rows go; None where only a read can tell."""
+    rows: Counter[int] = Counter()
+    for request in requests:
+        if "appendCells" in request or "appendDimension" in request:
+            return None  # cells appended may fill rows that were empty
+        for kind, sign in (("insertDimension", 1), ("deleteDimension", -1)):
+            span = request.get(kind, {}).get("range")
+            if span is not None and span["dimension"] != "ROWS":
+                return None
+            if span is not None:
+                rows[span["sheetId"]] += sign * (span["endIndex"] - span["startIndex"])
+    return replace(
+        layout, tabs={title: tab._replace(rows=tab.rows + rows[tab.id]) for title, tab in layout.tabs.items()}
+    )
 
 
 def same(cell: Cell, wanted: Cell) -> bool:

@@ -330,6 +330,7 @@ class _Pass:
             return True
         if intent is not None and next_one:  # it landed, whatever answer we got; its image still stands
             self.memory.stale_since = None
+            self.memory.layout = None  # it may have inserted rows
             self.events += self._settle(intent, self._image(intent))
             return False  # the look was made before this was settled
         if not mark.exchange:
@@ -664,9 +665,9 @@ class _Pass:
         return [sku for sku in wanted if sku not in facts.rows and sku not in found.skus][:_ADDED_AT_ONCE]
 
     def _grown(self, requests: Sequence[Request]) -> None:
-        """Rows were inserted or appended: sizes that we remember would be wrong."""
-        if any(key in request for request in requests for key in ("insertDimension", "deleteDimension", "appendCells")):
-            self.memory.layout = None
+        """The sizes that we remember, after a batch that landed."""
+        if self.memory.layout is not None:
+            self.memory.layout = showing.resized(self.memory.layout, requests)
 
     def _more(self, look: Look, facts: _Facts, added: Sequence[str]) -> tuple[list[Request], dict[str, Any]]:
         """Ledger rows, cells of the Channels tab and rows added, as requests of the closing batch."""

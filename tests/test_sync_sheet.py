@@ -142,6 +142,16 @@ def test_a_pass_with_nothing_to_do_writes_nothing(day: Day) -> None:
     assert [call.method for call in day.faults.calls[before:]] == ["GET"]
 
 
+def test_what_rows_of_the_ledger_tab_do_to_its_size_is_known_without_reading_it(day: Day) -> None:
+    before, seen = day.workbook.layout(), len(day.faults.calls)
+    day.type(MUG, "8")
+    day.sheet_passes()
+    assert not [call for call in day.faults.calls[seen:] if call.method == "GET" and "values" not in call.path]
+    assert day.memory.layout is not None
+    rows = [layout.tabs[tabs.LEDGER].rows for layout in (before, day.memory.layout, day.workbook.layout())]
+    assert rows == [rows[0], rows[0] + 1, rows[0] + 1]
+
+
 def test_many_rows_at_once(day: Day) -> None:
     for sku, figure in (MUG, "8"), (SCARF, "25"), (PLATE, "0"), (PEN, "70"):
         day.type(sku, figure)

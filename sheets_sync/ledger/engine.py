@@ -76,6 +76,11 @@ class Database:
         with self.reading() as connection:
             if _version(connection) == HEAD:
                 return
+        # loaded where there is something to migrate: it takes as long as the ledger. Not within the transaction, whose
+        # patience it would try
+        from alembic import command
+        from alembic.config import Config
+
         with _migrating, self.writing() as connection:
             found = _version(connection)
             if found == HEAD:
@@ -84,9 +89,6 @@ class Database:
                 raise ConfigError(
                     [f"ledger {self.name}: made by a newer sheets-sync (schema {found}); update sheets-sync"]
                 )
-            from alembic import command  # loaded where there is something to migrate: it takes as long as the ledger
-            from alembic.config import Config
-
             config = Config()
             config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
             config.attributes["connection"] = connection
