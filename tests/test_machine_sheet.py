@@ -232,10 +232,18 @@ class Sheet(RuleBasedStateMachine):
 
     def _note(self, row: int, sku: Any, j: int) -> None:
         if self.alone(sku) and sku in self.truth:
+            if self._note_waits(row, sku):
+                self.cause.add(sku)
             note = f"note {next(self.fresh)}"
             self.notes.pop(self.cell_at(row, tabs.NOTE), None)
             self.notes[note] = sku
             self.quick.at(row, tabs.NOTE, note)
+
+    def _note_waits(self, row: int, sku: str) -> bool:
+        """Another note was overwritten there and is still to go back: two people's words for one cell."""
+        shown = self.cell_at(row, tabs.NOTE)
+        before = {note for note, owner in self.notes.items() if owner == sku and note != shown}
+        return bool(before and before - {event.fact.note for event in self.quick.events()})
 
     def _delete(self, row: int, sku: Any, j: int) -> None:
         if self.alone(sku) and sku in self.truth and len(self.rows) > 3 and self.calm():

@@ -324,11 +324,7 @@ class World(sheets.Sheet):
             self.quick.at(row, tabs.ON_HAND, f"=Z99+{figure}")
 
     def _note(self, row: int, sku: Any, j: int) -> None:
-        with self.quick.ledger.read() as view:
-            waits = any(item["sku"] == sku and item["column"] == tabs.NOTE for _, item in view.put_backs())
-        if waits:  # another note waits to be put back there: two people's words for one cell
-            self.acted["note"] += 1
-            self.cause.add(sku)
+        self.acted["note"] += sku is not None and self._note_waits(row, sku)
         super()._note(row, sku, j)
         self.noted |= dict.fromkeys(self.notes.keys() - self.noted.keys(), self.quick.clock.now)
 
