@@ -299,6 +299,7 @@ def init(
     asked: Asked = ctx.obj
     guided = guide or (sys.stdin.isatty() and not asked.path.exists())
     if guided:
+        logs.configure(logging.DEBUG if asked.verbose else logging.WARNING, sys.stderr)
         guides.write_config(asked.path, _Terminal(), _try_channel)
     settings = asked.settings()
     if create and settings.sheet.spreadsheet_id:
@@ -456,7 +457,9 @@ def _say_sources(desk: Desk) -> None:
             table.add_row(desk.titles[name], _cell(source) or "-", str(count), word)
     if table.row_count:
         _say(f"Orders of the last {desk.settings.limits.opening_days} days:", table)
-        _say("Sources whose orders may be copies of another channel's are asked about in Review (and in the config).")
+        _say(
+            "Sources that may be copies of another channel's orders are asked about in Review (or said in config.toml)."
+        )
 
 
 def _bar_for_each(bars: Progress, desk: Desk) -> onboarding.Progress:
@@ -591,7 +594,7 @@ def sync_command(
         if done.problems:
             raise SellerMustAct("The sheet was left alone: " + "; ".join(done.problems))
     _say(
-        f"{len(done.events)} events, {len(done.sent)} figures."
+        f"{stocktake.many(len(done.events), 'event')}, {stocktake.many(len(done.sent), 'figure')}."
         + ("" if done.quiet else " There is more: run it again.")
     )
 
@@ -617,9 +620,10 @@ def _say_plan(desk: Desk, plan: rehearsal.Plan) -> None:
         _say(f"would call    {name}: {calls.writes} writes, beside the {calls.reads} reads that this took")
         if calls.trouble:
             _say(f"could not read {name} to its end: {_cell(calls.trouble)}")
+    many = stocktake.many
     _say(
-        f"{len(plan.events)} events, {len(plan.writes)} rows, {len(plan.sent)} figures, "
-        f"{sum(calls.writes for calls in plan.calls)} calls; none of it was done."
+        f"{many(len(plan.events), 'event')}, {many(len(plan.writes), 'row')}, {many(len(plan.sent), 'figure')}, "
+        f"{many(sum(calls.writes for calls in plan.calls), 'call')}; none of it was done."
     )
 
 

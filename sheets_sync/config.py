@@ -602,7 +602,12 @@ class _Reader:
         try:
             text = self.path.read_bytes().decode("utf-8-sig")
         except FileNotFoundError:
-            raise ConfigError([f"there is no {self.path}: copy config.example.toml there and fill it in"]) from None
+            raise ConfigError(
+                [
+                    f"there is no {self.path}: `sheets-sync init --guide` asks for all that is needed and writes it; "
+                    "or copy config.example.toml there and fill it in"
+                ]
+            ) from None
         except OSError as error:
             raise ConfigError([f"{self.path} cannot be read: {error.strerror}"]) from None
         except UnicodeDecodeError:

@@ -14,6 +14,7 @@ from sheets_sync.model import Cell, Fact
 from sheets_sync.plan_tab import MOST, PLAN, WANTED
 from sheets_sync.rehearsal import Plan
 from sheets_sync.sheet.workbook import Workbook
+from sheets_sync.stocktake import many
 
 log = structlog.get_logger()
 
@@ -53,8 +54,9 @@ def summary(plan: Plan) -> str:
     """The plan in one line."""
     calls = sum(one.writes for one in plan.calls)
     return (
-        f"{len(plan.events):,} events, {len(plan.questions):,} questions, {len(plan.writes):,} rows of Stock, "
-        f"{len(plan.sent):,} figures, {calls:,} calls that write; none of it was done"
+        f"{many(len(plan.events), 'event')}, {many(len(plan.questions), 'question')}, "
+        f"{many(len(plan.writes), 'row')} of Stock, {many(len(plan.sent), 'figure')}, {many(calls, 'call')} that "
+        f"{'writes' if calls == 1 else 'write'}; none of it was done"
     )
 
 

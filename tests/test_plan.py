@@ -65,7 +65,7 @@ def test_a_tick_shows_what_would_be_done_and_none_of_it_is(office: Office) -> No
     )
     office.later()
     first, *rest = office.rows()
-    assert first[1].startswith("as of ") and "1 events, 0 questions, 1 rows of Stock, 1 figures" in first[1]
+    assert first[1].startswith("as of ") and "1 event, 0 questions, 1 row of Stock, 1 figure" in first[1]
     assert ["", "event", "00123", "Ledger", "10", "8"] == rest[0][:6]
     approved = next(row for row in rest if row[2] == "MAR1")
     assert approved[1:6] == ["push", "MAR1", "Woocommerce", "5", "6000"] and "only if Review" in approved[6]
