@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -18,7 +18,9 @@ from urllib.parse import unquote
 import psycopg
 import pytest
 import sqlalchemy as sa
+from pydantic import SecretStr
 
+from sheets_sync.config import LedgerSettings
 from sheets_sync.errors import Unavailable
 from sheets_sync.ledger import Ledger, engine
 from sheets_sync.model import Kind
@@ -60,11 +62,13 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
 
 @pytest.fixture
 def world(tmp_path: Path, postgres_url: str) -> Iterator[World]:
-    soon = {"options": "-c idle_in_transaction_session_timeout=500ms"}  # not 5 s, for one that is stopped within one
-    url = sa.make_url(postgres_url).update_query_dict(soon).render_as_string(hide_password=False)
-    made = World(tmp_path, vendors=("woocommerce",), ledger_url=url)
+    made = World(tmp_path, vendors=("woocommerce",), ledger_url=postgres_url)
     try:
         made.begin()
+        # not 5 s, for one that is stopped within a transaction
+        soon = {"options": "-c idle_in_transaction_session_timeout=500ms"}
+        url = sa.make_url(postgres_url).update_query_dict(soon).render_as_string(hide_password=False)
+        made.settings = replace(made.settings, ledger=LedgerSettings(url=SecretStr(url)))
         yield made
     finally:
         made.close()

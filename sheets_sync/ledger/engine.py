@@ -126,17 +126,25 @@ class Database:
         except (
             OperationalError,
             InterfaceError,
+            InternalError,
             PoolTimeout,
             driver.OperationalError,
             driver.InterfaceError,
+            driver.InternalError,
         ) as problem:
+            if (idle := _left_idle(problem)) is not None:
+                raise Unavailable(f"the ledger {self.name} waited too long for us: {idle}") from problem
+            if isinstance(problem, (InternalError, driver.InternalError)):
+                raise
             said = getattr(problem, "orig", None) or problem
             raise Unavailable(f"the ledger {self.name} is busy or away: {said}") from problem
-        except (InternalError, driver.InternalError) as problem:
-            said = getattr(problem, "orig", None) or problem
-            if getattr(said, "sqlstate", "") != _LEFT_IDLE:
-                raise
-            raise Unavailable(f"the ledger {self.name} waited too long for us: {said}") from problem
+
+
+def _left_idle(problem: BaseException | None) -> BaseException | None:
+    """That the transaction was ended by PostgreSQL, for which there may have been nothing left to roll back."""
+    while problem is not None and getattr(problem, "sqlstate", "") != _LEFT_IDLE:
+        problem = problem.__context__
+    return problem
 
 
 def _parsed(url: str) -> URL:
