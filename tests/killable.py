@@ -170,7 +170,8 @@ def live(life: Life) -> None:
         onboarding.import_catalogues(desk)
     elif life.work is Work.START:
         onboarding.start(desk)
-    _receive(desk, life.deliveries, points)
+    if life.deliveries:
+        _receive(desk, life.deliveries, points)
     _serve(desk, lambda: connect(address, clock=life.clock), life.loops)
     ledger.close()
 
