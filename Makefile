@@ -48,7 +48,7 @@ test: $(STAMPT)
 
 MACHINES ?= 1000
 test-long: $(STAMPT)
-	SHEETS_SYNC_MACHINE=$(MACHINES) timeout 40m $(BIN)/python -m pytest -n 2 -rP tests/test_machine_world.py $(ARGS)
+	SHEETS_SYNC_MACHINE=$(MACHINES) timeout 40m $(BIN)/python -m pytest -n 2 -rP tests/test_machine_world.py tests/test_machine_finds.py $(ARGS)
 
 lint: $(STAMPT)
 	$(BIN)/ruff check .

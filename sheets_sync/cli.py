@@ -931,8 +931,10 @@ def adopt(
     """Take over a spreadsheet that does not fit the ledger (a copy, a backup); says first what differs."""
     with _at_desk(ctx) as desk:
         workbook = assembly.workbook_of(desk.settings, desk.clock)
+        _say_differences(recovery.differences(desk, workbook))
         if not stands:
-            _say_differences(desk, recovery.differences(desk, workbook))
+            _say("sheets-sync adopt workbook   what the spreadsheet shows is counted, and the ledger takes it over")
+            _say("sheets-sync adopt ledger     the ledger's figures are written; what was typed is asked about")
             return
         with assembly.leased(desk.ledger, [assembly.sheet_lease(desk.settings)]):
             differ = recovery.adopt(desk, workbook, stands)
@@ -940,13 +942,11 @@ def adopt(
         _say("Next: sheets-sync doctor, if this spreadsheet was never proven; then sheets-sync run.")
 
 
-def _say_differences(desk: Desk, differ: Sequence[recovery.Difference]) -> None:
+def _say_differences(differ: Sequence[recovery.Difference]) -> None:
     table = _table("SKU", "Ledger", "Spreadsheet", kept=("SKU",))
     for item in differ:
         table.add_row(*(_cell("none" if value is None else value) for value in (item.sku, item.ledger, item.sheet)))
     _say(table if differ else "Ledger and spreadsheet show the same figures.")
-    _say("sheets-sync adopt workbook   what the spreadsheet shows is counted, and the ledger takes it over")
-    _say("sheets-sync adopt ledger     the ledger's figures are written; every change in the sheet is asked about")
 
 
 @app.command()
