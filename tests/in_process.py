@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import io
 import sys
+import tempfile
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -16,6 +18,12 @@ from requests.adapters import BaseAdapter
 from requests.structures import CaseInsensitiveDict
 
 from sheets_sync.sandbox.sheet.server import Answer, Call, Middleware, _Dropped
+
+
+def folder_for(name: str) -> Path:
+    """A new folder, in memory where the machine has such a place."""
+    memory = Path("/dev/shm")
+    return Path(tempfile.mkdtemp(prefix=f"{name}-", dir=memory if memory.is_dir() else None))
 
 
 class AppAdapter(BaseAdapter):

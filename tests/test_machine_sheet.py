@@ -13,7 +13,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -38,7 +37,7 @@ from sheets_sync.sandbox.sheet.store import Store
 from sheets_sync.sheet import tabs
 from sheets_sync.sheet.workbook import Workbook
 from sheets_sync.sync import Memory
-from tests.in_process import AppAdapter
+from tests.in_process import AppAdapter, folder_for
 from tests.sheet_server import is_batch_update, is_read
 from tests.test_sync_sheet import Day
 
@@ -134,7 +133,7 @@ class Sheet(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.folder = Path(tempfile.mkdtemp(prefix="machine-"))
+        self.folder = folder_for("machine")
         self.quick = self.new_world()
         self.truth = dict.fromkeys(SKUS, BEGIN)
         self.fresh = iter(range(2_000, 100_000))

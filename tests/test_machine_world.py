@@ -51,9 +51,10 @@ from sheets_sync.sandbox.shops._common import ShopRefuses
 from sheets_sync.sheet import tabs
 from sheets_sync.sync import Memory
 from tests import test_machine_sheet as sheets
+from tests.in_process import folder_for
 from tests.sheet_server import is_batch_update, is_read
 from tests.test_machine_sheet import BEGIN, SHELF, SKUS, Died, Numbers
-from tests.whole import Street, Whole, a_template, folder_for, seen
+from tests.whole import Street, Whole, a_template, seen
 
 pytestmark = pytest.mark.slow
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -45,12 +44,6 @@ VENDORS = ("woocommerce", "shopify")
 ROWS = 24  # of every tab: a machine of thousands of steps does not render a thousand empty rows each time
 Meet = Callable[[str, Call, Proceed], Any]
 """What stands between the service and the other side: its name ("sheet", or a shop's), the call, how to let it go."""
-
-
-def folder_for(name: str) -> Path:
-    """A new folder, in memory where the machine has such a place."""
-    memory = Path("/dev/shm")
-    return Path(tempfile.mkdtemp(prefix=f"{name}-", dir=memory if memory.is_dir() else None))
 
 
 def seen(call: Call) -> Seen:

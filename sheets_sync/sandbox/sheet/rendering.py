@@ -7,7 +7,7 @@ same rows reads the same, and a read after an edit renders only the blocks with 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import is_
 
 import orjson
@@ -148,6 +148,8 @@ def rendered(tab: Tab, box: Box, render: str, dates: str = "SERIAL_NUMBER", loca
 
 def _values(tab: Tab, box: Box, manner: Manner) -> list[Cells]:
     """Lines without trailing empty cells, without trailing empty lines."""
+    if manner.render != "FORMULA":  # of a thousand rows few are used
+        box = replace(box, r1=max(box.r0, min(box.r1, tab.used_rows())))
     lines = _rows(tab, box, manner) if manner.major == "ROWS" else _columns(_rows(tab, box, manner), box.width)
     while lines and not lines[-1]:
         lines.pop()
