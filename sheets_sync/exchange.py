@@ -491,6 +491,7 @@ class _Settling:
             self.questions.append(gaps.in_image(held, figure, texts))
             self._use(tag, sku, figure)
             return False
+        self._copied(sku, tag)
         moved = guard.moved_by(verdict.change, reason, self.stock[sku])
         assert moved is not None
         self.stock[sku] = self.stock[sku].plus(moved)

@@ -304,6 +304,8 @@ def test_a_copy_of_a_mistaken_write_asks_about_what_it_overwrote() -> None:
     copied = mug(tag=5, on_hand=5, exchange=NEW)
     (question,) = of_one(copied, knows=replace(KNOWN, undone={(NEW, MUG): 8})).questions
     assert (question.kind, question.sku, question.typed) == ("lost_cell", MUG, 8)
+    typed_over = of_one(mug(tag=5, on_hand=6, exchange=NEW), knows=replace(KNOWN, undone={(NEW, MUG): 8}))
+    assert changes(typed_over) == {MUG: Stock(1)} and [question.typed for question in typed_over.questions] == [8]
     assert of_one(copied).questions == () and of_one(mug(on_hand=10)).undone == {}
 
 

@@ -260,7 +260,10 @@ class Sheet(RuleBasedStateMachine):
             self.quick.at(row, tabs.NOTE, note)
 
     def _note_waits(self, row: int, sku: str) -> bool:
-        """Another note was overwritten there and is still to go back: two people's words for one cell."""
+        """Another note was overwritten there, or waits to go or to go back: two people's words for one cell."""
+        with self.quick.ledger.read() as view:
+            if any(item["sku"] == sku and item["column"] == tabs.NOTE for _, item in view.put_backs()):
+                return True
         shown = self.cell_at(row, tabs.NOTE)
         before = {note for note, owner in self.notes.items() if owner == sku and note != shown}
         return bool(before and before - {event.fact.note for event in self.quick.events()})

@@ -11,6 +11,7 @@ import pytest
 from sheets_sync import answering, exchange, recovery, review
 from sheets_sync.errors import BadInput, SheetNotReady
 from sheets_sync.ledger import Ledger
+from sheets_sync.model import Look
 from sheets_sync.sheet import tabs
 from tests.hands import Clock
 from tests.world import World
@@ -221,6 +222,22 @@ def test_a_stale_look_is_waited_out_and_asks_nothing(day: Day) -> None:
     assert (day.figures(MUG), day.questions()) == ("7/0/7", {})
     with day.ledger.read() as view:
         assert view.head() != head
+
+
+def test_two_stale_looks_a_minute_apart_are_no_restored_version(day: Day, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A laptop slept between them: the mark is read once more by itself before anything is believed of it."""
+    really, seen = day.workbook.look, list[Look]()
+    monkeypatch.setattr(day.workbook, "look", lambda columns: seen.append(really(columns)) or seen[-1])
+    day.passes()
+    day.type(MUG, "8")
+    stale = [seen[-1], seen[-1]]
+    day.passes()
+    monkeypatch.setattr(day.workbook, "look", lambda columns: stale.pop() if stale else really(columns))
+    assert day.sheet_pass().rows == 0
+    day.type("1E5", "19")
+    day.time.tick(minutes=10)
+    day.passes()
+    assert (stale, day.figures("1E5"), day.questions()) == ([], "19/0/19", {})
 
 
 # a ledger that went back, a workbook of another one ---------------------------------------------------------------
