@@ -584,7 +584,7 @@ class _Rows:
                     untouched += items  # it only tells which row it is
                 elif all(i.column in self.named and self._after(cells, at, i.column) == i.expect for i in ours):
                     cells |= {item.column: item.value for item in ours}
-                    ids += [(item.id, item.column, self._now(at, item.column)) for item in ours]
+                    ids += [(item.id, item.column, self._now(at, item.column)) for item in items]
                 else:
                     self._give_up(at, items)
             if len(ids) == written:

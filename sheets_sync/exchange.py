@@ -570,8 +570,8 @@ class _Settling:
         """A row where something was put back: was it still what we had written there?"""
         for item, header, expect in row.write.put_backs:
             self.restored.append(item)
-            stood = row[header]
-            if stood not in (None, expect, row.write.cells.get(header)) and _was_typed(row, header):
+            stood, wrote = row[header], row.write.cells.get(header, row[header])
+            if stood not in (None, expect, wrote) and _was_typed(row, header):
                 self._lost(text_of(sku), header, stood)
 
     def _copied(self, sku: str, tag: Tag) -> None:

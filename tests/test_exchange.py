@@ -293,6 +293,8 @@ def test_a_row_whose_sku_we_overwrote_is_known_by_what_we_wrote_there() -> None:
     ids = ((1, SKU, 5), (2, NOTE, "ok"))
     write = RowWrite(5, None, 10, {SKU: MUG, NOTE: None, STATUS: "ok"}, put_backs=ids)
     assert of_one(mug(sku=5, on_hand=10, note="ok"), write) == Settlement(restored=(1, 2))
+    beside = replace(write, put_backs=(*ids, (3, ON_HAND, 10)))
+    assert of_one(mug(sku=5, on_hand=12, note="ok"), beside) == Settlement(restored=(1, 2, 3)), "it was not overwritten"
     another = of_one(mug(sku=6, on_hand=10, note="mine"), write)
     assert another.restored == () and [q.typed for q in another.questions] == [6, "mine"]
 
