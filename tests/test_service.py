@@ -178,8 +178,8 @@ def test_start_by_the_tick_in_the_channels_tab(tmp_path: Path) -> None:
 
 
 def test_a_start_that_a_person_must_help_is_told_and_does_not_end_the_service(tmp_path: Path) -> None:
-    """Nothing was imported."""
-    with town_in(tmp_path) as town:
+    """Nothing was imported, and the service itself does not come to it, as the primary's shop is away."""
+    with town_in(tmp_path) as town, town.here.away():
         onboarding.set_up(town.world.desk, town.world.workbook)
         service = town.running()
         with town.world.ledger.begin() as tx:
