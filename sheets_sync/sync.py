@@ -365,7 +365,7 @@ class _Pass:
             )
         now = self.desk.clock()
         self.memory.stale_since = self.memory.stale_since or now
-        if now - self.memory.stale_since <= _STALE_FOR or self._caught_up():
+        if now - self.memory.stale_since <= _STALE_FOR or self._was_stale(mark):
             return False
         name, chain = recovery.chain_now(self.desk, self.workbook, mark.exchange)  # a restore may not bring it back
         with self.desk.ledger.begin(self.lease) as tx:
@@ -378,12 +378,10 @@ class _Pass:
         self.follows = chain
         return True
 
-    def _caught_up(self) -> bool:
-        """Whether only the looks were stale: two of them may be, a minute apart, where nobody looked between."""
+    def _was_stale(self, mark: Mark) -> bool:
+        """Whether only the looks were old: two of them may be, a minute apart, where nobody looked between."""
         (rows,) = self.workbook.values([f"'{tabs.EXCHANGE}'!A1"])
-        with self.desk.ledger.read() as view:
-            head = view.head()
-        return bool(rows and rows[0] and rows[0][0] == head)
+        return bool(rows and rows[0]) and rows[0][0] != mark.exchange
 
     def _new_chain(self) -> bool:
         if not self._heal():
