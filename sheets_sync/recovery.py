@@ -70,16 +70,26 @@ def heal(desk: Desk, workbook: Workbook, lease: Lease | None) -> bool:
     layout = workbook.layout()
     with desk.ledger.read() as view:
         head, name, new_id = view.head(), chain_name(view), exchange_id(view)
-        waiting = [exchange.load(payload) for _, _, payload in view.open_intents()]
     if not head or tabs.STOCK not in layout.tabs or (tabs.EXCHANGE in layout.tabs and name in layout.named_ranges):
         return False
-    written = _tags(workbook) if waiting else frozenset()
+    written = _tags(workbook)
+    with desk.ledger.read() as view:
+        waiting = _unsettled(view, written)
     with desk.ledger.begin(lease) as tx:
         for intent in waiting:
             forget(tx, desk, intent, landed=intent.exchange in written)
         head = tx.head()
     _make_anew(desk, workbook, lease, Intent(new_id, head, desk.clock(), (), {}, 0, 1, (), (), frozenset()), name)
     return True
+
+
+def _unsettled(view: View, written: frozenset[str]) -> list[Intent]:
+    """Exchanges of which we do not know what they overwrote, among them such that landed though we heard a refusal:
+    a request that arrives twice is refused the second time. What is settled has no intention any more.
+    """
+    waiting = {id: payload for id, _, payload in view.open_intents()}
+    refused = {id: payload for id in sorted(written - waiting.keys()) if (payload := view.intent(id))}
+    return [exchange.load(payload) for payload in (*waiting.values(), *refused.values())]
 
 
 def _make_anew(desk: Desk, workbook: Workbook, lease: Lease | None, intent: Intent, name: str) -> None:

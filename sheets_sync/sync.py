@@ -343,7 +343,7 @@ class _Pass:
         if chain == head:
             return True
         with self.desk.ledger.begin(self.lease) as tx:
-            payload = dict((i, p) for i, _, p in tx.open_intents()).get(chain)
+            payload = (tx.intent(chain) if chain else None) or None
             if payload is not None:
                 recovery.forget(tx, self.desk, exchange.load(payload), landed=True)
             followed = payload is None and bool(chain) and tx.issued(chain)

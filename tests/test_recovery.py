@@ -14,6 +14,7 @@ from sheets_sync.ledger import Ledger
 from sheets_sync.model import Look
 from sheets_sync.sheet import tabs
 from tests.hands import Clock
+from tests.sheet_server import is_batch_update
 from tests.world import World
 
 MUG = "00123"
@@ -118,9 +119,13 @@ def test_a_late_request_made_for_a_lost_chain_is_refused(day: Day) -> None:
     assert (day.cell(MUG), day.figures(MUG), day.questions()) == (8, "8/0/8", {})
 
 
-def test_an_image_that_is_lost_is_asked_about_and_never_taken_as_unchanged(day: Day) -> None:
+@pytest.mark.parametrize("heard", ["nothing", "that it was refused"])
+def test_an_image_that_is_lost_is_asked_about_and_never_taken_as_unchanged(day: Day, heard: str) -> None:
     day.type(MUG, "8")
-    day.faults.lose_answer()
+    if heard == "nothing":
+        day.faults.lose_answer()
+    else:  # it arrived twice, and the second answer is what we heard
+        day.faults.order(lambda call, proceed: (proceed(), proceed())[1], is_batch_update)
     day.sheet_pass()  # it landed; nobody has read its image
     day.store.apply(day.id, [{"deleteSheet": {"sheetId": day.workbook.layout().tabs[tabs.EXCHANGE].id}}], "person")
     day.passes()
