@@ -585,12 +585,27 @@ class _Rows:
                 elif all(i.column in self.named and self._after(cells, at, i.column) == i.expect for i in ours):
                     cells |= {item.column: item.value for item in ours}
                     ids += [(item.id, item.column, self._now(at, item.column)) for item in items]
+                elif tag := self._typed_over(at, items):
+                    cells |= tag
+                    ids += [(item.id, item.column, self._now(at, item.column)) for item in items]
                 else:
                     self._give_up(at, items)
             if len(ids) == written:
                 self.done += [item.id for item in untouched]
         seen = self.cells[ON_HAND][at]
         return RowWrite(at + 2, self.texts[at], seen, cells, put_backs=tuple(ids)) if cells else None
+
+    def _typed_over(self, at: int, items: Sequence[PutBack]) -> dict[str, Cell]:
+        """Where a person typed over a figure that we wrote by mistake, and our figure for the tag went elsewhere: what
+        they saw becomes the tag's figure.
+        """
+        base = {item.column: item for item in items}
+        shown, tag = base.get(ON_HAND), base.get(TAG_FIGURE)
+        if shown is None or tag is None or shown.value != tag.value or type(shown.expect) is not int:
+            return {}
+        stands = all(self._now(at, item.column) == item.expect for item in items if item is not shown)
+        wrong = stands and tag.expect != shown.expect and guard.is_count(self._now(at, ON_HAND))
+        return {TAG_FIGURE: shown.expect} if wrong else {}
 
     def _give_up(self, at: int, items: Sequence[PutBack]) -> None:
         """It stands there again, or a person has written there since; of a typed figure it is then asked."""

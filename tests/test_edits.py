@@ -303,6 +303,14 @@ def test_a_figure_that_we_had_not_touched_gets_its_tag_back_though_somebody_type
     assert (first.before.done, first.questions) == (frozenset(), ())
 
 
+def test_what_was_typed_over_a_misplaced_figure_is_compared_with_that_figure() -> None:
+    """On hand 10 was overwritten with 7, the tag's figure was not: columns had moved. A person types 12 over the 7."""
+    cells = {ON_HAND: (10, 7), TAG_SKU: (MUG, MUG), TAG_FIGURE: (10, 10), TAG_EXCHANGE: (E, "900")}
+    items = [PutBack(n, MUG, name, *pair, "900:2") for n, (name, pair) in enumerate(cells.items(), start=1)]
+    write = only(found(row(figure=12, tag=Tag(MUG, 10, "900")), wants=wanted(put_backs=items)))
+    assert (write.cells, [id for id, _, _ in write.put_backs]) == ({TAG_FIGURE: 7}, [1, 2, 3, 4])
+
+
 def test_the_first_count_of_a_new_sku_gives_way_to_a_newer_one_unasked() -> None:
     items = [PutBack(n, "new", item.column, item.value, item.expect, item.group)
              for n, item in enumerate(overwritten("new"), start=1)]  # fmt: skip

@@ -199,14 +199,17 @@ class Sheet(RuleBasedStateMachine):
     def _type(self, row: int, sku: Any, j: int, figure: int | None = None) -> None:
         shown = self.cell_at(row, tabs.ON_HAND)
         last = self.texts.get(shown, None) if isinstance(shown, str) else shown
-        if not self.alone(sku) or self.misnamed(row, sku) or (last is None and sku in self.truth):
+        if not self.alone(sku) or sku.startswith("X") or self.misnamed(row, sku):
+            return
+        counted = sku in self.known()  # the first count of a new SKU is whole, whatever stood there
+        if last is None and (counted or sku in SKUS):
             return
         if isinstance(last, float):  # a time that moved columns left there is no figure to judge by
             return
         typed = next(self.fresh) if figure is None else figure
         if self.shaky:
             self.cause.add(sku)
-        self.truth[sku] = self.truth[sku] + typed - last if sku in self.truth and last is not None else typed
+        self.truth[sku] = self.truth[sku] + typed - last if counted and last is not None else typed
         self.quick.at(row, tabs.ON_HAND, str(typed))
 
     def _low(self, row: int, sku: Any, j: int) -> None:

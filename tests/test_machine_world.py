@@ -275,7 +275,7 @@ class World(sheets.Sheet):
         if self.shaky:
             self.acted["columns"] += 1
             self.cause.add(sku)
-        known = sku in self.truth and type(last) is int
+        known = sku in self.truth and type(last) is int and sku in self.known()
         self.truth[sku] = self.truth[sku] + figure - last if known else figure
         if known:
             self.before[sku] = last
