@@ -136,7 +136,7 @@ class Sheet(RuleBasedStateMachine):
         self.folder = folder_for("machine")
         self.quick = self.new_world()
         self.truth = dict.fromkeys(SKUS, BEGIN)
-        self.fresh = iter(range(2_000, 100_000))
+        self.fresh = iter(range(2_000, 100_000, 60))  # so far apart that no sales make one of another (S4)
         self.names = iter(range(1, 4))
         self.cause: set[str] = set()  # SKUs that someone did something odd to
         self.texts: dict[str, int] = {}  # text typed over a figure -> that figure
