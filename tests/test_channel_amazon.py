@@ -427,7 +427,7 @@ def test_a_catalogue_beyond_the_search_comes_from_its_report(counter: AmazonCoun
         counter.channel.listings()
     assert asked.value.retry_after
     counter.shop.pace = Pace.at_once()
-    counter.shop.store._db.execute("UPDATE job SET starts = '2000', ends = '2000'")
+    counter.shop.store._db.execute("UPDATE job SET starts = ?, ends = ?", ["2000-01-01T00:00:00.000000Z"] * 2)
     found = {x.sku: x for x in all_pages(counter.channel.listings)}
     assert len(found) == 1010 and found["R-0005"].shows == 5 and found["R-0005"].title == "Thing 5"
 
