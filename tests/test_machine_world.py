@@ -94,7 +94,7 @@ BOUND: dict[str, tuple[int, str]] = {
     "undo": (1, "undo"),
     "alone": (ROWS, "moved_column"),
     "note": (1, "lost_cell"),
-    "columns": (2, "lost_cell moved_column text used_tag"),
+    "columns": (2, "lost_cell moved_column other_tag text used_tag"),
     "rename_column": (ROWS, "lost_cell"),
     "no_tag": (1, "untagged"),
     "no_exchange": (ROWS, "lost_image restored lost_cell untagged"),
