@@ -199,7 +199,7 @@ def serve(
         server.max_request_body_size = LARGEST_BODY
         server.shutdown_timeout = 2
         server.prepare()
-    except BaseException:
+    except BaseException:  # whatever ends it, Ctrl-C too: the file is let go, and it goes on up
         store.close()
         raise
     return Running(server, store, notifier, host)

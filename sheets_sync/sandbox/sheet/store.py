@@ -117,7 +117,7 @@ class Store:
                         "or written by another version; name another file, or use the version that wrote it."
                     ) from problem
             kept.rewrite(self._entries())
-        except BaseException:
+        except BaseException:  # whatever ends it, Ctrl-C too: the file is let go, and it goes on up
             kept.close()
             raise
 

@@ -86,7 +86,7 @@ class Store:
             self._depth += 1
             try:
                 yield self._db
-            except BaseException:
+            except BaseException:  # whatever ends it, Ctrl-C too: nothing half done stays, and it goes on up
                 self._depth -= 1
                 if self._depth == 0:
                     self._db.execute("ROLLBACK")
