@@ -139,6 +139,7 @@ class Sheet(RuleBasedStateMachine):
         self.fresh = iter(range(2_000, 100_000, 60))  # so far apart that no sales make one of another (S4)
         self.names = iter(range(1, 4))
         self.cause: set[str] = set()  # SKUs that someone did something odd to
+        self.typed_as: dict[int, str] = {}  # figure -> the SKU of the row that it was typed in
         self.texts: dict[str, int] = {}  # text typed over a figure -> that figure
         self.notes: dict[str, str] = {}  # note -> the SKU of its row
         self.keeps_first = True
@@ -210,6 +211,7 @@ class Sheet(RuleBasedStateMachine):
         if self.shaky:
             self.cause.add(sku)
         self.truth[sku] = self.truth[sku] + typed - last if counted and last is not None else typed
+        self.typed_as[typed] = sku
         self.quick.at(row, tabs.ON_HAND, str(typed))
 
     def _low(self, row: int, sku: Any, j: int) -> None:
@@ -284,7 +286,10 @@ class Sheet(RuleBasedStateMachine):
         if not self.trash:
             return
         header, cells = list(self.trash.values())[j % len(self.trash)]
-        if header != self.quick.header() or cells[header.index(tabs.SKU)] in self.rows:
+        if header != self.quick.header():
+            return
+        name = cells[header.index(tabs.SKU)]
+        if name in self.rows or f"X{name}" in self.rows:  # its row stands, perhaps under a wrong name
             return
         self.quick.store.insert_rows(self.quick.id, tabs.STOCK, row)
         self.quick.store.type(self.quick.id, tabs.STOCK, f"A{row}", [[str(cell) for cell in cells]])
@@ -313,9 +318,16 @@ class Sheet(RuleBasedStateMachine):
         other = 2 + j % len(self.rows)
         name = self.rows[other - 2]
         if self.alone(sku) and self.alone(name) and sku != name and {sku, name} <= self.truth.keys():
+            if self._claimed(row, name) or self._claimed(other, sku):
+                return
             self.quick.at(row, tabs.SKU, name)
             self.quick.at(other, tabs.SKU, sku)
             self.cause |= {sku, name}
+
+    def _claimed(self, row: int, name: str) -> bool:
+        """Called so again, as its tag says, the row would say of another SKU's figure that it is this one's."""
+        typed = self.typed_as.get(self.cell_at(row, tabs.ON_HAND), name)
+        return bool(typed != name and self.cell_at(row, tabs.TAG_SKU) == name)
 
     def _type_swap(self, row: int, sku: Any, j: int) -> None:
         self._type(row, sku, j)
