@@ -785,17 +785,18 @@ class World(sheets.Sheet):
         """Time for everything that waits, then passes until nothing is left to do."""
         for _ in range(4):
             self.quick.clock.now += timedelta(seconds=20)
+            self.busy = False
             self._guarded("sheet")
-        self.quick.clock.now += timedelta(minutes=11)
-        still, since = 0, self.quick.clock.now
+            if not self.busy:
+                break
+        self.quick.clock.now += drift.READ_BACK
         for _ in range(14):
             self.waits, self.busy = 0.0, False
             for name in (*self.quick.shops, "sheet"):
                 self._guarded(name)
-            still, since = (0, self.quick.clock.now) if self.busy else (still + 1, since)
-            if still >= 2 and self.quick.clock.now - since >= drift.READ_BACK:  # every figure was read once more
+            if not self.busy:
                 return
-            self.quick.clock.now += timedelta(seconds=self.waits)
+            self.quick.clock.now += max(timedelta(seconds=self.waits), drift.READ_BACK)  # all is read once more
 
     def _calm_down(self) -> None:
         while self.net:
