@@ -97,11 +97,11 @@ BOUND: dict[str, tuple[int, str]] = {
     "columns": (2, "lost_cell moved_column other_tag text used_tag"),
     "rename_column": (ROWS, "lost_cell"),
     "no_tag": (1, "untagged"),
-    "no_exchange": (ROWS, "lost_image restored lost_cell untagged"),
-    "no_range": (ROWS, "lost_image restored lost_cell untagged"),
-    "no_marks": (ROWS, "lost_image restored lost_cell untagged"),
-    "restore": (2 * ROWS, "restored vanished rename used_tag untagged lost_image lost_cell"),
-    "backup": (2 * ROWS, "restored vanished rename used_tag untagged lost_image lost_cell drift"),
+    "no_exchange": (ROWS, "lost_image restored lost_cell untagged below_zero"),
+    "no_range": (ROWS, "lost_image restored lost_cell untagged below_zero"),
+    "no_marks": (ROWS, "lost_image restored lost_cell untagged below_zero"),
+    "restore": (2 * ROWS, "restored vanished rename used_tag untagged lost_image lost_cell below_zero"),
+    "backup": (2 * ROWS, "restored vanished rename used_tag untagged lost_image lost_cell below_zero drift"),
 }
 """What somebody does -> how many questions one such act may cause at most, ever, and of which kinds. Nothing else that
 people, buyers, the network or a dying process do may ask anything (but a note that stood too long is flagged).
@@ -197,6 +197,7 @@ class World(sheets.Sheet):
         self.notes: dict[str, str] = {}
         self.noted: dict[str, datetime] = {}
         self.before: dict[str, int] = {}
+        self.bases: dict[str, set[int]] = {}  # what was typed over
         self.orders: list[Order] = []
         self.shaky = self.moved = False
         self.passing = ""  # whose pass is under way: the sheet's, or a shop's
@@ -279,17 +280,23 @@ class World(sheets.Sheet):
         self.truth[sku] = self.truth[sku] + figure - last if known else figure
         if known:
             self.before[sku] = last
+            self.bases.setdefault(sku, set()).add(last)
+
+    def _another(self, sku: str) -> int:
+        """A figure that is not by chance one from before an edit (S4 asks, and with reason), nor what we have."""
+        taken = self.bases.get(sku, set()) | {self.known().get(sku)}
+        return next(figure for figure in self.fresh if figure not in taken)
 
     def _type(self, row: int, sku: Any, j: int) -> None:
         if self._may_type(row, sku):
-            figure = next(self.fresh)
+            figure = self._another(sku)
             self._typed(row, sku, figure)
             self.quick.at(row, tabs.ON_HAND, str(figure))
 
     def _sum(self, row: int, sku: Any, j: int) -> None:
         """A formula that refers to nothing: `=12+5` counts as 17."""
         if self._may_type(row, sku):
-            figure = next(self.fresh)
+            figure = self._another(sku)
             self._typed(row, sku, figure)
             self.quick.at(row, tabs.ON_HAND, f"={figure - 5}+5")
 
@@ -297,7 +304,7 @@ class World(sheets.Sheet):
         """Figures of several rows, as one paste."""
         rows = [r for r in range(row, row + 2 + j % 3) if r < len(self.rows) + 2]
         if all(self._may_type(r, self.rows[r - 2]) for r in rows):
-            figures = [next(self.fresh) for _ in rows]
+            figures = [self._another(self.rows[r - 2]) for r in rows]
             for r, figure in zip(rows, figures, strict=True):
                 self._typed(r, self.rows[r - 2], figure)
             cell = f"{self.quick.letter(tabs.ON_HAND)}{row}"
@@ -323,7 +330,7 @@ class World(sheets.Sheet):
         shown = self.cell_at(row, tabs.ON_HAND)
         ours = type(shown) is int and shown == self.cell_at(row, tabs.TAG_FIGURE)
         if self._may_type(row, sku) and sku in self.known() and ours and not self.moved:
-            figure = next(self.fresh)
+            figure = 10_000 + next(self.fresh)  # no count of anybody's
             self.texts[figure] = shown
             self.acted["refer"] += 1
             self.cause.add(sku)

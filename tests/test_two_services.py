@@ -25,6 +25,7 @@ from sheets_sync.errors import Unavailable
 from sheets_sync.ledger import Ledger, engine
 from sheets_sync.model import Kind
 from sheets_sync.sandbox.sheet.server import DROPPED, Call, Proceed
+from sheets_sync.sandbox.shops._common import Drop, Seen
 from tests.sheet_server import DEADLINE, Match, is_batch_update, is_read
 from tests.two_services import Pair, Worker
 from tests.world import World
@@ -45,12 +46,27 @@ class Point:
     arrives: str  # "never", "before" it happens, or "late", long after
 
 
-POINTS = {
+@dataclass(frozen=True)
+class ShopPoint:
+    """The same, in a pass over a shop."""
+
+    match: Callable[[Seen], bool]
+    arrives: bool
+
+
+def is_push(seen: Seen) -> bool:
+    return seen.method in ("POST", "PUT") and "/products" in seen.path
+
+
+POINTS: dict[str, Point | ShopPoint] = {
     "as it looks": Point(is_read, "never"),
     "before the exchange arrives": Point(is_batch_update, "never"),
     "and the exchange arrives late": Point(is_batch_update, "late"),
     "after the exchange arrived": Point(is_batch_update, "before"),
     "as it reads the image": Point(is_image, "never"),
+    "as it reads the shop's orders": ShopPoint(lambda seen: seen.path.endswith("/orders"), arrives=False),
+    "before a figure reaches the shop": ShopPoint(is_push, arrives=False),
+    "after a figure reached the shop": ShopPoint(is_push, arrives=True),
 }
 
 
@@ -99,9 +115,12 @@ def holder(url: str, world: World) -> str:
     return str(row[0]) if row else ""
 
 
-def befall(world: World, point: Point, act: Callable[[], None]) -> tuple[threading.Event, list[Proceed]]:
+def befall(world: World, point: Point | ShopPoint, act: Callable[[], None]) -> tuple[threading.Event, list[Proceed]]:
     """At the next call of this kind: `act`, and what becomes of the call. The event says that it has happened."""
     happened, late = threading.Event(), list[Proceed]()
+    if isinstance(point, ShopPoint):
+        befall_at_shop(world, point, act, happened)
+        return happened, late
 
     def fault(call: Call, proceed: Proceed) -> Any:
         if point.arrives == "before":
@@ -114,6 +133,19 @@ def befall(world: World, point: Point, act: Callable[[], None]) -> tuple[threadi
 
     world.faults.order(fault, point.match)
     return happened, late
+
+
+def befall_at_shop(world: World, point: ShopPoint, act: Callable[[], None], happened: threading.Event) -> None:
+    once = threading.Lock()
+
+    def hook(seen: Seen) -> Drop | None:
+        if not point.match(seen) or not once.acquire(blocking=False):
+            return None
+        act()
+        happened.set()
+        return Drop(applied=point.arrives)
+
+    world.shops["woocommerce"].faults.hook = hook
 
 
 def shows(world: World, **figures: int) -> Callable[[], bool]:
