@@ -87,7 +87,7 @@ HAZARDS: dict[str, tuple[str, ...]] = {
 ROWS = 8  # a sheet of the machine has no more
 BOUND: dict[str, tuple[int, str]] = {
     "copy": (2, "duplicate used_tag other_tag"),
-    "retype": (3, "rename vanished duplicate used_tag other_tag"),
+    "retype": (3, "rename vanished duplicate used_tag other_tag lost_cell"),
     "delete": (2, "vanished rename used_tag"),
     "text": (1, "text"),
     "refer": (2, "formula_held text"),
