@@ -49,7 +49,7 @@ from sheets_sync.channels import (
     orders_to_open_with,
 )
 from sheets_sync.desk import Books, Desk, Shelf, channel_state, joined, kits_of, orders_cursor, remember, unseen_sales
-from sheets_sync.errors import ChannelRefused, OutcomeUnknown, RateLimited
+from sheets_sync.errors import ChannelRefused, LeaseLost, OutcomeUnknown, RateLimited
 from sheets_sync.late_orders import Reads, units_told
 from sheets_sync.ledger import Tx, View
 from sheets_sync.model import Event, Figure, Lease, LineState, Listing, Order, OrderLine, Ref, StoredDelivery
@@ -1042,8 +1042,20 @@ class _ChannelPass:
             results = self.channel.push(batch)
         except OutcomeUnknown as error:
             results = [PushResult(t.ref, Outcome.UNKNOWN, str(error)) for t in batch]
-        self._record(batch, results, sending)
+        try:
+            self._record(batch, results, sending)
+        except LeaseLost:
+            self._doubt(refs)
+            raise
         self.memory.sure |= sure - {r.ref for r in results if r.outcome is Outcome.UNKNOWN}
+
+    def _doubt(self, refs: Collection[Ref]) -> None:
+        """We slept over a write, and it may have come in after that of whoever drives this channel now: the next pass
+        looks before it believes to know what these listings show. That needs no lease.
+        """
+        with self.desk.ledger.begin() as tx:
+            tx.lock_listings(self.name)
+            tx.put_listings([offers.outcome_unknown(item) for item in self._stored(tx, refs)])
 
     def _key(self, listing: Listing) -> str:
         return f"{self.desk.ledger.id}:{self.name}:{listing.ref.listing}:{listing.ref.place}:{listing.attempts}"

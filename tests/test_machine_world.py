@@ -86,7 +86,7 @@ HAZARDS: dict[str, tuple[str, ...]] = {
 }
 ROWS = 8  # a sheet of the machine has no more
 BOUND: dict[str, tuple[int, str]] = {
-    "copy": (2, "duplicate used_tag other_tag"),
+    "copy": (2, "duplicate used_tag other_tag lost_cell"),
     "retype": (3, "rename vanished duplicate used_tag other_tag lost_cell"),
     "delete": (2, "vanished rename used_tag"),
     "text": (1, "text"),
@@ -94,7 +94,7 @@ BOUND: dict[str, tuple[int, str]] = {
     "undo": (1, "undo"),
     "alone": (ROWS, "moved_column"),
     "note": (1, "lost_cell"),
-    "columns": (2, "lost_cell moved_column other_tag text used_tag"),
+    "columns": (2, "lost_cell moved_column other_tag text used_tag untagged"),
     "rename_column": (ROWS, "lost_cell"),
     "no_tag": (1, "untagged"),
     "no_exchange": (ROWS, "lost_image restored lost_cell untagged below_zero"),

@@ -371,6 +371,34 @@ def test_a_worker_that_slept_sends_nothing_more(town: Town) -> None:
     assert town.here.figure(MUG) == 10
 
 
+def test_what_a_worker_sent_and_slept_over_is_looked_at_again(town: Town) -> None:
+    """It comes in after its successor's write, at a shop that compares nothing: neither the shop nor the successor could
+    know.
+    """
+    world, shop = town.world, town.there
+    assert not shop.compare_and_set
+    world.type(MUG, "8")
+    world.sheet_passes()
+    old, successor, asleep = world.ledger.acquire("channel:woocommerce", "sleeper"), ChannelMemory(), list[int]()
+
+    def sleeps(seen: Any) -> None:
+        if shop.is_write(seen) and not asleep:
+            asleep.append(1)
+            town.clock.tick(seconds=LEASE_TTL.total_seconds() + 1)
+            world.type(MUG, "5")
+            world.sheet_passes()
+            channel_pass(world.new_desk(), "woocommerce", successor, lease())
+
+    def lease() -> Any:
+        return world.ledger.acquire("channel:woocommerce", "successor")
+
+    with shop.watched(sleeps), pytest.raises(LeaseLost):
+        channel_pass(world.desk, "woocommerce", ChannelMemory(), old)
+    assert shop.figure(MUG) == 8
+    channel_pass(world.desk, "woocommerce", successor, lease())
+    assert shop.figure(MUG) == 5
+
+
 def test_a_lease_lost_is_waited_for_and_no_error(town: Town) -> None:
     service = town.running("first")
     wait_for(lambda: town.holder("channel:shopify") == "first", "its lease")
