@@ -372,9 +372,7 @@ def test_a_worker_that_slept_sends_nothing_more(town: Town) -> None:
 
 
 def test_what_a_worker_sent_and_slept_over_is_looked_at_again(town: Town) -> None:
-    """It comes in after its successor's write, at a shop that compares nothing: neither the shop nor the successor could
-    know.
-    """
+    """It comes in after its successor's write, at a shop that compares nothing: only who sent it can know."""
     world, shop = town.world, town.there
     assert not shop.compare_and_set
     world.type(MUG, "8")
