@@ -6,9 +6,10 @@ What was on its way then arrives late, too. Nothing is lost, nothing is counted 
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -115,13 +116,24 @@ def holder(url: str, world: World) -> str:
     return str(row[0]) if row else ""
 
 
-def befall(world: World, point: Point | ShopPoint, act: Callable[[], None]) -> tuple[threading.Event, list[Proceed]]:
-    """At the next call of this kind: `act`, and what becomes of the call. The event says that it has happened."""
+def befall(
+    world: World, points: Sequence[Point | ShopPoint], act: Callable[[], None]
+) -> tuple[threading.Event, list[Proceed]]:
+    """At the first call that is at one of these points: `act`, and what becomes of the call. The event says that it has
+    happened.
+    """
     happened, late = threading.Event(), list[Proceed]()
-    if isinstance(point, ShopPoint):
-        befall_at_shop(world, point, act, happened)
-        return happened, late
+    for point in points:
+        if isinstance(point, ShopPoint):
+            befall_at_shop(world, point, act, happened)
+        else:
+            befall_at_sheet(world, point, act, happened, late)
+    return happened, late
 
+
+def befall_at_sheet(
+    world: World, point: Point, act: Callable[[], None], happened: threading.Event, late: list[Proceed]
+) -> None:
     def fault(call: Call, proceed: Proceed) -> Any:
         if point.arrives == "before":
             proceed()
@@ -132,7 +144,6 @@ def befall(world: World, point: Point | ShopPoint, act: Callable[[], None]) -> t
         return DROPPED
 
     world.faults.order(fault, point.match)
-    return happened, late
 
 
 def befall_at_shop(world: World, point: ShopPoint, act: Callable[[], None], happened: threading.Event) -> None:
@@ -179,9 +190,28 @@ def start_both(pair: Pair, world: World, url: str, name: str) -> tuple[Worker, W
 def test_the_second_takes_over_and_nothing_is_lost_or_doubled(
     world: World, postgres_url: str, pair: Pair, where: str, end: str
 ) -> None:
-    point, name = POINTS[where], f"{list(POINTS).index(where)}-{end[:4]}"
-    first, second = start_both(pair, world, postgres_url, name)
-    happened, late = befall(world, point, first.kill if end == "killed" else first.stop)
+    takes_over(world, postgres_url, pair, [POINTS[where]], f"{list(POINTS).index(where)}-{end[:4]}", end)
+
+
+@pytest.mark.parametrize("number", range(0, 26, 2))
+def test_nor_is_anything_at_any_other_call(world: World, postgres_url: str, pair: Pair, number: int) -> None:
+    """The first one ends at its n-th call from now on, to the sheet or to the shop."""
+    calls = itertools.count()
+
+    def this(_: object) -> bool:
+        return next(calls) == number
+
+    arrives = number % 8 < 4
+    points: list[Point | ShopPoint] = [Point(this, "before" if arrives else "never"), ShopPoint(this, arrives)]
+    end = "killed" if number % 4 else "stopped and continued"
+    takes_over(world, postgres_url, pair, points, f"{number}-any", end)
+
+
+def takes_over(
+    world: World, url: str, pair: Pair, points: Sequence[Point | ShopPoint], name: str, end: str
+) -> None:  # fmt: skip
+    first, second = start_both(pair, world, url, name)
+    happened, late = befall(world, points, first.kill if end == "killed" else first.stop)
     world.type(MUG, "8")
     assert happened.wait(DEADLINE)
     world.type(SCARF, "25")
@@ -189,7 +219,7 @@ def test_the_second_takes_over_and_nothing_is_lost_or_doubled(
     shop.ship(shop.buy(PLATE, 1, pay=True))
     second.ahead(LEASE)
     until(shows(world, mug=8, scarf=25, plate=4), "the second one has counted all", pair)
-    assert holder(postgres_url, world) == second.name
+    assert holder(url, world) == second.name
     for proceed in late:
         assert proceed().status == 400, "the sheet itself refuses what comes too late"
     if end != "killed":
@@ -197,7 +227,7 @@ def test_the_second_takes_over_and_nothing_is_lost_or_doubled(
     world.type(MUG, "6")
     until(lambda: shows(world, mug=6)() and world.figures(MUG) == "6/0/6", "a change after that is counted", pair)
     until(lambda: world.figure("woocommerce", MUG) == 6, "the shop shows it", pair)
-    assert holder(postgres_url, world) == second.name
+    assert holder(url, world) == second.name
     ends_well(world)
 
 
