@@ -405,11 +405,15 @@ class World(sheets.Sheet):
 
     def _unalone(self, row: int, sku: Any, j: int) -> None:
         if self.moved and not self.passing:
+            self.moved = False
             for r in self.numbers():
                 figure, shown, sku = self.cell_at(r, tabs.TAG_FIGURE), self.cell_at(r, tabs.ON_HAND), self.rows[r - 2]
-                if self.alone(sku) and self.strange.get(sku) == shown and figure not in ("", shown):
+                if sku is None or figure == shown or self.strange.get(sku.removeprefix("X")) != shown:
+                    continue
+                if self.alone(sku) and figure != "":
                     self.quick.at(r, tabs.ON_HAND, str(figure))
-            self.moved = False
+                else:
+                    self.moved = True
 
     # what people do to what is ours -----------------------------------------------------------------------------
 
