@@ -276,6 +276,7 @@ class World(sheets.Sheet):
         if self.shaky:
             self.acted["columns"] += 1
             self.cause.add(sku)
+        self.strange.pop(sku, None)  # a count, whatever column was sorted before
         known = sku in self.truth and type(last) is int and sku in self.known()
         self.truth[sku] = self.truth[sku] + figure - last if known else figure
         if known:
