@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sheets_sync import onboarding, planning
-from sheets_sync.channel_sync import ChannelMemory, Sent, apply_delivery, channel_pass
+from sheets_sync.channel_sync import ChannelMemory, Sent, channel_pass
 from sheets_sync.channels.registry import build_all
 from sheets_sync.config import Settings
 from sheets_sync.desk import START_WANTED, Desk, TokenShelf, utcnow
 from sheets_sync.errors import ConfigError, LeaseLost, NextPass, SellerMustAct, Unavailable
 from sheets_sync.ledger import Ledger
 from sheets_sync.model import Event, Lease, StoredDelivery
+from sheets_sync.order_book import apply_delivery
 from sheets_sync.service import RENEW_EVERY, Service, a_holder
 from sheets_sync.sheet.client import SheetAccess
 from sheets_sync.sheet.workbook import Workbook, connect

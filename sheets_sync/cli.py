@@ -52,7 +52,6 @@ if TYPE_CHECKING:
         alerts,
         answering,
         assembly,
-        channel_sync,
         checkup,
         config,
         counting,
@@ -63,6 +62,7 @@ if TYPE_CHECKING:
         logs,
         mapping,
         onboarding,
+        order_book,
         pausing,
         recovery,
         rehearsal,
@@ -88,8 +88,8 @@ if TYPE_CHECKING:
     from webhook import server as web
 else:  # a command loads the parts that it uses, and `--help` none
     for _part in """
-        adjusting adjustments alarm alerts answering assembly channel_sync checkup config counting demo
-        filetake healing lacking logs mapping onboarding pausing recovery rehearsal review seed_day seeding
+        adjusting adjustments alarm alerts answering assembly checkup config counting demo
+        filetake healing lacking logs mapping onboarding order_book pausing recovery rehearsal review seed_day seeding
         showing sources statement stocktake takereport views
     """.split():
         globals()[_part] = Later(f"sheets_sync.{_part}")
@@ -1138,7 +1138,7 @@ def deliveries_replay(
     """Apply deliveries once more. One that says nothing new changes nothing."""
     with _at_desk(ctx) as desk:
         for one in [_delivery(desk, channel, id) for id in ids]:
-            events = channel_sync.apply_delivery(desk, desk.channels[channel], one, fetch=True)
+            events = order_book.apply_delivery(desk, desk.channels[channel], one, fetch=True)
             _say(f"{_cell(one.id)}: {len(events)} events")
             if events:
                 _say_recorded(events)

@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from sheets_sync import exchange, guard, kits, pages, showing, views
-from sheets_sync.channel_sync import count_waiting
 from sheets_sync.desk import KITS, ROWS, Books, Desk, kits_of
 from sheets_sync.errors import BadInput
 from sheets_sync.ledger import Tx, View
 from sheets_sync.model import MAIN, Cell, Event, Fact, Kind, Layout, Lease, Question, Reason, Stock, StockKey
+from sheets_sync.order_book import count_waiting
 from sheets_sync.pages import Changes, Page
 from sheets_sync.sheet import tabs
 from sheets_sync.sheet.workbook import Workbook

@@ -11,12 +11,12 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from sheets_sync import catalogue, lacking, mapping, newcomers, offers, pages
-from sheets_sync.channel_sync import count_waiting
 from sheets_sync.desk import ARCHIVED, ROWS, Books, Desk, Shelf
 from sheets_sync.lacking import Lack
 from sheets_sync.ledger import Tx
 from sheets_sync.mapping import Problem, Settings
 from sheets_sync.model import Cell, Layout, Lease, Listing
+from sheets_sync.order_book import count_waiting
 from sheets_sync.pages import Changes, Page
 from sheets_sync.sheet import tabs
 from sheets_sync.sheet.workbook import Workbook

@@ -19,7 +19,6 @@ import structlog
 
 from sheets_sync import booking, exchange, seed_day, sources
 from sheets_sync.catalogue import match_catalogue, read_catalogue
-from sheets_sync.channel_sync import book_orders
 from sheets_sync.channels import Basis, orders_to_open_with
 from sheets_sync.desk import (
     IMPORTED,
@@ -42,6 +41,7 @@ from sheets_sync.errors import ExchangeRefused, SellerMustAct, SheetNotReady
 from sheets_sync.exchange import Image, Intent, Place
 from sheets_sync.ledger import Tx, View
 from sheets_sync.model import MAIN, Event, Fact, Figure, Kind, Layout, Lease, Listing, Order, Ref
+from sheets_sync.order_book import book_orders
 from sheets_sync.places import fill
 from sheets_sync.recovery import chain_name, exchange_id
 from sheets_sync.seeding import LEFT_OUT, Typed

@@ -37,13 +37,13 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.engine.default import DefaultDialect
 
 from sheets_sync import onboarding
-from sheets_sync.channel_sync import apply_delivery
 from sheets_sync.channels import RawRequest
 from sheets_sync.channels.registry import build_all
 from sheets_sync.config import Settings
 from sheets_sync.desk import Desk
 from sheets_sync.ledger import Ledger
 from sheets_sync.model import StoredDelivery
+from sheets_sync.order_book import apply_delivery
 from sheets_sync.service import Service
 from sheets_sync.sheet.client import SheetAccess
 from sheets_sync.sheet.workbook import Workbook, connect

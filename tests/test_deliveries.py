@@ -27,11 +27,11 @@ import requests
 import stamina
 from sqlalchemy.exc import OperationalError
 
-from sheets_sync.channel_sync import apply_delivery
 from sheets_sync.channels import RawRequest
 from sheets_sync.errors import Unavailable
 from sheets_sync.ledger import Tx
 from sheets_sync.model import StoredDelivery
+from sheets_sync.order_book import apply_delivery
 from sheets_sync.sandbox.shops import Seed
 from sheets_sync.sandbox.shops._common import Answer, Seen
 from tests.contract_channel import Receiver

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from sheets_sync.channel_sync import apply_delivery
 from sheets_sync.channels import RawRequest
 from sheets_sync.echoes import takes_back, unexpected
 from sheets_sync.model import Figure, LineState, Listing, Order, OrderLine, OrderState, Ref, StoredDelivery
+from sheets_sync.order_book import apply_delivery
 from sheets_sync.sandbox.shops import Seed
 from sheets_sync.sandbox.shops.shopify import Refunded
 from tests.contract_channel import Receiver

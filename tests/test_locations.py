@@ -13,11 +13,11 @@ import stamina
 
 from sheets_sync import adjusting, answering, filetake, onboarding, review
 from sheets_sync.adjustments import Wish
-from sheets_sync.channel_sync import book_orders
 from sheets_sync.config import LocationSettings, Settings
 from sheets_sync.desk import KITS
 from sheets_sync.errors import BadInput
 from sheets_sync.model import Order, OrderLine, OrderState, StockKey
+from sheets_sync.order_book import book_orders
 from sheets_sync.sandbox.shops import Seed
 from sheets_sync.sheet import tabs
 from tests.hands import Clock, hands_of

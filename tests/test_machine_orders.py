@@ -20,7 +20,6 @@ from pydantic import SecretStr
 
 from sheets_sync import adjusting, answering, booking, lines, review
 from sheets_sync.adjustments import Wish
-from sheets_sync.channel_sync import book_orders
 from sheets_sync.channels.registry import build_all
 from sheets_sync.config import Settings, SheetSettings, WooCommerceSettings
 from sheets_sync.desk import OPENED, STARTED, Desk
@@ -41,6 +40,7 @@ from sheets_sync.model import (
     Stock,
     StockKey,
 )
+from sheets_sync.order_book import book_orders
 
 SHOP, SKU, REF = "shop", "MUG", Ref("1")
 BEGAN = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from sheets_sync import answering, onboarding, review
-from sheets_sync.channel_sync import book_orders
 from sheets_sync.model import Order, OrderLine, OrderState, Shipment
+from sheets_sync.order_book import book_orders
 from sheets_sync.sandbox.shops import Seed
 from tests.hands import VENDORS, Clock, Hands, hands_of
 from tests.world import World

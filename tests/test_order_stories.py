@@ -18,8 +18,8 @@ import stamina
 
 from sheets_sync import adjusting, answering, review
 from sheets_sync.adjustments import Wish
-from sheets_sync.channel_sync import book_orders
 from sheets_sync.model import Event, Kind, Order, Question, StockKey
+from sheets_sync.order_book import book_orders
 from sheets_sync.sandbox.shops import Seed
 from sheets_sync.sandbox.shops.shopify import Refunded
 from sheets_sync.sandbox.shops.woocommerce.model import RELEASE, LineWanted
