@@ -743,6 +743,7 @@ class World(sheets.Sheet):
     def back_up(self) -> None:
         """A copy of the ledger, as people make them at night."""
         self.told.steps += 1
+        self.sheet([], [], [], None, None)  # an exchange may have landed that we believe refused
         if self.calm() and not self.moved:
             self.backup = (self._copied(), dict(self.truth))
 
