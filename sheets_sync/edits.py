@@ -86,6 +86,7 @@ class Known:
     approved: Mapping[tuple[str, str], Cell] = field(default_factory=dict)  # (exchange, SKU) -> figure, of their rows
     listings: Mapping[str, int] = field(default_factory=dict)  # how many each SKU has, where a hold may have to say so
     undone: Mapping[tuple[str, str], Cell] = field(default_factory=dict)  # (exchange, SKU) -> what it overwrote in vain
+    misplaced: frozenset[tuple[str, Cell]] = frozenset()  # SKUs and figures of ours that are to make way for theirs
     orders_asked: Mapping[tuple[str, str], Question] = field(default_factory=dict)  # (exchange, SKU) -> asked already
     counted_at: Mapping[str, datetime] = field(default_factory=dict)  # SKU -> its last count
 
@@ -619,7 +620,7 @@ class _Rows:
         now = self._now(at, ON_HAND)
         if typed is None or typed.value in (None, now):
             return
-        if typed.sku not in self.known.stock and guard.is_count(now):
+        if typed.sku not in self.known.stock and guard.is_count(now) and now != self._now(at, TAG_FIGURE):
             return  # the first count of a new SKU: the one typed last says all
         tag = values.get(TAG_FIGURE)
         if tag is None or tag.value != typed.value:

@@ -460,6 +460,8 @@ class _Settling:
                 return None  # S7: a row duplicated to make a new SKU
             case Says.NOTHING | Says.TEXT if figure is None:
                 return False if row.meant else None  # blank for what is still to go back there, perhaps
+            case Says.NOTHING if not row.meant and (sku, figure) in self.known.misplaced:
+                return None  # ours, and by mistake: what stood there before it still finds its way back
             case Says.NOTHING:
                 self._copied(sku, tag)
                 return False

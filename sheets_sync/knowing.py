@@ -27,6 +27,7 @@ def known_of(
         stock, view.taken(pairs), answered(view, pairs), restored=asked & pairs, last_edit=_figures(edited),
         orders_asked=adjusting.orders_held(questions), approved=approved(view, pairs), kits=kits, holds=holds,
         masses=held_in_cells(questions), moved=moved_columns(questions), undone=undone(view, pairs),
+        misplaced=misplaced(view),
         orders=adjusting.orders_known(view, desk, skus), adopting=adopting,
         counted_at={k.sku: b.last_count_at for k, b in balances.items() if b.counted and k.location == MAIN},
         listings=Counter(item.sku for item in view.listings(skus=skus) if item.sku) if many else {},
@@ -53,6 +54,11 @@ def approved(view: View, pairs: Iterable[tuple[str, str]]) -> dict[tuple[str, st
     """Of these (exchange, SKU), the figures of holds that were approved (H1)."""
     found = view.taken((APPROVED + exchange_id, sku) for exchange_id, sku in pairs)
     return {(exchange_id.removeprefix(APPROVED), sku): typed for (exchange_id, sku), typed in found.items()}
+
+
+def misplaced(view: View) -> frozenset[tuple[str, Cell]]:
+    """SKUs and the figures that we wrote into their rows by mistake, where what stood there still has to go back."""
+    return frozenset((item["sku"], item["expect"]) for _, item in view.put_backs() if item["column"] == edits.ON_HAND)
 
 
 def undone(view: View, pairs: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Cell]:

@@ -319,6 +319,10 @@ def test_the_first_count_of_a_new_sku_gives_way_to_a_newer_one_unasked() -> None
         first = found(*rows, wants=wanted(put_backs=items))
         second = found(*rows, wants=wanted(put_backs=items), before=first.before)
         assert (second.done, [question.typed for question in second.lost]) == ((1, 2, 3, 4), lost)
+    rows = (row("new", 9, Tag("new", 9, "901")),)  # nobody typed that: it is ours
+    first = found(*rows, wants=wanted(put_backs=items))
+    second = found(*rows, wants=wanted(put_backs=items), before=first.before)
+    assert [question.typed for question in second.lost] == [8]
 
 
 def test_what_two_exchanges_overwrote_goes_back_through_both() -> None:

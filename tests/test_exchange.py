@@ -299,6 +299,15 @@ def test_a_row_whose_sku_we_overwrote_is_known_by_what_we_wrote_there() -> None:
     assert another.restored == () and [q.typed for q in another.questions] == [6, "mine"]
 
 
+def test_a_second_mistaken_write_keeps_what_waits_under_the_first() -> None:
+    ours, scarfs = mug(tag=5, on_hand=5), replace(WRITES[0], sku=SCARF)
+    waits = replace(KNOWN, misplaced=frozenset({(MUG, 5)}))
+    back = {item["column"]: item["value"] for item in of_one(ours, scarfs, knows=waits).put_back}
+    assert back[ON_HAND] == back[TAG_FIGURE] == 5
+    assert of_one(ours, scarfs).put_back == (), "a row that has only moved is put right by the next exchange"
+    assert of_one(ours, knows=waits).put_back == ()
+
+
 def test_a_copy_of_a_mistaken_write_asks_about_what_it_overwrote() -> None:
     intent, header = replace(INTENT, rows=WRITES[:1], image=(5,)), (*HEADER[1:9], None, STATUS)
     moved = settle(an_image(mug(on_hand=8), header=header), intent, KNOWN, NOW)

@@ -201,7 +201,7 @@ class World(sheets.Sheet):
         self.bases: dict[str, set[int]] = {}  # what was typed over
         self.orders: list[Order] = []
         self.shaky = self.moved = self.late = False
-        self.fooled: set[tuple[str, str]] = set()  # shops and SKUs that a late write raised, until they are read back
+        self.fooled: set[tuple[str, str]] = set()  # shops and SKUs that a late write changed, until they are read back
         self.passing = ""  # whose pass is under way: the sheet's, or a shop's
         self.proven = 0
         self.waits = 0.0  # seconds after which a pass wanted to be made again
@@ -583,6 +583,11 @@ class World(sheets.Sheet):
         def write(*args: Any) -> Answer:
             before = {sku: hands.figure(sku) or 0 for sku in SKUS}
             answer = proceed(*args)
+            if self.late:  # by chance the shop showed again what it was sent against
+                moved = {sku for sku in SKUS if (hands.figure(sku) or 0) != before[sku]}
+                self.acted["late"] += len(moved)
+                self.cause |= moved
+                self.fooled |= {(shop, sku) for sku in moved}
             self._lawful(shop, before, {sku: hands.figure(sku) or 0 for sku in SKUS})
             return answer
 
@@ -613,10 +618,7 @@ class World(sheets.Sheet):
                 if o.shop == shop and o.sku == sku and o.id in taken and o.id not in booked
             )  # fmt: skip
             allowed = max(now.get(sku, 0), then.get(sku, 0)) - unread
-            if self.late and after[sku] > max(0, allowed):  # by chance the shop shows again what it was sent against
-                self.fooled.add((shop, sku))
-                self.acted["late"] += 1
-                self.cause.add(sku)
+            if (shop, sku) in self.fooled:
                 continue
             assert after[sku] <= max(0, allowed), (
                 f"law 3: {shop} was raised from {before[sku]} to {after[sku]} of {sku}; the ledger has "
@@ -763,7 +765,8 @@ class World(sheets.Sheet):
         self.told.steps += 1
         assert self.backup is not None
         self._quiet()
-        if not self.calm() or self.moved or self.renamed or self.trash or not self._agree():
+        misnamed = any(str(sku).startswith("X") for sku in self.rows)
+        if not self.calm() or self.moved or self.renamed or misnamed or self.trash or not self._agree():
             return
         self.quick.ledger.close()
         self.quick.ledger_url, truth = self.backup
