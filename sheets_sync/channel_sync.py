@@ -42,7 +42,7 @@ from sheets_sync.channels import (
     orders_to_open_with,
 )
 from sheets_sync.desk import Books, Desk, Shelf, channel_state, joined, kits_of, orders_cursor, remember, unseen_sales
-from sheets_sync.errors import ChannelRefused, LeaseLost, OutcomeUnknown, RateLimited
+from sheets_sync.errors import ChannelRefused, LeaseLost, OutcomeUnknown, RateLimited, SheetsSyncError
 from sheets_sync.late_orders import Reads, units_told
 from sheets_sync.ledger import Tx, View
 from sheets_sync.model import Event, Figure, Lease, Listing, Order, Ref, StoredDelivery
@@ -805,6 +805,9 @@ class _ChannelPass:
             results = self.channel.push(batch)
         except OutcomeUnknown as error:
             results = [PushResult(t.ref, Outcome.UNKNOWN, str(error)) for t in batch]
+        except SheetsSyncError:
+            self._doubt(refs)
+            raise
         try:
             self._record(batch, results, sending)
         except LeaseLost:
@@ -813,8 +816,9 @@ class _ChannelPass:
         self.memory.sure |= sure - {r.ref for r in results if r.outcome is Outcome.UNKNOWN}
 
     def _doubt(self, refs: Collection[Ref]) -> None:
-        """We slept over a write, and it may have come in after that of whoever drives this channel now: the next pass
-        looks before it believes to know what these listings show. That needs no lease.
+        """We slept over a write, and it may have come in after that of whoever drives this channel now; or it was
+        refused, and who knows what came before that. The next pass looks before it believes to know what these listings
+        show. That needs no lease.
         """
         with self.desk.ledger.begin() as tx:
             tx.lock_listings(self.name)

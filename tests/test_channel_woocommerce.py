@@ -750,6 +750,19 @@ def test_a_nonce_is_good_once_and_a_timestamp_for_15_minutes(counter: WooCounter
     assert ask("n3", 14 * 60) == (200, "")
 
 
+@responses.activate
+def test_a_write_that_the_network_brought_twice_may_have_been_applied() -> None:
+    """The second copy is refused, and its answer may be the one that reaches us: that says nothing of our keys."""
+    said = {"code": "woocommerce_rest_authentication_error", "message": "Ungültige Nonce: wurde schon verwendet."}
+    responses.post("http://shop.test/wp-json/wc/v3/products/batch", status=401, json=said)
+    responses.get("http://shop.test/wp-json/wc/v3/orders/5", status=401, json=said)
+    woo = WooCommerce("woo", "http://shop.test", "ck_x", "cs_x")
+    (result,) = woo.push([Target(Ref("7"), 3, 4, "key")])
+    assert result.outcome is Outcome.UNKNOWN
+    with stamina.set_testing(True, attempts=1), pytest.raises(Unavailable):
+        woo.order("5")
+
+
 def test_a_read_only_key_is_found_by_check(counter: WooCounter, shop: LocalShop) -> None:
     shop.keys.add("ck_read", "cs_read_only_secret_of_this_test", "read")
     woo = WooCommerce("woo", counter.running.base_url, "ck_read", "cs_read_only_secret_of_this_test")

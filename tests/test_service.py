@@ -21,7 +21,7 @@ import stamina
 from sheets_sync import onboarding
 from sheets_sync.channel_sync import ChannelMemory, ChannelReport, channel_pass
 from sheets_sync.desk import START_WANTED
-from sheets_sync.errors import LeaseLost, Unavailable
+from sheets_sync.errors import CredentialsRefused, LeaseLost, Unavailable
 from sheets_sync.ledger import LEASE_TTL, Ledger
 from sheets_sync.ledger.schema import leases
 from sheets_sync.model import Event
@@ -395,6 +395,22 @@ def test_what_a_worker_sent_and_slept_over_is_looked_at_again(town: Town) -> Non
     assert shop.figure(MUG) == 8
     channel_pass(world.desk, "woocommerce", successor, lease())
     assert shop.figure(MUG) == 5
+
+
+def test_a_write_that_is_refused_as_a_whole_is_looked_after(town: Town) -> None:
+    """A proxy that asks for a password, say, after it has let the write through."""
+    world, there, memory = town.world, town.there, ChannelMemory()
+    channel_pass(world.desk, "woocommerce", memory, None)
+    world.type(MUG, "8")
+    world.sheet_passes()
+    refused = shop.Answer(401, {}, b'{"code": "x"}', applied=True)
+    with there.watched(lambda seen: refused if there.is_write(seen) else None), pytest.raises(CredentialsRefused):
+        channel_pass(world.desk, "woocommerce", memory, None)
+    assert there.figure(MUG) == 8
+    world.type(MUG, "10")
+    world.sheet_passes()
+    channel_pass(world.desk, "woocommerce", memory, None)
+    assert there.figure(MUG) == 10
 
 
 def test_a_lease_lost_is_waited_for_and_no_error(town: Town) -> None:

@@ -279,6 +279,11 @@ def is_unauthorised(response: requests.Response) -> bool:
     return response.status_code == 401
 
 
+def is_no_echo(_response: requests.Response) -> bool:
+    """What most vendors say of a request that arrives twice: nothing."""
+    return False
+
+
 @dataclass(frozen=True)
 class _Call:
     """One call as it is sent, and by which limit."""
@@ -302,6 +307,7 @@ class Session:
 
     Raises: CredentialsRefused (401, 403), RateLimited (429), HttpRefused (any other 4xx, and redirects), Unavailable
     (a read without an answer, a write that was never sent), OutcomeUnknown (a write without a clear answer).
+    `came_twice` knows the refusal of a request that the network brought once more: the first one may have been applied.
     """
 
     def __init__(
@@ -317,11 +323,12 @@ class Session:
         attempts: int = ATTEMPTS,
         longest_wait: float = LONGEST_WAIT,
         token_refused: Callable[[requests.Response], bool] = is_unauthorised,
+        came_twice: Callable[[requests.Response], bool] = is_no_echo,
     ) -> None:
         self.base_url = base_url.rstrip("/") + "/"
         self.who = who
         self._auth, self._limiter, self._timeout, self._longest_wait = auth, limiter, timeout, longest_wait
-        self._attempts, self._token_refused = attempts, token_refused
+        self._attempts, self._token_refused, self._came_twice = attempts, token_refused, came_twice
         self._secrets = tuple(secrets)
         self._http = requests.Session()
         self._http.headers["User-Agent"] = "sheets-sync"
@@ -482,6 +489,8 @@ class Session:
         status = response.status_code
         code, said = self._words(response)
         what = f"{self.who}: {call} was answered {status}{said}"
+        if self._came_twice(response):
+            return OutcomeUnknown(f"{what}; it may have been applied") if write else Unavailable(what)
         if status in (401, 403):
             return CredentialsRefused(f"{what}. Check this channel's keys and permissions in config.toml")
         if status == 429:
