@@ -202,7 +202,8 @@ class Sheet(RuleBasedStateMachine):
         last = self.texts.get(shown, None) if isinstance(shown, str) else shown
         if not self.alone(sku) or sku.startswith("X") or self.misnamed(row, sku):
             return
-        counted = sku in self.known()  # the first count of a new SKU is whole, whatever stood there
+        # the first count of a new SKU is whole, whatever stood there
+        counted = sku in self.known() or (sku in self.truth and self._opened(row, sku))
         if last is None and (counted or sku in SKUS):
             return
         if isinstance(last, float):  # a time that moved columns left there is no figure to judge by
@@ -213,6 +214,10 @@ class Sheet(RuleBasedStateMachine):
         self.truth[sku] = self.truth[sku] + typed - last if counted and last is not None else typed
         self.typed_as[typed] = sku
         self.quick.at(row, tabs.ON_HAND, str(typed))
+
+    def _opened(self, row: int, sku: str) -> bool:
+        """An exchange has landed with its first count, whether the ledger knows by now or not."""
+        return self.cell_at(row, tabs.TAG_SKU) == sku and type(self.cell_at(row, tabs.TAG_FIGURE)) is int
 
     def _low(self, row: int, sku: Any, j: int) -> None:
         """S2: some are shipped, and someone who does not know types that all are gone."""

@@ -279,7 +279,7 @@ class World(sheets.Sheet):
             self.acted["columns"] += 1
             self.cause.add(sku)
         self.strange.pop(sku, None)  # a count, whatever column was sorted before
-        known = sku in self.truth and type(last) is int and sku in self.known()
+        known = sku in self.truth and type(last) is int and (sku in self.known() or self._opened(row, sku))
         self.truth[sku] = self.truth[sku] + figure - last if known else figure
         if known:
             self.before[sku] = last
@@ -765,7 +765,7 @@ class World(sheets.Sheet):
         self.told.steps += 1
         assert self.backup is not None
         self._quiet()
-        misnamed = any(str(sku).startswith("X") for sku in self.rows)
+        misnamed = any(str(sku).startswith("X") or not self.alone(sku) for sku in self.rows if sku)
         if not self.calm() or self.moved or self.renamed or misnamed or self.trash or not self._agree():
             return
         self.quick.ledger.close()
