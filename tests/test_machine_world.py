@@ -765,8 +765,9 @@ class World(sheets.Sheet):
         self.told.steps += 1
         assert self.backup is not None
         self._quiet()
-        misnamed = any(str(sku).startswith("X") or not self.alone(sku) for sku in self.rows if sku)
-        if not self.calm() or self.moved or self.renamed or misnamed or self.trash or not self._agree():
+        if not self.calm() or self.moved or self.renamed or self.trash or not self._agree():
+            return
+        if any(str(sku).startswith("X") or not self.alone(sku) for sku in self.rows if sku):
             return
         self.quick.ledger.close()
         self.quick.ledger_url, truth = self.backup
