@@ -92,7 +92,7 @@ BOUND: dict[str, tuple[int, str]] = {
     "text": (1, "text"),
     "refer": (2, "formula_held text"),
     "undo": (1, "undo"),
-    "alone": (ROWS, "moved_column"),
+    "alone": (ROWS, "moved_column lost_cell"),
     "note": (1, "lost_cell"),
     "columns": (2, "lost_cell moved_column other_tag text used_tag untagged"),
     "rename_column": (ROWS, "lost_cell"),
