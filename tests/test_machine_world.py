@@ -95,7 +95,7 @@ BOUND: dict[str, tuple[int, str]] = {
     "alone": (ROWS, "moved_column lost_cell"),
     "note": (1, "lost_cell"),
     "columns": (2, "lost_cell moved_column other_tag text used_tag untagged"),
-    "rename_column": (ROWS, "lost_cell"),
+    "rename_column": (ROWS, "lost_cell vanished"),
     "late": (1, "drift"),
     "no_tag": (1, "untagged"),
     "no_exchange": (ROWS, "lost_image restored lost_cell untagged below_zero"),
