@@ -88,7 +88,7 @@ ROWS = 8  # a sheet of the machine has no more
 BOUND: dict[str, tuple[int, str]] = {
     "copy": (2, "duplicate used_tag other_tag lost_cell"),
     "retype": (3, "rename vanished duplicate used_tag other_tag lost_cell"),
-    "delete": (2, "vanished rename used_tag"),
+    "delete": (2, "vanished rename used_tag lost_cell"),
     "text": (1, "text"),
     "refer": (2, "formula_held text"),
     "undo": (1, "undo"),
@@ -343,6 +343,11 @@ class World(sheets.Sheet):
         self.acted["note"] += sku is not None and self._note_waits(row, sku)
         super()._note(row, sku, j)
         self.noted |= dict.fromkeys(self.notes.keys() - self.noted.keys(), self.quick.clock.now)
+
+    def _name(self, row: int, sku: Any, j: int) -> None:
+        super()._name(row, sku, j)
+        if self.moved:
+            self.cause |= {name for name in self.rows if name}
 
     def _delete(self, row: int, sku: Any, j: int) -> None:
         before = self.rows
