@@ -620,7 +620,9 @@ class _Rows:
         now = self._now(at, ON_HAND)
         if typed is None or typed.value in (None, now):
             return
-        if typed.sku not in self.known.stock and guard.is_count(now) and now != self._now(at, TAG_FIGURE):
+        retyped = TAG_SKU in values and values[TAG_SKU].value not in (None, typed.sku)
+        ours = retyped and now == self._now(at, TAG_FIGURE)
+        if typed.sku not in self.known.stock and guard.is_count(now) and not ours:
             return  # the first count of a new SKU: the one typed last says all
         tag = values.get(TAG_FIGURE)
         if tag is None or tag.value != typed.value:

@@ -201,7 +201,7 @@ class World(sheets.Sheet):
         self.bases: dict[str, set[int]] = {}  # what was typed over
         self.orders: list[Order] = []
         self.shaky = self.moved = self.late = False
-        self.fooled: set[tuple[str, str]] = set()  # shops and SKUs that a late write changed, until they are read back
+        self.fooled: set[tuple[str, str]] = set()  # where a late write raised too much, until it is read back
         self.passing = ""  # whose pass is under way: the sheet's, or a shop's
         self.proven = 0
         self.waits = 0.0  # seconds after which a pass wanted to be made again
@@ -592,7 +592,6 @@ class World(sheets.Sheet):
                 moved = {sku for sku in SKUS if (hands.figure(sku) or 0) != before[sku]}
                 self.acted["late"] += len(moved)
                 self.cause |= moved
-                self.fooled |= {(shop, sku) for sku in moved}
             self._lawful(shop, before, {sku: hands.figure(sku) or 0 for sku in SKUS})
             return answer
 
@@ -623,7 +622,8 @@ class World(sheets.Sheet):
                 if o.shop == shop and o.sku == sku and o.id in taken and o.id not in booked
             )  # fmt: skip
             allowed = max(now.get(sku, 0), then.get(sku, 0)) - unread
-            if (shop, sku) in self.fooled:
+            if self.late and after[sku] > max(0, allowed):
+                self.fooled.add((shop, sku))
                 continue
             assert after[sku] <= max(0, allowed), (
                 f"law 3: {shop} was raised from {before[sku]} to {after[sku]} of {sku}; the ledger has "
