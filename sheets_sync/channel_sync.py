@@ -60,6 +60,7 @@ TIDY_EVERY = timedelta(hours=1)
 Written = tuple[Listing, int, int | None]
 """A listing, the figure to write, and the figure that it is expected to show."""
 
+READ_BEHIND = timedelta(seconds=10)  # for so long a vendor's read may go on showing what was there before a write
 WAITING_AT_ONCE = 100  # old orders looked after at once; the next ones an hour later
 
 
@@ -82,7 +83,9 @@ class ChannelMemory:
     """Listings of which the channel told another figure: as known until then, and the last event. The look decides."""
 
     unanswered: set[Ref] = field(default_factory=set)  # a write was made there, and nobody said what it showed after
-    refused_against: dict[Ref, int] = field(default_factory=dict)  # P6: never again on the same figure
+    refused_against: dict[Ref, tuple[int, datetime]] = field(default_factory=dict)
+    """P6: the figure that a stale write expected, and when: never at once again on the same figure."""
+
     reads: Reads = field(default_factory=Reads)  # where the list of orders is late or scarce
     orders_left: tuple[datetime, datetime, str] | None = None  # a read that limits stopped: since, begun, cursor
     elsewhere: dict[str, int] = field(default_factory=dict)  # units sold on other channels that no order shows yet (P5)
@@ -648,10 +651,15 @@ class _ChannelPass:
             figure, shows = self._decided(item, sees[item.ref]), sees[item.ref].shows
             if figure is None or shows is None or figure >= shows:
                 continue
-            if shows != self.memory.refused_against.get(item.ref):  # P6
+            if shows != self._refused_against(item.ref):  # P6
                 now.append((item, figure, shows))
         self._write(now)
         return {item.ref for item, _, _ in now}
+
+    def _refused_against(self, ref: Ref) -> int | None:
+        """The figure that a write expected in vain just now; later it may well show that figure again."""
+        figure, at = self.memory.refused_against.get(ref, (None, self.desk.clock()))
+        return figure if self.desk.clock() - at < READ_BEHIND else None
 
     def _decide(
         self,
@@ -679,7 +687,8 @@ class _ChannelPass:
             units = self._units(listing)
             is_frozen = listing.sku in self.memory.frozen
             view_ = offers.View(listing, units, figure.shows, figure.reserved, True, fresh, self.means.gross, is_frozen)
-            write = offers.decide_again(view_, self.memory.refused_against.pop(ref, None))
+            write = offers.decide_again(view_, self._refused_against(ref))
+            self.memory.refused_against.pop(ref, None)
             raises = write is not None and write > figure.shows
             if raises and offers.look_again(look_at, max((e.recorded_at for e in mine), default=None)):
                 again.append(listing)
@@ -868,7 +877,7 @@ class _ChannelPass:
             case Outcome.STALE:
                 self.again = True
                 if target.expected is not None:
-                    self.memory.refused_against[item.ref] = target.expected
+                    self.memory.refused_against[item.ref] = target.expected, now
                 return offers.stale(item)
             case Outcome.RETRY:
                 wait = RETRY_AFTER if result.retry_after is None else timedelta(seconds=result.retry_after)

@@ -397,6 +397,30 @@ def test_what_a_worker_sent_and_slept_over_is_looked_at_again(town: Town) -> Non
     assert shop.figure(MUG) == 5
 
 
+def test_P6_the_same_figure_a_minute_later_is_no_bar(town: Town) -> None:
+    """The shop showed 8 when we expected 10, and the pass ended there. An order is cancelled: it shows 10 again."""
+    world, here, memory = town.world, town.here, ChannelMemory()
+    channel_pass(world.desk, "shopify", memory, None)
+    world.type(MUG, "7")
+    world.sheet_passes()
+    bought = list[str]()
+
+    def overtaken(seen: Any) -> Any:
+        if here.is_write(seen) and not bought:
+            bought.append(here.buy(MUG, 2))
+        elif bought and here.is_look(seen):
+            return shop.Drop()
+        return None
+
+    with here.watched(overtaken), pytest.raises(Unavailable):
+        channel_pass(world.desk, "shopify", memory, None)
+    here.cancel(bought[0])
+    assert here.figure(MUG) == 10
+    town.clock.tick(minutes=1)
+    channel_pass(world.desk, "shopify", memory, None)
+    assert here.figure(MUG) == 7
+
+
 def test_a_write_that_is_refused_as_a_whole_is_looked_after(town: Town) -> None:
     """A proxy that asks for a password, say, after it has let the write through."""
     world, there, memory = town.world, town.there, ChannelMemory()
