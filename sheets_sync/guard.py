@@ -246,6 +246,13 @@ def lost_image(seen: Cell, wrote: Cell) -> str:
     )
 
 
+def lost_row() -> str:
+    return (
+        "? This row was moved while we wrote, and we wrote another SKU's figure over this one. What stood here in that "
+        "moment was lost with the tab _exchange. If you changed this figure just then, change it once more."
+    )
+
+
 def duplicate(rows: list[int]) -> str:
     return f"? This SKU stands in rows {', '.join(map(str, rows[:5]))}; none of them counts. Keep one."
 

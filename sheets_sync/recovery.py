@@ -9,8 +9,9 @@ workbook that belongs to another one, stops everything until a person says which
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 
 import structlog
 
@@ -77,18 +78,18 @@ def heal(desk: Desk, workbook: Workbook, lease: Lease | None) -> bool:
         waiting = _unsettled(view, written)
     with desk.ledger.begin(lease) as tx:
         for intent in waiting:
-            forget(tx, desk, intent, landed=intent.exchange in written)
+            forget(tx, desk, intent, landed=intent.exchange in written, bearers=written.get(intent.exchange, ()))
         head = tx.head()
     _make_anew(desk, workbook, lease, Intent(new_id, head, desk.clock(), (), {}, 0, 1, (), (), frozenset()), name)
     return True
 
 
-def _unsettled(view: View, written: frozenset[str]) -> list[Intent]:
+def _unsettled(view: View, written: Mapping[str, Collection[str]]) -> list[Intent]:
     """Exchanges of which we do not know what they overwrote, among them such that landed though we heard a refusal:
     a request that arrives twice is refused the second time. What is settled has no intention any more.
     """
     waiting = {id: payload for id, _, payload in view.open_intents()}
-    refused = {id: payload for id in sorted(written - waiting.keys()) if (payload := view.intent(id))}
+    refused = {id: payload for id in sorted(written.keys() - waiting.keys()) if (payload := view.intent(id))}
     return [exchange.load(payload) for payload in (*waiting.values(), *refused.values())]
 
 
@@ -105,10 +106,14 @@ def _make_anew(desk: Desk, workbook: Workbook, lease: Lease | None, intent: Inte
     )
 
 
-def forget(tx: Tx, desk: Desk, intent: Intent, *, landed: bool) -> None:
-    """An exchange whose image is lost. Where it landed, its rows are asked about, never taken as unchanged."""
+def forget(tx: Tx, desk: Desk, intent: Intent, *, landed: bool, bearers: Collection[str] = ()) -> None:
+    """An exchange whose image is lost. Where it landed, its rows are asked about, never taken as unchanged; so are the
+    `bearers` of its tag that it was not made for: rows that people moved to where it wrote.
+    """
     if landed:
         tx.ask(_lost_images(intent, desk))
+        meant = {row.sku for row in intent.rows if row.exchanged}
+        tx.ask(_overwritten({key.sku for key in tx.balances(bearers)} - meant, intent, desk))
         tx.set_head(intent.exchange)
     else:
         tx.set_intent_state(intent.exchange, "dead")
@@ -124,15 +129,26 @@ def _lost_images(intent: Intent, desk: Desk) -> Iterable[Question]:
             )
 
 
-def _tags(workbook: Workbook) -> frozenset[str]:
-    """Every exchange that a row of Stock names."""
+def _overwritten(skus: Iterable[str], intent: Intent, desk: Desk) -> Iterable[Question]:
+    for sku in sorted(skus):
+        text = guard.lost_row()
+        yield guard.ask("lost_image", sku, text, desk.clock(), origin=Origin.IMAGE, reference=intent.exchange)
+
+
+def _tags(workbook: Workbook) -> dict[str, set[str]]:
+    """Every exchange that a row of Stock names, with the SKUs of those rows."""
     header = workbook.values([f"'{tabs.STOCK}'!1:1"])[0]
     names = header[0] if header else []
     if tabs.TAG_EXCHANGE not in names:
-        return frozenset()
-    column = exchange_column(names.index(tabs.TAG_EXCHANGE))
-    cells = workbook.values([f"'{tabs.STOCK}'!{column}2:{column}"], by="COLUMNS")[0]
-    return frozenset(str(cell) for cell in (cells[0] if cells else []) if cell is not None)
+        return {}
+    wanted = [names.index(name) for name in (tabs.TAG_EXCHANGE, tabs.SKU) if name in names]
+    spans = [f"'{tabs.STOCK}'!{letters}2:{letters}" for letters in map(exchange_column, wanted)]
+    columns = [read[0] if read else [] for read in workbook.values(spans, by="COLUMNS")]
+    found: dict[str, set[str]] = {}
+    for tag, *sku in zip_longest(*columns):
+        if tag is not None:
+            found.setdefault(str(tag), set()).update(name.strip() for name in sku if isinstance(name, str))
+    return found
 
 
 def exchange_column(position: int) -> str:

@@ -17,7 +17,7 @@ from tests.hands import Clock
 from tests.sheet_server import is_batch_update
 from tests.world import World
 
-MUG = "00123"
+MUG, PLATE = "00123", "MAR1"
 
 
 class Day(World):
@@ -138,6 +138,22 @@ def test_an_image_that_is_lost_is_asked_about_and_never_taken_as_unchanged(day: 
     day.type(MUG, "8")
     day.passes()
     assert (day.figures(MUG), day.kinds(MUG)) == ("8/0/8", [])
+
+
+def test_a_row_that_was_moved_to_where_a_lost_exchange_wrote_is_asked_about(day: Day) -> None:
+    """The mug's figure fell on the plate's row, whose count was typed in that moment."""
+    day.type(MUG, "8")
+
+    def swapped() -> None:
+        day.type(PLATE, "15")
+        day.store.sort(day.id, tabs.STOCK, day.letter(tabs.SKU), True)
+
+    day.faults.order(lambda call, proceed: (swapped(), proceed(), proceed())[2], is_batch_update)
+    day.sheet_pass()
+    day.store.apply(day.id, [{"deleteSheet": {"sheetId": day.workbook.layout().tabs[tabs.EXCHANGE].id}}], "person")
+    day.passes()
+    assert (day.kinds(MUG), day.kinds(PLATE)) == (["lost_image"], ["lost_image"])
+    assert "another SKU's figure" in day.status(PLATE)
 
 
 # a workbook that went back --------------------------------------------------------------------------------------
