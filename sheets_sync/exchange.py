@@ -99,6 +99,7 @@ class Settlement:
     questions: tuple[Question, ...] = ()
     taken: Mapping[tuple[str, str], Cell] = field(default_factory=dict)
     put_back: tuple[dict[str, Cell], ...] = ()  # fields of an `edits.PutBack`, without its id
+    left: tuple[dict[str, Cell], ...] = ()  # the same, of what we wrote where no header is: it cannot be found again
     restored: tuple[int, ...] = ()  # ids of put-backs that this exchange did
     undone: Mapping[tuple[str, str], tuple[Cell, Cell]] = field(default_factory=dict)  # as `Known.undone`, with its tag
 
@@ -324,7 +325,8 @@ def settle(image: Image, intent: Intent, known: Known, now: datetime) -> Settlem
         work.row(row)
     work.ask_many()
     return Settlement(
-        tuple(work.facts), tuple(work.questions), work.taken, tuple(work.put_back), tuple(work.restored), work.undone
+        tuple(work.facts), tuple(work.questions), work.taken, tuple(work.put_back), tuple(work.left),
+        tuple(work.restored), work.undone,
     )  # fmt: skip
 
 
@@ -395,6 +397,7 @@ class _Settling:
         self.questions: list[Question] = []
         self.taken: dict[tuple[str, str], Cell] = {}
         self.put_back: list[dict[str, Cell]] = []
+        self.left: list[dict[str, Cell]] = []
         self.restored: list[int] = []
         self.undone: dict[tuple[str, str], tuple[Cell, Cell]] = {}
         self.in_cells = gaps.in_cells(known)  # H2: held in their cells
@@ -599,6 +602,8 @@ class _Settling:
                 continue
             if isinstance(sku, str) and header is not None:
                 self._back(row, sku, header, stood, wrote)
+            elif isinstance(sku, str) and stood is None:
+                self.left.append({"sku": sku, "column": "", "value": None, "expect": wrote})
             elif stood not in (None, wrote) and _was_typed(row, header):
                 self._lost(text_of(sku), header or "a column without a header", stood)
 

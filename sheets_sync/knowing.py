@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
 
 from sheets_sync import adjusting, edits, guard, masses
 from sheets_sync.desk import ANSWERED, UNDONE, UNDONE_TAG, Desk, kits_of
 from sheets_sync.ledger import View
 from sheets_sync.model import MAIN, Cell, Event, Look, Origin, Question, StockKey
 from sheets_sync.review import APPROVED
+
+OURS_FOR = timedelta(days=1)  # for so long what we wrote by mistake is told from what people type
 
 
 def known_of(
@@ -59,6 +62,20 @@ def approved(view: View, pairs: Iterable[tuple[str, str]]) -> dict[tuple[str, st
 def misplaced(view: View) -> frozenset[tuple[str, Cell]]:
     """SKUs and the figures that we wrote into their rows by mistake, where what stood there still has to go back."""
     return frozenset((item["sku"], item["expect"]) for _, item in view.put_backs() if item["column"] == edits.ON_HAND)
+
+
+def about_theirs(view: View, asked: Sequence[Question], now: datetime) -> list[Question]:
+    """Without the questions about cells that were ours: columns and rows moved in two gaps running, and what the second
+    exchange overwrote there was what the first had written by mistake. On hand is always asked about.
+    """
+    doubtful = [q for q in asked if q.kind == "lost_cell" and q.reference != edits.ON_HAND]
+    if not doubtful:
+        return list(asked)
+    wrote = [(item["sku"], item["expect"]) for item in view.put_backs_since(now - OURS_FOR)]
+    named = {key.sku for key in view.balances({q.sku for q in doubtful})}
+    values = {expect for _, expect in wrote}
+    ours = [q for q in doubtful if ((q.sku, q.typed) in wrote if q.sku in named else q.typed in values)]
+    return [q for q in asked if q not in ours]
 
 
 def undone(view: View, pairs: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Cell]:

@@ -627,8 +627,9 @@ class _Pass:
             settlement = exchange.settle(image, intent, known, now)
             events = tx.append(settlement.facts)
             tx.take({**settlement.taken, **knowing.undone_marks(settlement.undone)})
-            tx.ask(settlement.questions)
+            tx.ask(knowing.about_theirs(tx, settlement.questions, now))
             tx.add_put_backs(settlement.put_back)
+            tx.add_put_backs(settlement.left, closed=True)
             tx.close_put_backs(settlement.restored)
             if "shown" in intent.extra:
                 tx.put(LEDGER_SHOWN, max(tx.get(LEDGER_SHOWN, 0), intent.extra["shown"]))

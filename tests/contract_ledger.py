@@ -475,6 +475,10 @@ class LedgerContract:
             assert (one["cell"], two["cell"]) == ("Mug", None)
             tx.close_put_backs([first])
             assert [item for _, item in tx.put_backs()] == [two]
+            tx.add_put_backs([{"sku": "C", "cell": 3}], closed=True)
+            assert [item for _, item in tx.put_backs()] == [two]
+            assert tx.put_backs_since(TEN) == [one, two, {"sku": "C", "cell": 3}]
+            assert tx.put_backs_since(datetime.max.replace(tzinfo=UTC)) == []
 
     # deliveries -------------------------------------------------------------------------------------------------
 

@@ -697,6 +697,18 @@ def test_columns_moved_and_rows_sorted_in_the_same_gap(day: Day) -> None:
     assert (theirs(day, MUG), theirs(day, SCARF)) == (PERSONS | {tabs.NOTE: ""}, PERSONS)
 
 
+@pytest.mark.parametrize("settled", [False, True], ids=["gap after gap", "long after"])
+@pytest.mark.parametrize("at", [tabs.COMMITTED, tabs.STATUS, tabs.UPDATED, tabs.TAG_SKU])
+def test_what_we_wrote_into_a_new_column_is_not_taken_for_theirs(day: Day, at: str, settled: bool) -> None:
+    """Columns are inserted in two gaps: the second exchange overwrites what the first wrote where no header is."""
+    day.type(MUG, "8")
+    day.in_the_gap(lambda: insert_at(at)(day))
+    (day.sheet_passes if settled else day.sheet_pass)()
+    day.type(MUG, "6")
+    day.in_the_gap(lambda: insert_at(tabs.SKU)(day))
+    day.ends(mug=6)
+
+
 @pytest.mark.parametrize("kept", ["the row", "its copy"])
 def test_a_row_copied_while_a_mistaken_write_stood_in_it(day: Day, kept: str) -> None:
     """Both rows show 8: the one that the typed figure went back to, and the copy of our own, which says nothing."""

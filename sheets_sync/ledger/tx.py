@@ -297,10 +297,11 @@ class Tx(View):
         ]
         self._upsert(taken, rows)
 
-    def add_put_backs(self, items: Iterable[Mapping[str, Any]]) -> None:
-        """What was overwritten by mistake and has to be written back."""
+    def add_put_backs(self, items: Iterable[Mapping[str, Any]], *, closed: bool = False) -> None:
+        """What was overwritten by mistake and has to be written back; `closed` where that cannot be done."""
         now = self._clock()
-        if rows := [{"cells": codec.dump_json(dict(item)), "made_at": now} for item in items]:
+        closed_at = now if closed else None
+        if rows := [{"cells": codec.dump_json(dict(item)), "made_at": now, "closed_at": closed_at} for item in items]:
             self._connection.execute(sa.insert(put_backs), rows)
 
     def close_put_backs(self, ids: Iterable[int]) -> None:

@@ -313,6 +313,11 @@ class View:
         """Open ones: (id, what was given to `add_put_backs`)."""
         return [(row.id, codec.load_json(row.cells)) for row in prepared.rows(self._connection, _PUT_BACKS)]
 
+    def put_backs_since(self, since: datetime) -> list[dict[str, Any]]:
+        """What was given to `add_put_backs` since then, open or closed."""
+        query = sa.select(put_backs.c.cells).where(put_backs.c.made_at >= since).order_by(put_backs.c.id)
+        return [codec.load_json(row.cells) for row in self._connection.execute(query)]
+
     # ------------------------------------------------------------------------------------------------------------
 
     def _among(
