@@ -247,6 +247,7 @@ def lost_image(seen: Cell, wrote: Cell) -> str:
 
 
 def lost_row() -> str:
+    """Of a row that came to stand where an exchange wrote, whose image is lost."""
     return (
         "? This row was moved while we wrote, and we wrote another SKU's figure over this one. What stood here in that "
         "moment was lost with the tab _exchange. If you changed this figure just then, change it once more."
