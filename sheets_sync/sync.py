@@ -389,6 +389,7 @@ class _Pass:
                 "An old version of the spreadsheet was brought back, and its chain is none of ours. Nothing was taken "
                 "or written. Say which of the two stands: `sheets-sync adopt`."
             )
+        self.memory.stale_since = None
         return False
 
     def _answers(self, look: Look) -> None:

@@ -89,8 +89,8 @@ BOUND: dict[str, tuple[int, str]] = {
     "copy": (2, "duplicate used_tag other_tag lost_cell"),
     "retype": (3, "rename vanished duplicate used_tag other_tag lost_cell"),
     "delete": (2, "vanished rename used_tag lost_cell"),
-    "text": (1, "text"),
-    "refer": (2, "formula_held text"),
+    "text": (1, "text lost_cell"),
+    "refer": (2, "formula_held text lost_cell"),
     "undo": (1, "undo"),
     "alone": (ROWS, "moved_column lost_cell"),
     "note": (1, "lost_cell"),
@@ -822,7 +822,7 @@ class World(sheets.Sheet):
             self.quick.clock.now += timedelta(seconds=20)
             self.busy = False
             self._guarded("sheet")
-            if not self.busy:
+            if not self.busy and self.quick.memory.stale_since is None:
                 break
         self.quick.clock.now += drift.READ_BACK
         for _ in range(14):
