@@ -386,7 +386,7 @@ class World(sheets.Sheet):
             self.renamed = None
         elif not self.passing or i % 2:
             self.shaky = True
-            if self.passing:  # what was in that column goes back to a name that is gone by then: it is asked about
+            if self.passing or self._displaced():  # what goes back there finds the name gone: it is asked about
                 self.everything("rename_column")
             old = (tabs.ON_HAND, SHELF, tabs.SKU, tabs.NOTE)[j % 4]
             if old in header:
