@@ -199,10 +199,10 @@ def in_gap(text: str, typed: Cell) -> str:
 
 
 def restored(typed: int, tag: int, on_hand: int) -> str:
-    change = typed - tag
+    change, back = typed - tag, " or ".join(map(str, dict.fromkeys((tag, on_hand))))
     return (
         f"held: an old version of the spreadsheet was brought back, and {typed} stands over {tag} in it ({change:+d}). "
-        f"The ledger has {on_hand}. Answer in Review, or type {tag} or {on_hand}."
+        f"The ledger has {on_hand}. Answer in Review, or type {back}."
     )
 
 

@@ -305,13 +305,8 @@ class _Pass:
         """Whether the look shows our last settled exchange; another one of ours is settled first."""
         with self.desk.ledger.read() as view:
             head, payload = view.head(), view.intent(mark.exchange)
-            waiting = {exchange_id for exchange_id, _, _ in view.open_intents()}
         intent = exchange.load(payload) if payload else None
-        next_one = (
-            intent is not None
-            and mark.exchange != head
-            and (intent.previous == head or (intent.adopt and mark.exchange in waiting))
-        )
+        next_one = intent is not None and mark.exchange != head and (intent.previous == head or intent.adopt)
         if not head and not next_one:
             raise SheetNotReady("This spreadsheet has not been set up from this ledger yet: run `sheets-sync init`.")
         if mark.ledger and mark.ledger != self.desk.ledger.id:

@@ -227,6 +227,19 @@ def test_a_change_in_a_restored_version_is_asked_about(day: Day, word: str, afte
     assert day.cell(MUG) == int(after.split("/")[0])
 
 
+def test_an_older_workbook_is_followed_once_though_the_first_answer_was_a_refusal(day: Day) -> None:
+    """The exchange that followed it arrived twice: what was typed while it was made is asked about, not overwritten."""
+    old = day.version()
+    day.type(MUG, "8")
+    day.passes()
+    day.restore(old)
+    day.faults.order(lambda call, proceed: (day.type(MUG, "6"), proceed(), proceed())[2], is_batch_update)
+    day.wait_for_restored()
+    day.passes()
+    assert (day.figures(MUG), day.kinds(MUG)) == ("8/0/8", ["used_tag"])
+    assert "6 stood over a figure whose change is recorded already" in day.status(MUG)
+
+
 def test_a_stale_look_is_waited_out_and_asks_nothing(day: Day) -> None:
     day.type(MUG, "8")
     day.passes()
