@@ -286,8 +286,10 @@ class World(sheets.Sheet):
             self.bases.setdefault(sku, set()).add(last)
 
     def _another(self, sku: str) -> int:
-        """A figure that is not by chance one from before an edit (S4 asks, and with reason), nor what we have."""
-        taken = self.bases.get(sku, set()) | {self.known().get(sku)}
+        """A figure that is not by chance one from before an edit (S4 asks, and with reason), nor what we have, of this
+        SKU or of another: two that swap theirs look like a column that was sorted alone (H4).
+        """
+        taken = self.bases.get(sku, set()) | set(self.known().values())
         return next(figure for figure in self.fresh if figure not in taken)
 
     def _type(self, row: int, sku: Any, j: int) -> None:
@@ -316,7 +318,7 @@ class World(sheets.Sheet):
     def _undo(self, row: int, sku: Any, j: int) -> None:
         """Ctrl+Z: the figure from before the last one typed stands there again."""
         figure, shown = self.before.get(sku), self.cell_at(row, tabs.ON_HAND)
-        if figure is not None and self._may_type(row, sku) and figure != shown:
+        if figure is not None and self._may_type(row, sku) and figure not in {shown, *self.known().values()}:
             self.acted["undo"] += 1
             self.cause.add(sku)
             self._typed(row, sku, figure)
