@@ -113,7 +113,7 @@ def forget(tx: Tx, desk: Desk, intent: Intent, *, landed: bool, bearers: Collect
     if landed:
         tx.ask(_lost_images(intent, desk))
         meant = {row.sku for row in intent.rows if row.exchanged}
-        tx.ask(_overwritten({key.sku for key in tx.balances(bearers)} - meant, intent, desk))
+        tx.ask(_overwritten(set(bearers) - meant, intent, desk))
         tx.set_head(intent.exchange)
     else:
         tx.set_intent_state(intent.exchange, "dead")
@@ -147,7 +147,7 @@ def _tags(workbook: Workbook) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     for tag, *sku in zip_longest(*columns):
         if tag is not None:
-            found.setdefault(str(tag), set()).update(name.strip() for name in sku if isinstance(name, str))
+            found.setdefault(str(tag), set()).update(name for name in sku if isinstance(name, str))
     return found
 
 

@@ -243,12 +243,19 @@ class World(sheets.Sheet):
 
     def calm(self) -> bool:
         """Nothing is typed that the ledger does not hold, nothing waits to be put back."""
-        if self.renamed:
+        if self.renamed or self._overtaken():
             return False
         figures = [(self.cell_at(row, tabs.ON_HAND), self.cell_at(row, tabs.TAG_FIGURE)) for row in self.numbers()]
         with self.quick.ledger.read() as view:
             waiting = view.put_backs() or view.open_intents()
         return not waiting and all(shown == tag for shown, tag in figures)
+
+    def _overtaken(self) -> bool:
+        """Whether an exchange landed that the ledger does not know of yet: it heard a refusal, say."""
+        tabs_now = {tab.title for tab in self.quick.store.book(self.quick.id).tabs}
+        cells = self.quick.store.rows(self.quick.id, tabs.EXCHANGE)[:1] if tabs.EXCHANGE in tabs_now else []
+        with self.quick.ledger.read() as view:
+            return bool(cells and cells[0]) and cells[0][0] not in ("", view.head())
 
     def everything(self, hazard: str) -> None:
         """Somebody did something after which any SKU may be asked about."""
@@ -873,6 +880,7 @@ class World(sheets.Sheet):
         late = {q.key for q in questions if q.kind == "late_note"}  # time went by: that is cause enough
         questions = [q for q in questions if q.key not in late]
         asked = {sku for q in questions for sku in (q.sku, q.about.get("gone")) if sku}
+        asked |= {sku.removeprefix("X") for sku in asked}  # asked when the row was called so; it goes unanswered
         cells = {sku: quick.cell(sku) for sku in self.rows if sku}
         truth = {sku: typed - self.shipped(sku) for sku, typed in self.truth.items()}
         wrong = {sku for sku in known.keys() | truth.keys() if known.get(sku) != truth.get(sku)} - self.forgone

@@ -140,20 +140,22 @@ def test_an_image_that_is_lost_is_asked_about_and_never_taken_as_unchanged(day: 
     assert (day.figures(MUG), day.kinds(MUG)) == ("8/0/8", [])
 
 
-def test_a_row_that_was_moved_to_where_a_lost_exchange_wrote_is_asked_about(day: Day) -> None:
+@pytest.mark.parametrize("name", [PLATE, "MAR1-B"], ids=["as it was", "with another SKU"])
+def test_a_row_that_was_moved_to_where_a_lost_exchange_wrote_is_asked_about(day: Day, name: str) -> None:
     """The mug's figure fell on the plate's row, whose count was typed in that moment."""
     day.type(MUG, "8")
 
     def swapped() -> None:
         day.type(PLATE, "15")
+        day.type(PLATE, name, tabs.SKU)
         day.store.sort(day.id, tabs.STOCK, day.letter(tabs.SKU), True)
 
     day.faults.order(lambda call, proceed: (swapped(), proceed(), proceed())[2], is_batch_update)
     day.sheet_pass()
     day.store.apply(day.id, [{"deleteSheet": {"sheetId": day.workbook.layout().tabs[tabs.EXCHANGE].id}}], "person")
     day.passes()
-    assert (day.kinds(MUG), day.kinds(PLATE)) == (["lost_image"], ["lost_image"])
-    assert "another SKU's figure" in day.status(PLATE)
+    assert (day.kinds(MUG), day.kinds(name)) == (["lost_image"], ["lost_image"])
+    assert "another SKU's figure" in day.status(name)
 
 
 # a workbook that went back --------------------------------------------------------------------------------------
