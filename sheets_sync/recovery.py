@@ -73,12 +73,12 @@ def heal(desk: Desk, workbook: Workbook, lease: Lease | None) -> bool:
         head, name, new_id = view.head(), chain_name(view), exchange_id(view)
     if not head or tabs.STOCK not in layout.tabs or (tabs.EXCHANGE in layout.tabs and name in layout.named_ranges):
         return False
-    written = _tags(workbook)
+    written = bearers(workbook)
     with desk.ledger.read() as view:
         waiting = _unsettled(view, written)
     with desk.ledger.begin(lease) as tx:
         for intent in waiting:
-            forget(tx, desk, intent, landed=intent.exchange in written, bearers=written.get(intent.exchange, ()))
+            forget(tx, desk, intent, landed=intent.exchange in written, skus=written.get(intent.exchange, ()))
         head = tx.head()
     _make_anew(desk, workbook, lease, Intent(new_id, head, desk.clock(), (), {}, 0, 1, (), (), frozenset()), name)
     return True
@@ -106,14 +106,14 @@ def _make_anew(desk: Desk, workbook: Workbook, lease: Lease | None, intent: Inte
     )
 
 
-def forget(tx: Tx, desk: Desk, intent: Intent, *, landed: bool, bearers: Collection[str] = ()) -> None:
-    """An exchange whose image is lost. Where it landed, its rows are asked about, never taken as unchanged; so are the
-    `bearers` of its tag that it was not made for: rows that people moved to where it wrote.
+def forget(tx: Tx, desk: Desk, intent: Intent, *, landed: bool, skus: Collection[str]) -> None:
+    """An exchange whose image is lost. Where it landed, its rows are asked about, never taken as unchanged. So are
+    those of the `skus` beside its tag that it was not made for: rows that people moved to where it wrote.
     """
     if landed:
         tx.ask(_lost_images(intent, desk))
         meant = {row.sku for row in intent.rows if row.exchanged}
-        tx.ask(_overwritten(set(bearers) - meant, intent, desk))
+        tx.ask(_overwritten(set(skus) - meant, intent, desk))
         tx.set_head(intent.exchange)
     else:
         tx.set_intent_state(intent.exchange, "dead")
@@ -135,7 +135,7 @@ def _overwritten(skus: Iterable[str], intent: Intent, desk: Desk) -> Iterable[Qu
         yield guard.ask("lost_image", sku, text, desk.clock(), origin=Origin.IMAGE, reference=intent.exchange)
 
 
-def _tags(workbook: Workbook) -> dict[str, set[str]]:
+def bearers(workbook: Workbook) -> dict[str, set[str]]:
     """Every exchange that a row of Stock names, with the SKUs of those rows."""
     header = workbook.values([f"'{tabs.STOCK}'!1:1"])[0]
     names = header[0] if header else []

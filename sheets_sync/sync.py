@@ -337,10 +337,11 @@ class _Pass:
         chain = recovery.chain_id(self.desk, self.workbook)
         if chain == head:
             return True
+        skus = recovery.bearers(self.workbook).get(chain, ())
         with self.desk.ledger.begin(self.lease) as tx:
             payload = (tx.intent(chain) if chain else None) or None
             if payload is not None:
-                recovery.forget(tx, self.desk, exchange.load(payload), landed=True)
+                recovery.forget(tx, self.desk, exchange.load(payload), landed=True, skus=skus)
             followed = payload is None and bool(chain) and tx.issued(chain)
         if followed:  # in an old version, besides
             return self._behind(mark._replace(exchange=chain), ours=True)

@@ -140,8 +140,9 @@ def test_an_image_that_is_lost_is_asked_about_and_never_taken_as_unchanged(day: 
     assert (day.figures(MUG), day.kinds(MUG)) == ("8/0/8", [])
 
 
+@pytest.mark.parametrize("lost", ["the tab is gone", "the tab is empty"])
 @pytest.mark.parametrize("name", [PLATE, "MAR1-B"], ids=["as it was", "with another SKU"])
-def test_a_row_that_was_moved_to_where_a_lost_exchange_wrote_is_asked_about(day: Day, name: str) -> None:
+def test_a_row_that_was_moved_to_where_a_lost_exchange_wrote_is_asked_about(day: Day, name: str, lost: str) -> None:
     """The mug's figure fell on the plate's row, whose count was typed in that moment."""
     day.type(MUG, "8")
 
@@ -152,7 +153,9 @@ def test_a_row_that_was_moved_to_where_a_lost_exchange_wrote_is_asked_about(day:
 
     day.faults.order(lambda call, proceed: (swapped(), proceed(), proceed())[2], is_batch_update)
     day.sheet_pass()
-    day.store.apply(day.id, [{"deleteSheet": {"sheetId": day.workbook.layout().tabs[tabs.EXCHANGE].id}}], "person")
+    sheet = day.workbook.layout().tabs[tabs.EXCHANGE].id
+    emptied = {"updateCells": {"range": {"sheetId": sheet}, "fields": "userEnteredValue"}}
+    day.store.apply(day.id, [emptied if "empty" in lost else {"deleteSheet": {"sheetId": sheet}}], "person")
     day.passes()
     assert (day.kinds(MUG), day.kinds(name)) == (["lost_image"], ["lost_image"])
     assert "another SKU's figure" in day.status(name)
