@@ -576,8 +576,18 @@ class _Settling:
         for item, header, expect in row.write.put_backs:
             self.restored.append(item)
             stood, wrote = row[header], row.write.cells.get(header, row[header])
-            if stood not in (None, expect, wrote) and _was_typed(row, header):
+            if stood in (None, expect, wrote) or not _was_typed(row, header):
+                continue
+            if header == ON_HAND and isinstance(sku, str) and sku not in self.stock and guard.is_count(stood):
+                self._back_again(row, sku)
+            else:
                 self._lost(text_of(sku), header, stood)
+
+    def _back_again(self, row: _ImageRow, sku: str) -> None:
+        """The first count of a new SKU, typed over our figure just as an older one went back: it goes back in turn."""
+        for column in BASE:
+            wrote = row.write.cells.get(column, row[column])
+            self._back(row, sku, column, row[column] if column == ON_HAND else wrote, wrote)
 
     def _copied(self, sku: str, tag: Tag) -> None:
         """A row copied while our mistaken write stood in it: what was typed went back to the other row, if anywhere."""

@@ -758,6 +758,22 @@ def test_what_is_put_back_gives_way_to_what_a_person_typed_since(day: Day) -> No
     assert day.figures(MUG) == "8/0/8"
 
 
+@pytest.mark.parametrize("again", [False, True], ids=["once", "and once more"])
+def test_the_first_count_of_a_new_sku_typed_as_an_older_one_goes_back_stands(day: Day, again: bool) -> None:
+    day.new_row("NEW-1", "30")
+    day.type(MUG, "8")
+    day.in_the_gap(lambda: day.sort(descending=True))
+    day.sheet_pass()
+    assert day.cell("NEW-1") == 8, "our figure fell on its row"
+    day.in_the_gap(lambda: day.type("NEW-1", "31"))
+    day.sheet_pass()
+    if again:
+        day.type("NEW-1", "32")
+    day.sheet_passes()
+    count = 32 if again else 31
+    assert (day.cell("NEW-1"), day.figures("NEW-1"), day.questions()) == (count, f"{count}/0/{count}", {})
+
+
 def test_a_figure_typed_over_one_that_waits_to_be_put_back_is_never_mixed_up(day: Day) -> None:
     row = day.new_row("NEW-1")
     day.sheet_passes()
