@@ -314,12 +314,17 @@ class _Rows:
             named = whole[0] == sku or whole[0] in self.known.stock
             alone = group.partition(":")[0] in whole and alike[whole] == 1
             same = shows.get(whole, []) if named or alone else []
+            if (own := by_sku.get(sku)) is not None and self._bears(own, whole[:3]):
+                same = [own]  # typed over since, perhaps; another row may show the same, as its own again
             if not same and group.startswith(f"{wrote.get(TAG_EXCHANGE)}:"):
                 same = shows.get(whole[:2], [])
             at = same[0] if len(same) == 1 else by_sku.get(sku)
             if at is not None:
                 places.setdefault(at, []).append(items)
         return places
+
+    def _bears(self, at: int, tag: tuple[Cell, ...]) -> bool:
+        return tuple(self.cells[name][at] for name in _BASE[:3]) == tag
 
     def _columns_moved(self) -> tuple[frozenset[int], frozenset[int]]:
         """H4: rows whose changed figures, or changed SKUs, are the old ones in another order. By position."""

@@ -508,14 +508,18 @@ class _Pass:
         ticks = _ticks(look, self.desk.titles)
         new_rows = found.skus - facts.rows
         with self.desk.ledger.read() as view:
+            waiting = {item["sku"] for _, item in view.put_backs()}  # what was asked there may stand there again
             open_keys = {q.key for q in view.questions() if _in_cell(q)}
-            changed = open_keys != {q.key for q in found.questions}
+            kept = {q.key for q in view.questions() if _in_cell(q) and q.sku in waiting}
+            asked = [q for q in found.questions if q.key not in kept]
+            changed = open_keys - kept != {q.key for q in asked}
             wish = ticks.primary - {self.desk.primary(view)}
         notes = self.memory.notes.settled()
         if not (changed or new_rows or found.done or ticks.start or wish or notes):
             return
         with self.desk.ledger.begin(self.lease) as tx:
-            reconcile_questions(tx, found.questions, _in_cell, "what was typed has been put right")
+            ends = "what was typed has been put right"
+            reconcile_questions(tx, asked, lambda q: _in_cell(q) and q.key not in kept, ends)
             tx.close_put_backs(found.done)
             tx.ask(found.lost)
             self._remark(tx, notes)

@@ -367,6 +367,18 @@ def test_rows_that_look_alike_get_each_its_own() -> None:
     assert [write.cells[TAG_SKU] for write in writes] == [MUG, SCARF]
 
 
+def test_what_was_typed_over_goes_back_to_no_other_row_that_shows_the_same() -> None:
+    """The scarf's cells went back into the mug's row by mistake, and into its own by now: 20 under its tag, both."""
+    other = Tag(SCARF, 20, "800")
+    cells = {TAG_SKU: (MUG, SCARF), TAG_FIGURE: (10, 20), TAG_EXCHANGE: (E, "800"), ON_HAND: (9, 20)}
+    items = [PutBack(n, MUG, name, *pair, "900:2") for n, (name, pair) in enumerate(cells.items(), start=1)]
+    rows = row(MUG, 12, other), row(SCARF, 20, other)
+    first = found(*rows, wants=wanted(put_backs=items))
+    assert not any(write.put_backs for write in first.writes)
+    second = found(*rows, wants=wanted(put_backs=items), before=first.before)
+    assert [(q.kind, q.sku, q.typed) for q in second.lost] == [("lost_cell", MUG, 9)]
+
+
 # whole columns at once ------------------------------------------------------------------------------------------
 
 figures = st.sampled_from([None, 0, 1, 7, 10, 20, "x", 3.5, True, -1])

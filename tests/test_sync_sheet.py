@@ -336,6 +336,21 @@ def test_S9_a_retyped_sku_asks_and_typed_back_all_is_well(day: Day) -> None:
     day.ends()
 
 
+def test_S9_a_retyped_sku_stays_asked_where_our_figure_fell_on_its_row(day: Day) -> None:
+    """The question must not end with the mistaken write, or the row would open a second SKU with the same goods."""
+    row = day.row(PLATE)
+    day.at(row, tabs.SKU, "PLATE")
+    for header in (tabs.TAG_SKU, tabs.TAG_EXCHANGE, tabs.TAG_FIGURE):
+        day.at(row, header, "")
+    day.sheet_passes()
+    assert day.questions() == {"PLATE": "rename"}
+    day.type(MUG, "8")
+    day.in_the_gap(lambda: day.sort(descending=True))
+    day.sheet_passes()
+    assert (day.questions(), day.figures(MUG)) == ({"PLATE": "rename"}, "8/0/8")
+    assert "PLATE" not in {event.fact.sku for event in day.events()}
+
+
 def answer(day: Day, sku: str, word: str) -> None:
     with day.ledger.read() as view:
         (question,) = view.questions(sku=sku)
