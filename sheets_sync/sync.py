@@ -509,10 +509,10 @@ class _Pass:
         new_rows = found.skus - facts.rows
         with self.desk.ledger.read() as view:
             waiting = {item["sku"] for _, item in view.put_backs()}  # what was asked there may stand there again
-            open_keys = {q.key for q in view.questions() if _in_cell(q)}
-            kept = {q.key for q in view.questions() if _in_cell(q) and q.sku in waiting}
+            standing = [q for q in view.questions() if _in_cell(q)]
+            kept = {q.key for q in standing if q.sku in waiting}
             asked = [q for q in found.questions if q.key not in kept]
-            changed = open_keys - kept != {q.key for q in asked}
+            changed = {q.key for q in standing} - kept != {q.key for q in asked}
             wish = ticks.primary - {self.desk.primary(view)}
         notes = self.memory.notes.settled()
         if not (changed or new_rows or found.done or ticks.start or wish or notes):
