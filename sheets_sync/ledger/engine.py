@@ -35,7 +35,15 @@ MIGRATIONS = Path(__file__).with_name("migrations")
 _FORMS = 'write "sqlite:///path/to/ledger.db" or "postgresql://user:password@host/database"'
 _LEFT_IDLE = "25P03"  # PostgreSQL ended a transaction that nothing came from for IDLE_SECONDS
 _WRITERS_LOCK = 0x5EE7_5135  # any number, the same for every process of ours
+_NOT_YET = "55P03"  # PostgreSQL: the lock was not to be had within lock_timeout
+_TRY = sa.select(sa.func.pg_try_advisory_xact_lock(_WRITERS_LOCK))
 _QUEUE_UP = sa.select(sa.func.pg_advisory_xact_lock(_WRITERS_LOCK))
+_END_STOPPED = sa.text(
+    "SELECT pg_terminate_backend(a.pid) FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid "
+    "WHERE l.locktype = 'advisory' AND l.granted AND (l.classid, l.objid, l.objsubid) = (0, :lock, 1) "
+    "AND a.datname = current_database() AND a.wait_event = 'ClientRead' "
+    "AND a.state_change < clock_timestamp() - :idle * interval '1 second'"
+)
 _migrating = threading.Lock()  # Alembic keeps its context in a module
 
 
@@ -57,7 +65,7 @@ class Database:
                 if self.is_sqlite:
                     _begin(connection, "BEGIN IMMEDIATE")
                 else:
-                    connection.execute(_QUEUE_UP)
+                    _queue_up(connection)
                 yield connection
 
     @contextmanager
@@ -213,6 +221,27 @@ def _prepare(connection: Any, _record: object) -> None:
 
 
 # PostgreSQL -----------------------------------------------------------------------------------------------------
+
+
+def _queue_up(connection: Connection) -> None:
+    """Take the writers' lock. One that was stopped within a statement (psycopg sends many rows without a pause for an
+    answer) keeps it for ever: PostgreSQL ends only what is silent *between* two, so we end the other.
+    """
+    if connection.scalar(_TRY):
+        return
+    seconds = min(IDLE_SECONDS, BUSY_SECONDS)
+    patience = sa.text(f"SET LOCAL lock_timeout = '{round(seconds * 1000)}ms'")
+    for _ in range(round(BUSY_SECONDS / seconds)):
+        connection.execute(_END_STOPPED, {"lock": _WRITERS_LOCK, "idle": 2 * IDLE_SECONDS})
+        try:
+            with connection.begin_nested():
+                connection.execute(patience)
+                connection.execute(_QUEUE_UP)
+            return
+        except OperationalError as error:
+            if getattr(error.orig, "sqlstate", "") != _NOT_YET:
+                raise
+    raise Unavailable(f"the ledger is busy: another transaction has been writing for {BUSY_SECONDS} s")
 
 
 def _postgresql(url: URL) -> Engine:
