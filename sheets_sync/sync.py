@@ -507,8 +507,8 @@ class _Pass:
         """Record what the look alone tells: questions, rows seen, ticks, put-backs that are done. Nothing of stock."""
         ticks = _ticks(look, self.desk.titles)
         new_rows = found.skus - facts.rows
+        waiting = {item.sku for item in facts.wanted.put_backs}  # what was asked there may stand there again
         with self.desk.ledger.read() as view:
-            waiting = {item["sku"] for _, item in view.put_backs()}  # what was asked there may stand there again
             standing = [q for q in view.questions() if _in_cell(q)]
             kept = {q.key for q in standing if q.sku in waiting}
             asked = [q for q in found.questions if q.key not in kept]

@@ -237,9 +237,8 @@ class World(sheets.Sheet):
             getattr(self, f"_{kind}")(i, j)
         elif not self.renamed:
             if self.passing and kind in ("sort", "move") and any(str(sku).startswith("X") for sku in self.rows):
-                self.cause |= (
-                    self.truth.keys()
-                )  # a retyped row's own cells may go astray into whichever row comes there
+                # a retyped row's own cells may go astray into whichever row comes there
+                self.cause |= self.truth.keys()
             self.act(kind, i, j)
 
     def shipped(self, sku: str) -> int:

@@ -116,7 +116,7 @@ class Database:
             yield
             return
         if not self._queue.acquire(timeout=BUSY_SECONDS):
-            raise Unavailable(f"the ledger is busy: another transaction has been writing for {BUSY_SECONDS} s")
+            raise _busy()
         try:
             yield
         finally:
@@ -146,6 +146,10 @@ class Database:
                 raise
             said = getattr(problem, "orig", None) or problem
             raise Unavailable(f"the ledger {self.name} is busy or away: {said}") from problem
+
+
+def _busy() -> Unavailable:
+    return Unavailable(f"the ledger is busy: another transaction has been writing for {BUSY_SECONDS} s")
 
 
 def _left_idle(problem: BaseException | None) -> BaseException | None:
@@ -241,7 +245,7 @@ def _queue_up(connection: Connection) -> None:
         except OperationalError as error:
             if getattr(error.orig, "sqlstate", "") != _NOT_YET:
                 raise
-    raise Unavailable(f"the ledger is busy: another transaction has been writing for {BUSY_SECONDS} s")
+    raise _busy()
 
 
 def _postgresql(url: URL) -> Engine:
