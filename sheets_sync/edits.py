@@ -87,6 +87,7 @@ class Known:
     listings: Mapping[str, int] = field(default_factory=dict)  # how many each SKU has, where a hold may have to say so
     undone: Mapping[tuple[str, str], Cell] = field(default_factory=dict)  # (exchange, SKU) -> what it overwrote in vain
     misplaced: frozenset[tuple[str, Cell]] = frozenset()  # SKUs and figures of ours that are to make way for theirs
+    strays: frozenset[Cell] = frozenset()  # figures of ours that were left, untagged, in rows without a SKU
     orders_asked: Mapping[tuple[str, str], Question] = field(default_factory=dict)  # (exchange, SKU) -> asked already
     counted_at: Mapping[str, datetime] = field(default_factory=dict)  # SKU -> its last count
 
@@ -536,6 +537,9 @@ class _Rows:
             return self._rename(at, sku, figure, gone, None)
         if alike := self._alike(sku, figure):
             return self._ask_alike(at, sku, figure, alike)
+        if figure in self.known.strays:
+            question = guard.ask("stray", sku, guard.stray(figure), self.at, typed=figure, tag=Tag())
+            return self._service(at, sku, question.text), question
         if self.before.new.get(sku) != figure:
             return self._service(at, sku, f"new: opens with {figure}"), None
         assert isinstance(figure, int)

@@ -614,6 +614,8 @@ class _Settling:
                 self._back(row, sku, header, stood, wrote)
             elif isinstance(sku, str) and stood is None:
                 self.left.append({"sku": sku, "column": "", "value": None, "expect": wrote})
+            elif sku is None and header == ON_HAND and stood == wrote == row[TAG_FIGURE] and wrote is not None:
+                self.left.append({"sku": "", "column": ON_HAND, "value": None, "expect": wrote})
             elif stood not in (None, wrote) and _was_typed(row, header):
                 self._lost(text_of(sku), header or "a column without a header", stood)
 

@@ -18,6 +18,7 @@ KINDS = {
     "other_tag": "the row's hidden tag names another SKU: the SKU cell was changed, or the row was copied",
     "used_tag": "the row's change was recorded already: a copied row, or an old version of it",
     "untagged": "a figure was typed for a SKU that has a count, in a row that we have not written",
+    "stray": "a figure that we left in the row by mistake, before it had a SKU",
     "reason": "the reason given does not fit the change (S11)",
     "undo": "the cell shows the figure from before the last edit again (S4)",
     "duplicate": "a SKU stands in several rows; none of them counts",
@@ -169,6 +170,14 @@ def untagged(typed: Cell, on_hand: int) -> str:
     return (
         f"? {shown(typed)} was typed in a new row, but this SKU already has {on_hand}. "
         f"Clear On hand to see {on_hand} here, then change it."
+    )
+
+
+def stray(figure: Cell) -> str:
+    """Of a figure of ours that may be mistaken for a new SKU's count."""
+    return (
+        f"? {shown(figure)} was left in this row by mistake before it had a SKU, while columns moved. "
+        "Type this SKU's count; if it is just that one, answer 'count' in Review."
     )
 
 

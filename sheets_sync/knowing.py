@@ -64,6 +64,15 @@ def misplaced(view: View) -> frozenset[tuple[str, Cell]]:
     return frozenset((item["sku"], item["expect"]) for _, item in view.put_backs() if item["column"] == edits.ON_HAND)
 
 
+def strays(view: View, look: Look, counted: Collection[str], now: datetime) -> frozenset[Cell]:
+    """Figures of ours that stayed, without their tags, in rows that had no SKU: they open none."""
+    columns = look.columns
+    rows = zip(columns[edits.SKU], columns[edits.ON_HAND], columns[edits.TAG_EXCHANGE], strict=True)
+    if not any(tag is None and figure is not None and sku and sku not in counted for sku, figure, tag in rows):
+        return frozenset()
+    return frozenset(item["expect"] for item in view.put_backs_since(now - OURS_FOR) if not item["sku"])
+
+
 def about_theirs(view: View, asked: Sequence[Question], now: datetime) -> list[Question]:
     """Without the questions about cells that were ours: columns and rows moved in two gaps running, and what the second
     exchange overwrote there was what the first had written by mistake. On hand is always asked about.

@@ -89,6 +89,7 @@ ANSWERS: Mapping[str, tuple[Answer, ...]] = {
     "other_tag": (_COUNT, _PUT_BACK),
     "used_tag": (Answer("record it", "takes the change once more"), _COUNT, _PUT_BACK),
     "untagged": (_COUNT, _PUT_BACK),
+    "stray": (_COUNT,),
     "text": (_SEEN,),
     "lost_cell": (_SEEN,),
     "formula": (_SEEN,),

@@ -72,8 +72,8 @@ from sheets_sync.sheet.workbook import Workbook
 log = structlog.get_logger()
 
 SHEET_KINDS = frozenset(
-    "text below_zero other_tag used_tag untagged reason undo is_order restored moved_column formula_held duplicate "
-    "alike sku_number late_note rename "
+    "text below_zero other_tag used_tag untagged stray reason undo is_order restored moved_column formula_held "
+    "duplicate alike sku_number late_note rename "
     "vanished mass jump cleared rows_missing".split()
 )
 HELD_KINDS = frozenset("text jump below_zero reason undo is_order restored moved_column formula_held".split())
@@ -462,8 +462,7 @@ class _Pass:
         status |= pausing.shown(view, look.began_at, desk.titles, status)
         for wrong in (paused.skus, (self.memory.levels or levels.Typed()).wrong):
             status |= views.flagged(status, wrong)
-        typed = knowing.typed_skus(look)
-        edited = knowing.last_edits(view.last_edits(typed), books.last)
+        typed, pairs = knowing.typed_skus(look), knowing.typed_pairs(look)
         put_backs = [edits.PutBack(id=n, **item) for n, item in view.put_backs()]
         rows = frozenset(view.get(ROWS, ()))
         zone = showing.zone_of(self._layout())
@@ -472,21 +471,22 @@ class _Pass:
             started=desk.started_at(view) is not None,
             known=edits.Known(
                 stock,
-                view.taken(knowing.typed_pairs(look)),
-                knowing.answered(view, knowing.typed_pairs(look)),
+                view.taken(pairs),
+                knowing.answered(view, pairs),
                 held=knowing.held(asked, HELD_KINDS),
                 holds=desk.holds,
                 masses=knowing.held_in_cells(asked),
-                approved=knowing.approved(view, knowing.typed_pairs(look)),
+                approved=knowing.approved(view, pairs),
                 adopting=self.follows is not None or bool(view.get(ADOPTING)),
                 kept=[q for q in asked if q.kind in ("restored", "moved_column") and q.origin is Origin.CELL],
                 late=self.memory.notes.late(look.began_at),
                 moved=knowing.moved_columns(asked),
                 restored=frozenset((str(q.about.get("exchange")), q.sku) for q in asked if q.kind == "restored"),
-                last_edit=edited,
+                last_edit=knowing.last_edits(view.last_edits(typed), books.last),
                 orders=adjusting.orders_known(view, desk, typed),
                 orders_asked=adjusting.orders_held(view.questions()),
                 kits=frozenset(books.kits),
+                strays=knowing.strays(view, look, stock, look.began_at),
             ),
             wanted=edits.Wanted(
                 service,

@@ -288,6 +288,18 @@ def test_what_was_typed_in_a_row_without_a_sku_is_asked() -> None:
     assert of_one((None,)) == Settlement()
 
 
+def test_our_figure_that_stays_in_a_row_without_a_sku_is_remembered() -> None:
+    write = RowWrite(5, None, 5, dict.fromkeys((TAG_SKU, TAG_FIGURE, TAG_EXCHANGE, ON_HAND)))
+    ours = mug(sku=None, tag_sku=None, tag=5, on_hand=5)
+    assert of_one(ours, write) == Settlement()
+    intent, header = replace(INTENT, rows=(write,), image=(5,)), (*HEADER[1:6], None, *HEADER[6:-1])
+    moved = (*ours[:5], None, *ours[5:-1])
+    (left,) = settle(an_image(moved, header=header), intent, KNOWN, NOW).left
+    assert (left["sku"], left["expect"]) == ("", 5)
+    typed = (*moved[:6], 6, *moved[7:])
+    assert settle(an_image(typed, header=header), intent, KNOWN, NOW) == Settlement()
+
+
 def test_a_row_whose_sku_we_overwrote_is_known_by_what_we_wrote_there() -> None:
     """Columns moved in the gap, and our figure and Status stood where the SKU and a person's note had been."""
     ids = ((1, SKU, 5), (2, NOTE, "ok"))

@@ -94,7 +94,7 @@ BOUND: dict[str, tuple[int, str]] = {
     "undo": (1, "undo"),
     "alone": (ROWS, "moved_column lost_cell"),
     "note": (1, "lost_cell"),
-    "columns": (2, "lost_cell moved_column other_tag text used_tag untagged"),
+    "columns": (2, "lost_cell moved_column other_tag text used_tag untagged stray"),
     "rename_column": (ROWS, "lost_cell vanished"),
     "late": (1, "drift"),
     "no_tag": (1, "untagged"),

@@ -571,6 +571,33 @@ def test_a_row_inserted_and_named_in_the_gap_keeps_what_was_typed_in_it(day: Day
     assert (day.cell("NEW-1", tabs.TITLE), day.cell("NEW-1", tabs.LOW_STOCK)) == ("Vase", 2)
 
 
+def our_figure_left_in_a_row_named_next(day: Day) -> int:
+    """A row is inserted just where 25 is written, and as that is cleared, a column is: On hand keeps it, untagged."""
+    day.type(SCARF, "25")
+    day.in_the_gap(lambda: day.insert(SCARF))
+    day.sheet_pass()
+    row = day.row(SCARF) - 1
+    day.in_the_gap(lambda: insert_at(tabs.ON_HAND)(day))
+    day.sheet_pass()
+    day.at(row, tabs.SKU, "NEW-1")
+    return row
+
+
+def test_our_figure_left_in_a_row_without_a_sku_opens_none(day: Day) -> None:
+    row = our_figure_left_in_a_row_named_next(day)
+    day.ends({"NEW-1": "stray"}, scarf=25)
+    assert "25 was left in this row by mistake" in day.status("NEW-1")
+    day.at(row, tabs.ON_HAND, "4")
+    day.ends(scarf=25, **{"NEW-1": 4})
+
+
+def test_our_figure_left_in_a_row_without_a_sku_is_answered_in_review(day: Day) -> None:
+    our_figure_left_in_a_row_named_next(day)
+    day.sheet_passes()
+    answer(day, "NEW-1", "count")
+    day.ends(scarf=25, **{"NEW-1": 25})
+
+
 def test_a_row_deleted_in_the_gap_above_an_edit(day: Day) -> None:
     day.type(PLATE, "4")
     day.in_the_gap(lambda: day.delete(MUG))
