@@ -97,7 +97,7 @@ BOUND: dict[str, tuple[int, str]] = {
     "columns": (2, "lost_cell moved_column other_tag text used_tag untagged stray"),
     "rename_column": (ROWS, "lost_cell vanished"),
     "late": (1, "drift"),
-    "no_tag": (1, "untagged"),
+    "no_tag": (1, "untagged other_tag"),
     "no_exchange": (ROWS, "lost_image restored lost_cell untagged below_zero"),
     "no_range": (ROWS, "lost_image restored lost_cell untagged below_zero"),
     "no_marks": (ROWS, "lost_image restored lost_cell untagged below_zero"),
@@ -289,7 +289,8 @@ class World(sheets.Sheet):
             self.acted["columns"] += 1
             self.cause.add(sku)
         self.strange.pop(sku, None)  # a count, whatever column was sorted before
-        known = sku in self.truth and type(last) is int and (sku in self.known() or self._opened(row, sku))
+        opened = sku in self.known() or (self._opened(row, sku) and last == self.truth.get(sku))
+        known = sku in self.truth and type(last) is int and opened
         self.truth[sku] = self.truth[sku] + figure - last if known else figure
         if known:
             self.before[sku] = last
