@@ -606,16 +606,19 @@ class _Rows:
         return RowWrite(at + 2, self.texts[at], seen, cells, put_backs=tuple(ids)) if cells else None
 
     def _typed_over(self, at: int, items: Sequence[PutBack]) -> dict[str, Cell]:
-        """Where a person typed over a figure that we wrote by mistake, and our figure for the tag went elsewhere: what
-        they saw becomes the tag's figure.
+        """Where a person typed over a figure that we wrote by mistake, and its tag is elsewhere or another row's: what
+        they saw becomes the figure of the row's own tag.
         """
         base = {item.column: item for item in items}
-        shown, tag = base.get(ON_HAND), base.get(TAG_FIGURE)
+        shown, tag, owner = (base.get(column) for column in (ON_HAND, TAG_FIGURE, TAG_SKU))
         if shown is None or tag is None or shown.value != tag.value or type(shown.expect) is not int:
             return {}
-        stands = all(self._now(at, item.column) == item.expect for item in items if item is not shown)
-        wrong = stands and tag.expect != shown.expect and guard.is_count(self._now(at, ON_HAND))
-        return {TAG_FIGURE: shown.expect} if wrong else {}
+        moved = any(self._now(at, item.column) != item.expect for item in items if item is not shown)
+        if moved or not guard.is_count(self._now(at, ON_HAND)):
+            return {}
+        if owner is not None and owner.expect != owner.sku == owner.value:
+            return {item.column: item.value for item in items if item is not shown} | {TAG_FIGURE: shown.expect}
+        return {TAG_FIGURE: shown.expect} if tag.expect != shown.expect else {}
 
     def _give_up(self, at: int, items: Sequence[PutBack]) -> None:
         """It stands there again, or a person has written there since; of a typed figure it is then asked."""

@@ -311,6 +311,16 @@ def test_what_was_typed_over_a_misplaced_figure_is_compared_with_that_figure() -
     assert (write.cells, [id for id, _, _ in write.put_backs]) == ({TAG_FIGURE: 7}, [1, 2, 3, 4])
 
 
+def test_what_was_typed_over_a_misplaced_figure_beside_a_misplaced_tag_gets_its_own_tag_back() -> None:
+    """Another row's figure and tag went back into this row by mistake. A person types 12 over its 7."""
+    for others in ("other", None):
+        cells = {ON_HAND: (10, 7), TAG_SKU: (MUG, others), TAG_FIGURE: (10, 7), TAG_EXCHANGE: (E, "901")}
+        items = [PutBack(n, MUG, name, *pair, "900:2") for n, (name, pair) in enumerate(cells.items(), start=1)]
+        write = only(found(row(figure=12, tag=Tag(others, 7, "901")), wants=wanted(put_backs=items)))
+        assert write.cells == {TAG_SKU: MUG, TAG_FIGURE: 7, TAG_EXCHANGE: E}
+        assert [id for id, _, _ in write.put_backs] == [1, 2, 3, 4]
+
+
 def test_the_first_count_of_a_new_sku_gives_way_to_a_newer_one_unasked() -> None:
     items = [PutBack(n, "new", item.column, item.value, item.expect, item.group)
              for n, item in enumerate(overwritten("new"), start=1)]  # fmt: skip

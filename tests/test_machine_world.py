@@ -97,7 +97,7 @@ BOUND: dict[str, tuple[int, str]] = {
     "columns": (2, "lost_cell moved_column other_tag text used_tag untagged stray"),
     "rename_column": (ROWS, "lost_cell vanished"),
     "late": (1, "drift"),
-    "no_tag": (1, "untagged other_tag"),
+    "no_tag": (1, "untagged"),
     "no_exchange": (ROWS, "lost_image restored lost_cell untagged below_zero"),
     "no_range": (ROWS, "lost_image restored lost_cell untagged below_zero"),
     "no_marks": (ROWS, "lost_image restored lost_cell untagged below_zero"),

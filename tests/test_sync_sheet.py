@@ -598,6 +598,24 @@ def test_our_figure_left_in_a_row_without_a_sku_is_answered_in_review(day: Day) 
     day.ends(scarf=25, **{"NEW-1": 25})
 
 
+def test_what_goes_back_falls_on_another_row_and_somebody_types_over_it(day: Day) -> None:
+    """In three gaps running: a row is inserted where 25 is written, named as that is cleared, moved as it goes back."""
+    day.type(MUG, "9")
+    day.type(SCARF, "25")
+    day.in_the_gap(lambda: day.insert(SCARF))
+    day.sheet_pass()
+    row = day.row(SCARF) - 1
+    day.type(MUG, "8")  # uses the tag that this row shares with the one inserted
+    day.in_the_gap(lambda: day.at(row, tabs.SKU, "NEW-1"))
+    day.sheet_pass()
+    day.in_the_gap(lambda: day.store.move_rows(day.id, tabs.STOCK, row, day.row(MUG)))
+    day.sheet_pass()
+    assert (day.cell(MUG), day.cell(MUG, tabs.TAG_SKU)) == (25, ""), "25 has gone back into the wrong row"
+    day.type(MUG, "22")
+    day.ends(mug=5, scarf=25)
+    assert day.edits(MUG) == [-1, -1, -3]
+
+
 def test_a_row_deleted_in_the_gap_above_an_edit(day: Day) -> None:
     day.type(PLATE, "4")
     day.in_the_gap(lambda: day.delete(MUG))
