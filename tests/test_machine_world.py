@@ -90,7 +90,7 @@ BOUND: dict[str, tuple[int, str]] = {
     "retype": (3, "rename vanished duplicate used_tag other_tag lost_cell"),
     "delete": (2, "vanished rename used_tag lost_cell"),
     "text": (1, "text lost_cell"),
-    "refer": (2, "formula_held text lost_cell"),
+    "refer": (3, "formula_held text lost_cell"),
     "undo": (1, "undo"),
     "alone": (ROWS, "moved_column lost_cell"),
     "note": (1, "lost_cell"),
@@ -358,8 +358,9 @@ class World(sheets.Sheet):
         self.noted |= dict.fromkeys(self.notes.keys() - self.noted.keys(), self.quick.clock.now)
 
     def _name(self, row: int, sku: Any, j: int) -> None:
+        shown = self.cell_at(row, tabs.ON_HAND)
         super()._name(row, sku, j)
-        if self.moved:
+        if self.moved or (isinstance(shown, str) and shown):  # a text of ours may have been left there as columns moved
             self.cause |= {name for name in self.rows if name}
 
     def _delete(self, row: int, sku: Any, j: int) -> None:
