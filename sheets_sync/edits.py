@@ -613,8 +613,9 @@ class _Rows:
         shown, tag, owner = (base.get(column) for column in (ON_HAND, TAG_FIGURE, TAG_SKU))
         if shown is None or tag is None or shown.value != tag.value or type(shown.expect) is not int:
             return {}
+        now = self._now(at, ON_HAND)
         moved = any(self._now(at, item.column) != item.expect for item in items if item is not shown)
-        if moved or not guard.is_count(self._now(at, ON_HAND)):
+        if moved or now in (shown.expect, shown.value) or not guard.is_count(now):
             return {}
         if owner is not None and owner.expect != owner.sku == owner.value:
             return {item.column: item.value for item in items if item is not shown} | {TAG_FIGURE: shown.expect}

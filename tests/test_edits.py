@@ -311,6 +311,17 @@ def test_what_was_typed_over_a_misplaced_figure_is_compared_with_that_figure() -
     assert (write.cells, [id for id, _, _ in write.put_backs]) == ({TAG_FIGURE: 7}, [1, 2, 3, 4])
 
 
+def test_what_two_copies_of_a_row_wait_for_goes_back_once_where_one_is_left() -> None:
+    """Nobody typed the 7 that was written over both."""
+    cells = {ON_HAND: (10, 7), TAG_SKU: (MUG, MUG), TAG_FIGURE: (10, 10), TAG_EXCHANGE: (E, "900")}
+    items = [PutBack(n, MUG, name, *pair, group) for n, (group, (name, pair)) in enumerate(
+        ((group, item) for group in ("900:2", "900:3") for item in cells.items()), start=1)]  # fmt: skip
+    write = only(found(row(figure=7, tag=Tag(MUG, 10, "900")), wants=wanted(put_backs=items)))
+    assert write.cells == {ON_HAND: 10, TAG_SKU: MUG, TAG_FIGURE: 10, TAG_EXCHANGE: E}
+    left = [replace(item, expect=E) if item.column == TAG_EXCHANGE else item for item in items[:4]]
+    assert found(row(), wants=wanted(put_backs=left)).writes == (), "it stands there again"
+
+
 def test_what_was_typed_over_a_misplaced_figure_beside_a_misplaced_tag_gets_its_own_tag_back() -> None:
     """Another row's figure and tag went back into this row by mistake. A person types 12 over its 7."""
     for others in ("other", None):

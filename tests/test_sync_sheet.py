@@ -786,6 +786,19 @@ def test_a_row_copied_while_a_mistaken_write_stood_in_it(day: Day, kept: str) ->
     assert day.questions() == lost and day.edits(MUG) == ([] if lost else [-2])
 
 
+def test_what_fell_on_a_row_and_its_copy_goes_back_where_the_copy_is_deleted(day: Day) -> None:
+    """2 that are committed fall on On hand of both, which nobody types."""
+    day.sold(MUG, 2)
+    copied = day.copy(MUG)
+    after = day.header()[day.header().index(tabs.COMMITTED) + 1]
+    day.in_the_gap(lambda: move(tabs.ON_HAND, after)(day))
+    day.sheet_pass()
+    assert day.cell(MUG) == 2
+    day.store.delete_rows(day.id, tabs.STOCK, copied)
+    day.ends()
+    assert day.edits(MUG) == []
+
+
 def test_a_header_renamed_in_the_gap_gives_all_back_and_holds_the_tab(day: Day) -> None:
     own_columns(day)
     day.type(MUG, "8")
