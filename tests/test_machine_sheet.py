@@ -184,7 +184,7 @@ class Sheet(RuleBasedStateMachine):
         return range(2, len(self.rows) + 2)
 
     def alone(self, sku: Any) -> bool:
-        return sku is not None and self.rows.count(sku) == 1
+        return isinstance(sku, str) and self.rows.count(sku) == 1  # a figure of ours may stand there for a moment
 
     def do(self, act: Act) -> None:
         self.act(self.habits[act[0] % len(self.habits)], act[1], act[2])
