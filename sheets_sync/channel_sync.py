@@ -465,6 +465,8 @@ class _ChannelPass:
         """P3 to P6 for every listing of which we do not know enough, or that is to be raised."""
         plan, upto = self.plan()
         self._write([(s.listing, s.figure, s.expected) for s in (*plan.lower, *plan.raise_) if s.figure is not None])
+        with self.desk.ledger.read() as view:
+            self._refresh(view)  # what was just written was seen by that
         steps = self._worth_a_look(plan.look)
         looked = [step.listing for step in portions.portion(self.channel, steps, self.taken_on)]
         self.again = self.again or len(looked) < len(steps)

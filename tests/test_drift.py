@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
+from pathlib import Path
 
 import pytest
 
@@ -14,7 +15,7 @@ from sheets_sync.channel_sync import ChannelMemory, _ChannelPass
 from sheets_sync.drift import Cause, Pace, Readings, Suspect
 from sheets_sync.errors import LeaseLost
 from sheets_sync.model import Event, Fact, Kind, Lease, LineState, Listing, OrderLine, OrderState, Question, Ref, Stock
-from tests.hands import Clock, hands_of
+from tests.hands import Clock, hands_of, once
 from tests.world import World
 
 pytestmark = pytest.mark.xdist_group("drift")  # one world for all of them
@@ -239,3 +240,23 @@ def test_P5_nor_is_a_write_that_got_through_while_its_answer_was_never_recorded(
     street.clock.tick(minutes=20)  # type: ignore[attr-defined]
     street.passes()
     assert (street.figures("1-2"), street.questions()) == ("12/3/9", {})
+
+
+def test_P5_nor_is_a_figure_that_is_read_back_just_after_it_was_lowered(tmp_path: Path) -> None:
+    """Reading the listings takes long, and units leave the shelf meanwhile: one pass lowers the figure and reads it."""
+    street = Street(tmp_path, vendors=("shopify",), clock=Clock())
+
+    def meanwhile() -> None:
+        street.clock.tick(minutes=20)  # type: ignore[attr-defined]
+        with street.ledger.begin() as tx:
+            tx.append([Fact("gone", "1-2", Kind.ADJUSTMENT, street.clock(), Stock(-2), source="cli")])
+
+    try:
+        street.begin()
+        street.clock.tick(minutes=20)  # type: ignore[attr-defined]
+        hands = hands_of(street.shops["shopify"])
+        with hands.watched(once(meanwhile, hands.is_catalogue)):
+            street.channel_pass("shopify")
+        assert (street.figure("shopify", "1-2"), street.questions()) == (5, {})
+    finally:
+        street.close()
