@@ -466,7 +466,7 @@ class _ChannelPass:
         plan, upto = self.plan()
         self._write([(s.listing, s.figure, s.expected) for s in (*plan.lower, *plan.raise_) if s.figure is not None])
         with self.desk.ledger.read() as view:
-            self._refresh(view)  # what was just written was seen by that
+            self._refresh(view)  # what was just written is known from here on
         steps = self._worth_a_look(plan.look)
         looked = [step.listing for step in portions.portion(self.channel, steps, self.taken_on)]
         self.again = self.again or len(looked) < len(steps)
