@@ -464,9 +464,11 @@ class _ChannelPass:
     def _look_and_write(self) -> None:
         """P3 to P6 for every listing of which we do not know enough, or that is to be raised."""
         plan, upto = self.plan()
-        self._write([(s.listing, s.figure, s.expected) for s in (*plan.lower, *plan.raise_) if s.figure is not None])
-        with self.desk.ledger.read() as view:
-            self._refresh(view)  # what was just written is known from here on
+        targets = [(s.listing, s.figure, s.expected) for s in (*plan.lower, *plan.raise_) if s.figure is not None]
+        if targets:
+            self._write(targets)
+            with self.desk.ledger.read() as view:
+                self._refresh(view)  # what was just written is known from here on
         steps = self._worth_a_look(plan.look)
         looked = [step.listing for step in portions.portion(self.channel, steps, self.taken_on)]
         self.again = self.again or len(looked) < len(steps)
