@@ -23,7 +23,7 @@ settings.load_profile("default" if os.environ.get("SHEETS_SYNC_RANDOM") else "fi
 # would depend on which tests ran before in this process, and change with any line of the product.
 setattr(providers, "is_local_module_file", lambda _: False)  # noqa: B010 (where Hypothesis has no such name, none is used)
 
-# What was imported and collected lives on: looking through it for garbage, again and again, costs a fourth of the run.
+# What was imported and collected lives on: looking through it for garbage, again and again, costs up to a fourth.
 gc.set_threshold(100_000, 20, 20)
 
 SHARED = Path(__file__).resolve().parents[1].parent / "shared"
