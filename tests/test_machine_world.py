@@ -329,6 +329,8 @@ class World(sheets.Sheet):
     def _undo(self, row: int, sku: Any, j: int) -> None:
         """Ctrl+Z: the figure from before the last one typed stands there again."""
         figure, shown = self.before.get(sku), self.cell_at(row, tabs.ON_HAND)
+        if "copies" in self.hazards and figure == self.cell_at(row, tabs.TAG_FIGURE):
+            return  # the row is a copy with an older tag, and what a tag says is ours wherever it stands
         if figure is not None and self._may_type(row, sku) and figure not in {shown, *self.known().values()}:
             self.acted["undo"] += 1
             self.cause.add(sku)
