@@ -75,7 +75,8 @@ class Known:
     adopting: bool = False  # the workbook went back: every change in it is asked about
     restored: frozenset[tuple[str, str]] = frozenset()  # (exchange, SKU) of changes that are asked about for that
     moved: Mapping[tuple[str, str], Cell] = field(default_factory=dict)  # H4: (exchange, SKU) -> figure, held for that
-    kept: Sequence[Question] = ()  # what `restored` and `moved` are of; cells alone do not tell it again
+    computed: Mapping[tuple[str, str], Question] = field(default_factory=dict)  # S6: by (exchange, SKU), held for that
+    kept: Sequence[Question] = ()  # of `restored`, `moved` and `computed` those that cells alone do not tell again
     late: Mapping[str, tuple[str, str]] = field(default_factory=dict)  # S5: SKU -> Reason and Note flagged as too late
     formulas: Mapping[int, str] = field(default_factory=dict)  # S6: row -> the formula in its On hand
     last_edit: Mapping[str, tuple[int, int]] = field(default_factory=dict)  # S4: its (figure before, change)
@@ -453,6 +454,8 @@ class _Rows:
         if formula := self.known.formulas.get(at + 2):
             text = guard.formula(formula, figure, None if stock is None else stock.on_hand)
             return guard.ask("formula_held", sku, text, self.at, typed=figure, tag=tag, reference=formula)
+        if came_back(self.known, pair, figure):
+            return self.known.computed[pair]
         if at in self.figures_moved or self.known.moved.get(pair, _NONE) == figure != tag.figure:
             text = guard.moved_figures(max(2, len(self.figures_moved)))
         elif at in self.skus_moved:
@@ -587,7 +590,7 @@ class _Rows:
         ids: list[tuple[int, str, Cell]] = []
         for group in reversed(self.restore[at]):  # the newest first: an older one's cells may lie under it
             written, untouched = len(ids), []
-            for items in _units(group):
+            for items in _units(self._named_again(at, group)):
                 # a figure that we did not overwrite stays, typed over since or not: its tag goes back to it
                 ours = [item for item in items if item.column != ON_HAND or item.value != item.expect]
                 if all(item.value == item.expect for item in items):
@@ -604,6 +607,13 @@ class _Rows:
                 self.done += [item.id for item in untouched]
         seen = self.cells[ON_HAND][at]
         return RowWrite(at + 2, self.texts[at], seen, cells, put_backs=tuple(ids)) if cells else None
+
+    def _named_again(self, at: int, group: Sequence[PutBack]) -> Sequence[PutBack]:
+        """With On hand by its name, where it had another one while we wrote: it shows what we wrote under that."""
+        gone = [i for i in group if i.column not in self.named and i.expect == self._now(at, ON_HAND)]
+        if len(gone) != 1 or any(item.column == ON_HAND for item in group):
+            return group
+        return [replace(item, column=ON_HAND) if item is gone[0] else item for item in group]
 
     def _typed_over(self, at: int, items: Sequence[PutBack]) -> dict[str, Cell]:
         """Where a person typed over a figure that we wrote by mistake, and its tag is elsewhere or another row's: what
@@ -697,6 +707,12 @@ def question_of(verdict: Verdict, sku: str, figure: Cell, tag: Tag, known: Known
     if sku in known.kits and guard.is_count(figure):
         return "text", guard.count_of_kit(figure, sku)
     return "text", guard.not_a_count(figure, None if stock is None else stock.on_hand)
+
+
+def came_back(known: Known, pair: tuple[str, str], figure: Cell) -> bool:
+    """S6: whether this figure is what a formula gave that we overwrote by mistake."""
+    question = known.computed.get(pair)
+    return question is not None and (question.reference, question.typed) == (guard.CAME_BACK, figure)
 
 
 def words_of(reason: Cell, note: Cell, sku: str, known: Known) -> tuple[str, str]:

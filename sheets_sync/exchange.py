@@ -31,6 +31,7 @@ from sheets_sync.edits import (
     RowWrite,
     Says,
     Verdict,
+    came_back,
     hold,
     judge,
     question_of,
@@ -483,7 +484,7 @@ class _Settling:
         figure, (reason, note) = row[ON_HAND], words_of(row[REASON], row[NOTE], sku, self.known)
         assert isinstance(figure, int) and isinstance(tag.figure, int)
         pair, texts = (str(tag.exchange), sku), gaps.Texts(reason, note)
-        if self.in_cells.get(pair) == figure:
+        if self.in_cells.get(pair) == figure or came_back(self.known, pair, figure):
             return None
         held = self._formula(row, sku, tag) or hold(sku, figure, tag, reason, self.known, self.now)
         if (held or pair in self.together) and not row.meant:
@@ -496,7 +497,8 @@ class _Settling:
             self.questions.append(gaps.in_image(held, figure, texts))
             self._use(tag, sku, figure)
             return False
-        self._copied(sku, tag)
+        if not row.write.put_backs:
+            self._copied(sku, tag)
         moved = guard.moved_by(verdict.change, reason, self.stock[sku])
         assert moved is not None
         self.stock[sku] = self.stock[sku].plus(moved)
@@ -580,7 +582,7 @@ class _Settling:
                 continue
             if header == ON_HAND and isinstance(sku, str) and sku not in self.stock and guard.is_count(stood):
                 self._back_again(row, sku)
-            else:
+            elif header != ON_HAND or not isinstance(sku, str) or not self._typed_over(row, sku):
                 self._lost(text_of(sku), header, stood)
 
     def _back_again(self, row: _ImageRow, sku: str) -> None:
@@ -588,6 +590,14 @@ class _Settling:
         for column in BASE:
             wrote = row.write.cells.get(column, row[column])
             self._back(row, sku, column, row[column] if column == ON_HAND else wrote, wrote)
+
+    def _typed_over(self, row: _ImageRow, sku: str) -> bool:
+        """Whether what was typed over our mistaken figure, as the row's own cells went back, is a change of that."""
+        tag, wrote = row.identity()[1], {header: expect for _, header, expect in row.write.put_backs}
+        if any(wrote.get(name) != row[name] for name in TAG) or wrote[ON_HAND] != tag.figure:
+            return False
+        verdict = judge(sku, row[ON_HAND], tag, self.known)
+        return verdict.says is Says.EDIT and self._edit(row, sku, tag, verdict) is not None
 
     def _copied(self, sku: str, tag: Tag) -> None:
         """A row copied while our mistaken write stood in it: what was typed went back to the other row, if anywhere."""
@@ -602,6 +612,8 @@ class _Settling:
         """
         if isinstance(sku, str) and row.write.exchanged and row[ON_HAND] != row[TAG_FIGURE]:
             self.undone[(self.intent.exchange, sku)] = row[ON_HAND], row[TAG_EXCHANGE]
+        if isinstance(sku, str) and row[ON_HAND] != row[TAG_FIGURE]:
+            self._ask_computed(row, sku)
         names = {column: header for header, column in row.names.items()}
         written = {column: (stood, wrote) for column, stood, wrote in row.overwritten()}
         base = [row.names[header] for header in BASE if header in row.names]
@@ -618,6 +630,15 @@ class _Settling:
                 self.left.append({"sku": "", "column": ON_HAND, "value": None, "expect": wrote})
             elif stood not in (None, wrote) and _was_typed(row, header):
                 self._lost(text_of(sku), header or "a column without a header", stood)
+
+    def _ask_computed(self, row: _ImageRow, sku: str) -> None:
+        """S6: a formula that refers to other cells goes back as its value, and is held as that."""
+        tag, figure = row.identity()[1], row[ON_HAND]
+        held = self.known.computed.get((str(tag.exchange), sku))
+        if guard.is_count(figure) and ((row.straight and row.formula) or (held and held.typed == figure)):
+            text = guard.came_back(figure, self.stock[sku].on_hand if sku in self.stock else None)
+            asked = guard.ask("formula_held", sku, text, self.now, typed=figure, tag=tag, reference=guard.CAME_BACK)
+            self.questions.append(asked)
 
     def _back(self, row: _ImageRow, sku: str, column: str, value: Cell, expect: Cell) -> None:
         group = f"{self.intent.exchange}:{row.write.row}"

@@ -244,6 +244,19 @@ def gap_formula(value: Cell, on_hand: int) -> str:
     )
 
 
+CAME_BACK = "came back as its value"
+"""The reference of a `formula_held` whose formula is gone."""
+
+
+def came_back(value: Cell, on_hand: int | None) -> str:
+    """S6: of a formula that we overwrote as rows moved, and that gave this value."""
+    keeps = "" if on_hand is None else f" The ledger keeps {on_hand}."
+    return (
+        f"held: a formula that refers to other cells stood here. As rows moved while we wrote, only its value "
+        f"{shown(value)} came back.{keeps} Type another number, or take its value as a count in Review."
+    )
+
+
 def late_note(text: str) -> str:
     return f"? '{text}' stands here without a change and will not be kept for the next one. Clear it, or type it again."
 

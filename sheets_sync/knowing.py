@@ -29,7 +29,8 @@ def known_of(
     return edits.Known(
         stock, view.taken(pairs), answered(view, pairs), restored=asked & pairs, last_edit=_figures(edited),
         orders_asked=adjusting.orders_held(questions), approved=approved(view, pairs), kits=kits, holds=holds,
-        masses=held_in_cells(questions), moved=moved_columns(questions), undone=undone(view, pairs),
+        masses=held_in_cells(questions), moved=moved_columns(questions), computed=computed(questions),
+        undone=undone(view, pairs),
         misplaced=misplaced(view),
         orders=adjusting.orders_known(view, desk, skus), adopting=adopting,
         counted_at={k.sku: b.last_count_at for k, b in balances.items() if b.counted and k.location == MAIN},
@@ -45,6 +46,19 @@ def held_in_cells(asked: Iterable[Question]) -> list[Question]:
 def moved_columns(asked: Iterable[Question]) -> dict[tuple[str, str], Cell]:
     """H4: the figures, by (exchange, SKU), that are held because a column was moved without its rows."""
     return {(str(q.about.get("exchange")), q.sku): q.typed for q in asked if q.kind == "moved_column"}
+
+
+def kept(asked: Iterable[Question]) -> list[Question]:
+    """The open questions about cells that the cells alone do not tell again."""
+    found = [q for q in asked if q.origin is Origin.CELL]
+    return [q for q in found if q.kind in ("restored", "moved_column") or q.reference == guard.CAME_BACK]
+
+
+def computed(asked: Iterable[Question]) -> dict[tuple[str, str], Question]:
+    """S6: what is held because a formula in the sheet gives it or gave it, by (exchange, SKU)."""
+    held = [q for q in asked if q.kind == "formula_held" and q.origin is Origin.CELL]
+    came_back = [q for q in held if q.reference == guard.CAME_BACK]
+    return {(str(q.about.get("exchange")), q.sku): q for q in (*held, *came_back)}
 
 
 def answered(view: View, pairs: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Cell]:

@@ -465,7 +465,6 @@ class _Pass:
         typed, pairs = knowing.typed_skus(look), knowing.typed_pairs(look)
         put_backs = [edits.PutBack(id=n, **item) for n, item in view.put_backs()]
         rows = frozenset(view.get(ROWS, ()))
-        zone = showing.zone_of(self._layout())
         return _Facts(
             head=self.follows or view.head(),
             started=desk.started_at(view) is not None,
@@ -478,7 +477,8 @@ class _Pass:
                 masses=knowing.held_in_cells(asked),
                 approved=knowing.approved(view, pairs),
                 adopting=self.follows is not None or bool(view.get(ADOPTING)),
-                kept=[q for q in asked if q.kind in ("restored", "moved_column") and q.origin is Origin.CELL],
+                computed=knowing.computed(asked),
+                kept=knowing.kept(asked),
                 late=self.memory.notes.late(look.began_at),
                 moved=knowing.moved_columns(asked),
                 restored=frozenset((str(q.about.get("exchange")), q.sku) for q in asked if q.kind == "restored"),
@@ -490,7 +490,7 @@ class _Pass:
             ),
             wanted=edits.Wanted(
                 service,
-                views.serial(desk.clock(), zone),
+                views.serial(desk.clock(), showing.zone_of(self._layout())),
                 rows,
                 put_backs,
                 frozenset(q.sku for q in asked if q.kind == "vanished"),

@@ -347,12 +347,16 @@ class World(sheets.Sheet):
         """S6: a formula that refers to other cells is held."""
         shown = self.cell_at(row, tabs.ON_HAND)
         ours = type(shown) is int and shown == self.cell_at(row, tabs.TAG_FIGURE)
+        if self.passing and "columns" in self.hazards:
+            return  # typed in a gap, into a column that moves in the same: no tool can promise that
         if self._may_type(row, sku) and sku in self.known() and ours and not self.moved:
-            figure = 10_000 + next(self.fresh)  # no count of anybody's
+            figure = HIGHEST + next(self.fresh)  # no count of anybody's
+            if masses.jumps(shown, figure, self.quick.desk.holds):
+                return  # then H1 asks first
             self.texts[figure] = shown
             self.acted["refer"] += 1
             self.cause.add(sku)
-            self.quick.at(row, tabs.ON_HAND, f"=Z99+{figure}")
+            self.quick.at(row, tabs.ON_HAND, f"=A18+{figure}")
 
     def _note(self, row: int, sku: Any, j: int) -> None:
         self.acted["note"] += sku is not None and self._note_waits(row, sku)

@@ -616,6 +616,59 @@ def test_what_goes_back_falls_on_another_row_and_somebody_types_over_it(day: Day
     assert day.edits(MUG) == [-1, -1, -3]
 
 
+@pytest.mark.parametrize(("typed", "kind"), [("20000", "jump"), ("25 pcs", "text"), ("=A2+5", "formula_held")])
+def test_what_is_asked_about_goes_back_and_what_is_typed_over_ours_counts(day: Day, typed: str, kind: str) -> None:
+    """8 for the mug falls on the scarf's row, which is asked about; in the next gap somebody types 11 over the 8."""
+    day.type(SCARF, typed)
+    day.sheet_passes()
+    asked = day.cell(SCARF)
+    day.type(MUG, "8")
+    row = day.row(MUG)
+    day.in_the_gap(lambda: day.store.move_rows(day.id, tabs.STOCK, day.row(SCARF), row))
+    day.sheet_pass()
+    assert day.cell(SCARF) == 8
+    day.in_the_gap(lambda: day.type(SCARF, "11"))
+    day.sheet_passes()
+    assert (day.cell(SCARF), day.edits(SCARF), day.figures(SCARF)) == (asked, [3], "23/0/23")
+    assert (day.figures(MUG), day.questions()) == ("8/0/8", {SCARF: kind})
+
+
+def a_formula_is_overwritten(day: Day, when: str) -> None:
+    """8 for the mug falls on the scarf's row, where a formula stands that gives 128."""
+    if when != "in the gap":
+        day.type(SCARF, "=A2+5")
+        day.sheet_passes()
+    day.type(MUG, "8")
+    row = day.row(MUG)
+
+    def act() -> None:
+        if when == "in the gap":
+            day.type(SCARF, "=A2+5")
+        if when == "before, and columns moved":
+            move(tabs.TITLE, tabs.ON_HAND)(day)
+        day.store.move_rows(day.id, tabs.STOCK, day.row(SCARF), row)
+
+    day.in_the_gap(act)
+    day.sheet_passes()
+    assert (day.cell(SCARF), day.cell(MUG)) == (128, 8)
+
+
+@pytest.mark.parametrize("when", ["before", "in the gap", "before, and columns moved"])
+def test_S6_a_formula_that_comes_back_as_its_value_is_held(day: Day, when: str) -> None:
+    a_formula_is_overwritten(day, when)
+    assert (day.edits(SCARF), day.questions()) == ([], {SCARF: "formula_held"})
+    assert "only its value 128 came back. The ledger keeps 20." in day.status(SCARF)
+    day.type(SCARF, "25")
+    day.ends(mug=8, scarf=25)
+    assert day.edits(SCARF) == [5]
+
+
+def test_S6_the_value_that_came_back_is_a_count_where_review_says_so(day: Day) -> None:
+    a_formula_is_overwritten(day, "before")
+    answer(day, SCARF, "count")
+    day.ends(mug=8, scarf=128)
+
+
 def test_a_row_deleted_in_the_gap_above_an_edit(day: Day) -> None:
     day.type(PLATE, "4")
     day.in_the_gap(lambda: day.delete(MUG))
@@ -747,6 +800,20 @@ def test_a_header_renamed_in_the_gap_and_named_as_before_again(day: Day) -> None
     day.sheet_pass()
     day.store.type(day.id, tabs.STOCK, f"{letter}1", tabs.ON_HAND)
     day.ends(mug=8)
+
+
+@pytest.mark.parametrize("to", [tabs.TAG_EXCHANGE, tabs.TAG_FIGURE, tabs.STATUS, tabs.TITLE])
+def test_on_hand_moved_and_renamed_in_the_gap_and_named_as_before_again(day: Day, to: str) -> None:
+    def act() -> None:
+        day.type(MUG, "7")
+        move(tabs.ON_HAND, to)(day)
+        day.store.type(day.id, tabs.STOCK, f"{day.letter(tabs.ON_HAND)}1", "Counted")
+
+    day.type(MUG, "8")
+    day.in_the_gap(act)
+    day.sheet_pass()
+    day.store.type(day.id, tabs.STOCK, f"{day.letter('Counted')}1", tabs.ON_HAND)
+    day.ends(mug=7)
 
 
 def test_columns_moved_and_rows_sorted_in_the_same_gap(day: Day) -> None:
