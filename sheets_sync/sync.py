@@ -426,21 +426,21 @@ class _Pass:
         with self.desk.ledger.read() as view:
             facts = self._facts(view, look)
         found = edits.find(look, facts.known, facts.wanted, self.memory.before, started=facts.started)
-        formulas = self._formulas(look, found)
+        rows = {write.row for write in found.writes if edits.ON_HAND in write.cells}
+        if not rows:
+            return facts, found
+        typed = self._as_typed(look, max(rows))
+        formulas = {row: str(typed[row]) for row in rows if edits.refers(typed.get(row))}
         if formulas:
             facts = replace(facts, known=replace(facts.known, formulas=formulas))
             found = edits.find(look, facts.known, facts.wanted, self.memory.before, started=facts.started)
-        return facts, found
+        return facts, replace(found, writes=tuple(w for w in found.writes if not _elsewhere(w, typed)))
 
-    def _formulas(self, look: Look, found: edits.Found) -> dict[int, str]:
-        """S6: formulas that refer to other cells, in the rows whose figure would be overwritten."""
-        rows = {write.row for write in found.writes if edits.ON_HAND in write.cells}
-        if not rows:
-            return {}
+    def _as_typed(self, look: Look, last: int) -> dict[int, Cell]:
+        """S6: On hand as it was typed, formulas as such, by row. Rows may have moved since the look."""
         column = setup.letter(look.header.index(edits.ON_HAND))
-        cells = self.workbook.values([f"'{tabs.STOCK}'!{column}1:{column}{max(rows)}"], by="COLUMNS", formulas=True)[0]
-        texts = enumerate(cells[0] if cells else [], start=1)
-        return {row: str(text) for row, text in texts if row in rows and edits.refers(text)}
+        cells = self.workbook.values([f"'{tabs.STOCK}'!{column}1:{column}{last}"], by="COLUMNS", formulas=True)[0]
+        return dict(enumerate(cells[0] if cells else [], start=1))
 
     def _facts(self, view: View, look: Look) -> _Facts:
         books, desk = self.memory.books, self.desk
@@ -833,6 +833,13 @@ def place_of(layout: Layout, ledger: str, chain: str = exchange.CHAIN_NAME) -> P
 class _Ticks:
     start: str = ""
     primary: frozenset[str] = frozenset()
+
+
+def _elsewhere(write: edits.RowWrite, typed: Mapping[int, Cell]) -> bool:
+    """Whether this row's count was not there any more when formulas were read: nobody knows whether it is one (S6)."""
+    cell = typed.get(write.row)
+    computed = isinstance(cell, str) and cell.startswith("=")
+    return edits.ON_HAND in write.cells and type(write.seen) is int and cell != write.seen and not computed
 
 
 def _ticks(look: Look, titles: Mapping[str, str]) -> _Ticks:

@@ -17,7 +17,7 @@ from sheets_sync.model import EVERY_SKU, Fact, Kind, Origin, Question, Stock
 from sheets_sync.sandbox.shops import Seed
 from sheets_sync.sheet import tabs
 from tests.hands import Clock
-from tests.sheet_server import is_batch_update
+from tests.sheet_server import is_batch_update, is_read
 from tests.world import World
 
 MUG, SCARF, PLATE, PEN = "00123", "1E5", "MAR1", "1-2"
@@ -667,6 +667,20 @@ def test_S6_the_value_that_came_back_is_a_count_where_review_says_so(day: Day) -
     a_formula_is_overwritten(day, "before")
     answer(day, SCARF, "count")
     day.ends(mug=8, scarf=128)
+
+
+def test_S6_a_formula_read_as_of_before_its_row_moved_is_not_taken_for_a_count(day: Day) -> None:
+    day.type(SCARF, "=A2+5")
+    day.sheet_passes()
+    value, before = day.cell(SCARF), day.store.book(day.id)
+    day.store.move_rows(day.id, tabs.STOCK, day.row(SCARF), day.row(MUG))
+    day.type(PLATE, "4")
+    day.faults.stale(before, lambda call: is_read(call) and "FORMULA" in call.query)
+    day.sheet_pass()
+    assert (day.cell(SCARF), day.edits(SCARF)) == (value, [])
+    day.sheet_passes()
+    assert (day.cell(SCARF), day.edits(SCARF), day.questions()) == (value, [], {SCARF: "formula_held"})
+    assert day.cell(PLATE) == 4
 
 
 def test_a_row_deleted_in_the_gap_above_an_edit(day: Day) -> None:
