@@ -91,6 +91,7 @@ class Known:
     strays: frozenset[Cell] = frozenset()  # figures of ours that were left, untagged, in rows without a SKU
     orders_asked: Mapping[tuple[str, str], Question] = field(default_factory=dict)  # (exchange, SKU) -> asked already
     counted_at: Mapping[str, datetime] = field(default_factory=dict)  # SKU -> its last count
+    counted_before: frozenset[str] = frozenset()  # SKUs whose last count we had before the look, whatever its time is
 
 
 def judge(sku: Cell, figure: Cell, tag: Tag, known: Known) -> Verdict:

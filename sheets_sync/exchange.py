@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import groupby
@@ -292,6 +292,14 @@ def read_image(values: Sequence[Sequence[Cell]], exchange: str) -> Image | None:
     return Image(exchange, previous, rows[1], tuple(rows[2:-1]))
 
 
+def overwritten(image: Image, skus: Collection[str], now: datetime) -> list[Question]:
+    """The counts of these SKUs that were typed where an exchange wrote of which we do not know any more what for."""
+    at = {header: position for position, header in enumerate(image.header)}
+    rows = [{name: row[at[name]] if at[name] < len(row) else None for name in at} for row in image.rows]
+    typed = [row for row in rows if row.get(ON_HAND) not in (None, row.get(TAG_FIGURE)) and row.get(SKU) in skus]
+    return [guard.lost_cell(str(row[SKU]), ON_HAND, row[ON_HAND], now) for row in typed]
+
+
 def typed_in_gap(image: Image, intent: Intent) -> bool:
     """Whether a figure that we overwrote is none that the look saw there; only then may it be a formula (S6)."""
     return any(
@@ -539,11 +547,12 @@ class _Settling:
         )  # fmt: skip
 
     def _at(self, sku: str, seen: bool) -> datetime:
-        """When it was typed. A count that is later than now says that our clock went back since: it has seen nothing
-        of what is typed now (law 2).
+        """When it was typed. A count that is later than now, or than a look that came after it, says that our clock
+        went back since: it has seen nothing of what is typed now (law 2).
         """
         at, counted_at = self.intent.made_at if seen else self.now, self.known.counted_at.get(sku)
-        return counted_at + timedelta(microseconds=1) if counted_at and counted_at > self.now else at
+        last = at if sku in self.known.counted_before else self.now
+        return counted_at + timedelta(microseconds=1) if counted_at and counted_at > last else at
 
     def _use(self, tag: Tag, sku: str, figure: Cell) -> None:
         pair = (str(tag.exchange), sku)

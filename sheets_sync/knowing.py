@@ -75,7 +75,8 @@ def approved(view: View, pairs: Iterable[tuple[str, str]]) -> dict[tuple[str, st
 
 def misplaced(view: View) -> frozenset[tuple[str, Cell]]:
     """SKUs and the figures that we wrote into their rows by mistake, where what stood there still has to go back."""
-    return frozenset((item["sku"], item["expect"]) for _, item in view.put_backs() if item["column"] == edits.ON_HAND)
+    columns = (edits.ON_HAND, edits.TAG_FIGURE)  # one of the two may have had another header then
+    return frozenset((item["sku"], item["expect"]) for _, item in view.put_backs() if item["column"] in columns)
 
 
 def strays(view: View, look: Look, counted: Collection[str], now: datetime) -> frozenset[Cell]:

@@ -81,6 +81,7 @@ HELD_KINDS = frozenset("text jump below_zero reason undo is_order restored moved
 
 _LAYOUT_AGE = timedelta(minutes=5)
 _STALE_FOR = timedelta(seconds=30)  # reads may lag behind writes; a workbook that was restored stays behind
+NEWEST = "newest"  # of an exchange: the newest event as its look began
 _REFUSALS = 3  # in a row: people who delete rows while we write are not that quick
 _ADDED_AT_ONCE = 500
 _EVENTS_AT_ONCE = 1_000
@@ -167,6 +168,7 @@ class _Pass:
         self.pages = keeping.Kept()
         self.late: Mapping[str, tuple[str, str]] = {}  # S5: texts that stood too long to belong to an edit
         self.follows: str | None = None  # the exchange of an older workbook that this pass follows
+        self.newest = 0  # the newest event as the look began
 
     # the three steps ------------------------------------------------------------------------------------------
 
@@ -293,6 +295,7 @@ class _Pass:
     def _look(self) -> Look:
         with self.desk.ledger.read() as view:
             restore = {str(item["column"]) for _, item in view.put_backs()}
+            self.newest = view.last_event_id()
         shown = (*self.desk.on_hand_at.values(), *self.desk.titles.values())
         service = ("Committed", "Damaged", "Available", *shown, edits.STATUS, edits.UPDATED)
         needed = dict.fromkeys((*edits.NEEDED, *service, *self.memory.beside))
@@ -371,8 +374,23 @@ class _Pass:
                 tx.put(ADOPTING, True)  # what was typed in that version is asked about, whatever chain it gets
         if not chain:
             return self._new_chain()
+        self._landed_late(chain)
         self.follows = chain
         return True
+
+    def _landed_late(self, chain: str) -> None:
+        """Where a request of ours that nobody waited for any more found just the old version that it was made for, what
+        it overwrote there is asked about. What it was for is not known any more.
+        """
+        with self.desk.ledger.read() as view:
+            if view.landed(chain):
+                return
+        values = self.workbook.read_image(chain)
+        if values is None or (image := exchange.read_image(values, chain)) is None:
+            return
+        skus = recovery.bearers(self.workbook).get(chain, set())
+        with self.desk.ledger.begin(self.lease) as tx:
+            tx.ask(exchange.overwritten(image, skus, self.desk.clock()))
 
     def _was_stale(self, mark: Mark) -> bool:
         """Whether only the looks were old: two of them may be, a minute apart, where nobody looked between."""
@@ -429,18 +447,23 @@ class _Pass:
         rows = {write.row for write in found.writes if edits.ON_HAND in write.cells}
         if not rows:
             return facts, found
-        typed = self._as_typed(look, max(rows))
+        typed = self._on_hand(look, max(rows), formulas=True)
         formulas = {row: str(typed[row]) for row in rows if edits.refers(typed.get(row))}
+        if sums := [row for row in rows - formulas.keys() if _computed(typed.get(row))]:
+            now = self._on_hand(look, max(sums))
+            for row in sums:
+                typed[row] = now.get(row)  # it may have been typed since the look
         if formulas:
             facts = replace(facts, known=replace(facts.known, formulas=formulas))
             found = edits.find(look, facts.known, facts.wanted, self.memory.before, started=facts.started)
         return facts, replace(found, writes=tuple(w for w in found.writes if not _elsewhere(w, typed)))
 
-    def _as_typed(self, look: Look, last: int) -> dict[int, Cell]:
-        """S6: On hand as it was typed, formulas as such, by row. Rows may have moved since the look."""
+    def _on_hand(self, look: Look, last: int, *, formulas: bool = False) -> dict[int, Cell]:
+        """S6: On hand by row, with formulas as they were typed. Rows may have moved since the look."""
         column = setup.letter(look.header.index(edits.ON_HAND))
-        cells = self.workbook.values([f"'{tabs.STOCK}'!{column}1:{column}{last}"], by="COLUMNS", formulas=True)[0]
-        return dict(enumerate(cells[0] if cells else [], start=1))
+        cells = self.workbook.values([f"'{tabs.STOCK}'!{column}1:{column}{last}"], by="COLUMNS", formulas=formulas)[0]
+        found: dict[int, Cell] = dict(enumerate(cells[0] if cells else [], start=1))
+        return found if found.get(1) == edits.ON_HAND else {}  # else columns have moved
 
     def _facts(self, view: View, look: Look) -> _Facts:
         books, desk = self.memory.books, self.desk
@@ -584,7 +607,7 @@ class _Pass:
                 found.skus,
                 look.began_at,
                 gap=self.desk.limits.image_gap,
-                extra=extra,
+                extra={**extra, NEWEST: self.newest},
                 adopt=adopt,
                 served=found.served,
             )
@@ -625,6 +648,7 @@ class _Pass:
                 return []  # another worker has settled it
             skus, pairs = exchange.named(image, intent)
             known = replace(knowing.known_of(tx, self.desk, skus, pairs, adopting=intent.adopt), late=self.late)
+            known = replace(known, counted_before=_counted_before(tx, intent, known.counted_at))
             settlement = exchange.settle(image, intent, known, now)
             events = tx.append(settlement.facts)
             tx.take({**settlement.taken, **knowing.undone_marks(settlement.undone)})
@@ -835,11 +859,23 @@ class _Ticks:
     primary: frozenset[str] = frozenset()
 
 
+def _counted_before(view: View, intent: Intent, counted_at: Mapping[str, datetime]) -> frozenset[str]:
+    """SKUs that were counted before this exchange's look, though later by the clock, which went back since."""
+    later = {sku for sku, at in counted_at.items() if at > intent.made_at}
+    if not later or NEWEST not in intent.extra:
+        return frozenset()
+    since = view.events(after=intent.extra[NEWEST])
+    return frozenset(later - {event.fact.sku for event in since if event.fact.count is not None})
+
+
 def _elsewhere(write: edits.RowWrite, typed: Mapping[int, Cell]) -> bool:
     """Whether this row's count was not there any more when formulas were read: nobody knows whether it is one (S6)."""
     cell = typed.get(write.row)
-    computed = isinstance(cell, str) and cell.startswith("=")
-    return edits.ON_HAND in write.cells and type(write.seen) is int and cell != write.seen and not computed
+    return edits.ON_HAND in write.cells and type(write.seen) is int and cell != write.seen and not _computed(cell)
+
+
+def _computed(cell: Cell) -> bool:
+    return isinstance(cell, str) and cell.startswith("=")
 
 
 def _ticks(look: Look, titles: Mapping[str, str]) -> _Ticks:

@@ -378,3 +378,8 @@ def test_law_2_what_is_typed_after_a_count_counts_though_our_clock_went_back_sin
     assert fact.occurred_at > counted
     (fact,) = of_one(mug(), knows=replace(KNOWN, counted_at={MUG: NOW})).facts
     assert fact.occurred_at <= NOW  # the count came while we looked, and has seen it
+    between, seen = AT + timedelta(seconds=30), replace(WRITES[0], seen=7)
+    (fact,) = of_one(mug(), seen, replace(KNOWN, counted_at={MUG: between})).facts
+    assert fact.occurred_at == AT
+    (fact,) = of_one(mug(), seen, replace(KNOWN, counted_at={MUG: between}, counted_before=frozenset({MUG}))).facts
+    assert fact.occurred_at > between  # the count was there before we looked, though our clock went back before it

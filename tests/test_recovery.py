@@ -245,6 +245,29 @@ def test_an_older_workbook_is_followed_once_though_the_first_answer_was_a_refusa
     assert "6 stood over a figure whose change is recorded already" in day.status(MUG)
 
 
+def test_a_request_that_lands_late_on_the_old_version_that_it_was_made_for_asks_about_what_it_overwrote(
+    day: Day,
+) -> None:
+    old = day.version()
+    day.type(MUG, "8")
+    late = day.faults.late()
+    day.passes()
+    day.type(PLATE, "3")
+    day.passes()
+    day.restore(old)
+    day.type(MUG, "6")
+    day.type("1E5", "25")
+    assert late.result(timeout=10)().status == 200
+    assert day.cell(MUG) == 8, "6 was overwritten"
+    day.wait_for_restored()
+    day.passes()
+    assert (day.figures(MUG), day.figures("1E5"), day.figures(PLATE)) == ("8/0/8", "20/0/20", "3/0/3")
+    assert (day.kinds(MUG), day.kinds("1E5"), day.kinds(PLATE)) == (["lost_cell"], ["restored"], [])
+    assert "6 stood in On hand of this row" in day.status(MUG)
+    events = [row[0] for row in day.store.rows(day.id, tabs.LEDGER)[1:] if row and row[0] != ""]
+    assert events == sorted(range(1, day.last_event() + 1), reverse=True)
+
+
 def test_a_stale_look_is_waited_out_and_asks_nothing(day: Day) -> None:
     day.type(MUG, "8")
     day.passes()

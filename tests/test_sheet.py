@@ -388,6 +388,26 @@ def test_columns_that_moved_are_found_again(gate: Gate, local: Running, workbook
     assert look.problems == ()
 
 
+def test_a_look_whose_columns_are_newer_than_its_header_is_taken_again(
+    gate: Gate, local: Running, workbook: Workbook
+) -> None:
+    type_in(workbook, tabs.STOCK, "A2", [["A-1", "Mug", "", "", "", "4"], ["A-2", "Cup", "", "", "", "5"]])
+    workbook.look(NEEDED)
+
+    def torn(call: Call, proceed: Proceed) -> Any:
+        gate.script = None
+        older = json.loads(proceed().body)
+        local.store.move_columns(BOOK, tabs.STOCK, "F", "A")
+        newer = proceed()
+        mixed = older["valueRanges"][:1] + json.loads(newer.body)["valueRanges"][1:]
+        return Answer(newer.status, newer.headers, json.dumps(older | {"valueRanges": mixed}).encode())
+
+    gate.script = torn
+    look = workbook.look(NEEDED)
+    assert look.columns[tabs.SKU] == ["A-1", "A-2"] and look.columns[tabs.ON_HAND] == [4, 5]
+    assert look.problems == ()
+
+
 def test_columns_that_move_all_the_time_hold_the_tab(gate: Gate, local: Running, workbook: Workbook) -> None:
     def move(call: Call, proceed: Proceed) -> Any:
         local.store.insert_columns(BOOK, tabs.STOCK, "A")

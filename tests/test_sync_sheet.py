@@ -14,6 +14,7 @@ import pytest
 
 from sheets_sync import answering, exchange, review
 from sheets_sync.model import EVERY_SKU, Fact, Kind, Origin, Question, Stock
+from sheets_sync.sandbox.sheet.server import Answer, Call, Proceed
 from sheets_sync.sandbox.shops import Seed
 from sheets_sync.sheet import tabs
 from tests.hands import Clock
@@ -457,6 +458,19 @@ def test_what_is_not_a_whole_number_is_flagged_and_never_0(day: Day, typed: str)
     day.ends(mug=9)
 
 
+def test_a_sum_typed_just_after_the_look_is_not_taken_for_what_stood_there(day: Day) -> None:
+    def act(call: Call, proceed: Proceed) -> Answer:
+        day.type(MUG, "=5+3")
+        return proceed()
+
+    day.type(MUG, "100")
+    day.faults.order(act, lambda call: is_read(call) and "FORMULA" in call.query)
+    day.sheet_pass()
+    assert (day.cell(MUG), day.edits(MUG)) == (8, []), "nothing is written over it"
+    day.ends(mug=8)
+    assert day.edits(MUG) == [-2]
+
+
 def test_a_formula_of_numbers_counts_as_its_value(day: Day) -> None:
     day.type(MUG, "=12+5")
     day.ends(mug=17)
@@ -814,6 +828,20 @@ def test_a_header_renamed_in_the_gap_and_named_as_before_again(day: Day) -> None
     day.sheet_pass()
     day.store.type(day.id, tabs.STOCK, f"{letter}1", tabs.ON_HAND)
     day.ends(mug=8)
+
+
+def test_a_header_renamed_in_the_gap_and_another_row_written_over_it_in_the_next(day: Day) -> None:
+    letter = day.letter(tabs.ON_HAND)
+    day.type(MUG, "8")
+    day.in_the_gap(lambda: day.store.type(day.id, tabs.STOCK, f"{letter}1", "Counted"))
+    day.sheet_pass()
+    day.store.type(day.id, tabs.STOCK, f"{letter}1", tabs.ON_HAND)
+    below = next(sku for sku in (SCARF, PLATE, PEN) if day.row(sku) == day.row(MUG) + 1)
+    day.type(below, "4")
+    day.in_the_gap(lambda: day.insert(MUG))
+    day.sheet_passes()
+    assert (day.figures(MUG), day.edits(MUG), day.cell(MUG)) == ("8/0/8", [-2], 8)
+    assert (day.cell(below), day.questions()) == (4, {})
 
 
 @pytest.mark.parametrize("to", [tabs.TAG_EXCHANGE, tabs.TAG_FIGURE, tabs.STATUS, tabs.TITLE])

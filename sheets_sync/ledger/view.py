@@ -75,6 +75,7 @@ _QUESTIONS = sa.select(questions).where(questions.c.open).order_by(questions.c.i
 _QUESTIONS_OF = _QUESTIONS.where(questions.c.sku == sa.bindparam("sku"))
 _INTENT = sa.select(exchanges.c.payload).where(exchanges.c.id == sa.bindparam("exchange"))
 _ISSUED = sa.select(exchanges.c.id).where(exchanges.c.id == sa.bindparam("exchange"))
+_LANDED = _ISSUED.where(exchanges.c.state == "landed")
 _OPEN_INTENTS = (
     sa.select(exchanges.c.id, exchanges.c.previous, exchanges.c.payload)
     .where(exchanges.c.state == "sent")
@@ -290,6 +291,10 @@ class View:
 
     def issued(self, exchange: str) -> bool:
         return prepared.value(self._connection, _ISSUED, {"exchange": exchange}) is not None
+
+    def landed(self, exchange: str) -> bool:
+        """Whether that exchange is one of ours of which we know that it was applied."""
+        return prepared.value(self._connection, _LANDED, {"exchange": exchange}) is not None
 
     def open_intents(self) -> list[tuple[str, str, bytes]]:
         """(exchange, previous, payload) of all whose outcome is not known, the oldest first."""

@@ -141,7 +141,8 @@ class Workbook:
                 self._header = ()  # the letters lie outside the tab by now: columns were deleted
                 continue
             header = tuple(column[0] if column else None for column in answers[0])
-            if header == self._header or (again == _LOOKS and letters):
+            straight = header == self._header and not _torn(header, letters, answers)
+            if straight or (again == _LOOKS and letters):
                 break
             self._header = header
         return _look(self._header, header, letters, answers, needed, began_at)
@@ -258,12 +259,12 @@ def _look(
         for name in needed or ()
         if name not in header
     ]
-    if expected != header:
+    if expected != header or _torn(expected, letters, answers):
         problems.append("columns of Stock are being moved; the next look waits for them")
     columns: dict[str, list[Cell]] = {}
     for run, block in zip(letters, answers[len(_ALWAYS) :], strict=True):
         for offset, position in enumerate(run):
-            columns[str(expected[position])] = block[offset] if offset < len(block) else []
+            columns[str(expected[position])] = block[offset][1:] if offset < len(block) else []
     rows = max(map(len, columns.values()), default=0)
     for cells in columns.values():
         cells.extend([None] * (rows - len(cells)))
@@ -279,6 +280,15 @@ def _look(
         stock_take=tuple(zip_longest(*answers[5])),
         problems=tuple(problems),
     )
+
+
+def _torn(header: Sequence[Cell], letters: Sequence[range], answers: Sequence[list[list[Cell]]]) -> bool:
+    """Whether a column that was read has another header than the row of headers says: columns moved in between."""
+    blocks = zip(letters, answers[len(_ALWAYS) :], strict=True)
+    return any(
+        (block[offset][:1] or [None])[0] != header[position]
+        for run, block in blocks for offset, position in enumerate(run) if offset < len(block)
+    )  # fmt: skip
 
 
 def _by_header(columns: Sequence[list[Cell]]) -> tuple[Mapping[str, Cell], ...]:
@@ -305,7 +315,7 @@ def _letters(header: Sequence[Cell], needed: Sequence[str] | None) -> list[range
 
 
 def _range(run: range) -> str:
-    return f"'{tabs.STOCK}'!{letter(run.start)}2:{letter(run.stop - 1)}"
+    return f"'{tabs.STOCK}'!{letter(run.start)}1:{letter(run.stop - 1)}"
 
 
 def _quoted(title: str) -> str:
