@@ -655,8 +655,10 @@ class _ChannelPass:
             figure, shows = self._decided(item, sees[item.ref]), sees[item.ref].shows
             if figure is None or shows is None or figure >= shows:
                 continue
-            if shows != self._refused_against(item.ref):  # P6
+            if shows != self._refused_against(item.ref):
                 now.append((item, figure, shows))
+            else:  # P6; and it is not left at that until somebody looks again
+                self._come_back(self.desk.clock() + READ_BEHIND)
         self._write(now)
         return {item.ref for item, _, _ in now}
 

@@ -727,9 +727,13 @@ class World(sheets.Sheet):
         """Nobody does anything meanwhile: then it leaves no figure above its offer (law 3)."""
         self.told.steps += 1
         name = list(self.quick.shops)[shop]
-        self.plan = []
+        self.plan, self.waits = [], 0.0
         if self._guarded(name) or self.ended:
             return
+        if 0 < self.waits <= 10:  # P6: the same figure is not sent again at once where the shop showed another one
+            self.quick.clock.now += timedelta(seconds=self.waits)
+            if self._guarded(name) or self.ended:
+                return
         available = self._available()
         shown = {sku: self.quick.sku_figure(name, sku) or 0 for sku in SKUS}
         above = {sku: (n, available[sku]) for sku, n in shown.items() if n > max(0, available[sku])}

@@ -379,6 +379,31 @@ def test_P6_never_in_a_loop_on_the_same_figure(shopify: Shops) -> None:
     shopify.ends("8/0/8", 8)
 
 
+def test_P6_the_figure_that_a_write_was_refused_against_is_lowered_soon_where_it_stands_again(shopify: Shops) -> None:
+    """Shown 9 for a moment, the first write is refused; the second one is lost; then 10 is shown again."""
+    writes: list[Seen] = []
+
+    def act(seen: Seen) -> Answer | Drop | None:
+        if not shopify.here.is_write(seen):
+            return None
+        writes.append(seen)
+        if len(writes) == 1:
+            shopify.here.set_figure(MUG, 9)
+        return Drop(applied=False) if len(writes) == 2 else None
+
+    shopify.count(MUG, 8)
+    with shopify.here.watched(act):
+        shopify.world.channel_pass("shopify")
+        shopify.here.set_figure(MUG, 10)
+        report = shopify.world.channel_pass("shopify")
+        assert (len(writes), shopify.here.figure(MUG)) == (2, 10), "it is not hammered"
+        assert report.after is not None and report.after <= 10
+        shopify.clock.tick(seconds=report.after)
+        shopify.world.channel_pass("shopify")
+    assert shopify.here.figure(MUG) == 8
+    shopify.ends("8/0/8", 8)
+
+
 # answers that are lost, refused, late ---------------------------------------------------------------------------
 
 
