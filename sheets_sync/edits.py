@@ -722,9 +722,20 @@ def words_of(reason: Cell, note: Cell, sku: str, known: Known) -> tuple[str, str
     return ("", "") if known.late.get(sku) == texts else texts
 
 
+def is_formula(cell: Cell) -> bool:
+    """Whether a cell, read as it was typed, is worked out."""
+    return isinstance(cell, str) and cell.startswith("=")
+
+
+def elsewhere(write: RowWrite, typed: Mapping[int, Cell]) -> bool:
+    """Whether this row's count was not there any more as On hand was read `typed`: nobody knows if it is one (S6)."""
+    cell = typed.get(write.row)
+    return ON_HAND in write.cells and type(write.seen) is int and cell != write.seen and not is_formula(cell)
+
+
 def refers(cell: Cell) -> bool:
     """Whether a cell's formula names other cells, ranges or names (S6): `=12+5` does not, `=A2+5` does."""
-    if not isinstance(cell, str) or not cell.startswith("="):
+    if not isinstance(cell, str) or not is_formula(cell):
         return False
     return re.search(r"[A-Za-z_]", re.sub(r'"[^"]*"', "", cell)) is not None
 

@@ -619,10 +619,10 @@ class _Settling:
 
         On hand and the tag are named in any case: they go back as one, and they tell which row it is.
         """
-        if isinstance(sku, str) and row.write.exchanged and row[ON_HAND] != row[TAG_FIGURE]:
-            self.undone[(self.intent.exchange, sku)] = row[ON_HAND], row[TAG_EXCHANGE]
         if isinstance(sku, str) and row[ON_HAND] != row[TAG_FIGURE]:
             self._ask_computed(row, sku)
+            if row.write.exchanged:
+                self.undone[(self.intent.exchange, sku)] = row[ON_HAND], row[TAG_EXCHANGE]
         names = {column: header for header, column in row.names.items()}
         written = {column: (stood, wrote) for column, stood, wrote in row.overwritten()}
         base = [row.names[header] for header in BASE if header in row.names]

@@ -79,6 +79,18 @@ def misplaced(view: View) -> frozenset[tuple[str, Cell]]:
     return frozenset((item["sku"], item["expect"]) for _, item in view.put_backs() if item["column"] in columns)
 
 
+def counted_before(
+    view: View, counted_at: Mapping[str, datetime], made_at: datetime, newest: int | None
+) -> frozenset[str]:
+    """SKUs that were counted before an exchange's look, though later by the clock, which went back since. `newest` is
+    the newest event as that look began, None where nobody knows it.
+    """
+    later = {sku for sku, at in counted_at.items() if at > made_at}
+    if not later or newest is None:
+        return frozenset()
+    return frozenset(later - {e.fact.sku for e in view.events(after=newest) if e.fact.count is not None})
+
+
 def strays(view: View, look: Look, counted: Collection[str], now: datetime) -> frozenset[Cell]:
     """Figures of ours that stayed, without their tags, in rows that had no SKU: they open none."""
     columns = look.columns

@@ -449,14 +449,14 @@ class _Pass:
             return facts, found
         typed = self._on_hand(look, max(rows), formulas=True)
         formulas = {row: str(typed[row]) for row in rows if edits.refers(typed.get(row))}
-        if sums := [row for row in rows - formulas.keys() if _computed(typed.get(row))]:
+        if sums := [row for row in rows - formulas.keys() if edits.is_formula(typed.get(row))]:
             now = self._on_hand(look, max(sums))
             for row in sums:
                 typed[row] = now.get(row)  # it may have been typed since the look
         if formulas:
             facts = replace(facts, known=replace(facts.known, formulas=formulas))
             found = edits.find(look, facts.known, facts.wanted, self.memory.before, started=facts.started)
-        return facts, replace(found, writes=tuple(w for w in found.writes if not _elsewhere(w, typed)))
+        return facts, replace(found, writes=tuple(w for w in found.writes if not edits.elsewhere(w, typed)))
 
     def _on_hand(self, look: Look, last: int, *, formulas: bool = False) -> dict[int, Cell]:
         """S6: On hand by row, with formulas as they were typed. Rows may have moved since the look."""
@@ -648,7 +648,8 @@ class _Pass:
                 return []  # another worker has settled it
             skus, pairs = exchange.named(image, intent)
             known = replace(knowing.known_of(tx, self.desk, skus, pairs, adopting=intent.adopt), late=self.late)
-            known = replace(known, counted_before=_counted_before(tx, intent, known.counted_at))
+            before = knowing.counted_before(tx, known.counted_at, intent.made_at, intent.extra.get(NEWEST))
+            known = replace(known, counted_before=before)
             settlement = exchange.settle(image, intent, known, now)
             events = tx.append(settlement.facts)
             tx.take({**settlement.taken, **knowing.undone_marks(settlement.undone)})
@@ -857,25 +858,6 @@ def place_of(layout: Layout, ledger: str, chain: str = exchange.CHAIN_NAME) -> P
 class _Ticks:
     start: str = ""
     primary: frozenset[str] = frozenset()
-
-
-def _counted_before(view: View, intent: Intent, counted_at: Mapping[str, datetime]) -> frozenset[str]:
-    """SKUs that were counted before this exchange's look, though later by the clock, which went back since."""
-    later = {sku for sku, at in counted_at.items() if at > intent.made_at}
-    if not later or NEWEST not in intent.extra:
-        return frozenset()
-    since = view.events(after=intent.extra[NEWEST])
-    return frozenset(later - {event.fact.sku for event in since if event.fact.count is not None})
-
-
-def _elsewhere(write: edits.RowWrite, typed: Mapping[int, Cell]) -> bool:
-    """Whether this row's count was not there any more when formulas were read: nobody knows whether it is one (S6)."""
-    cell = typed.get(write.row)
-    return edits.ON_HAND in write.cells and type(write.seen) is int and cell != write.seen and not _computed(cell)
-
-
-def _computed(cell: Cell) -> bool:
-    return isinstance(cell, str) and cell.startswith("=")
 
 
 def _ticks(look: Look, titles: Mapping[str, str]) -> _Ticks:
