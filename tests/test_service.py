@@ -185,8 +185,8 @@ def test_a_start_that_a_person_must_help_is_told_and_does_not_end_the_service(tm
         with town.world.ledger.begin() as tx:
             tx.put(START_WANTED, {"at": town.clock().isoformat(), "row": "cli"})
         poke(service, "start")
-        wait_for(lambda: "import" in service.loops["start"].trouble, "said")
-        wait_for(lambda: "not started" in str(channel_cell(town, 2, "Progress")[1]), "shown in the Channels tab")
+        told = "not started: There is nothing to start from: run `sheets-sync import`"
+        wait_for(lambda: told in str(channel_cell(town, 2, "Progress")[1]), "shown in the Channels tab")
         assert service.failed is None and not service.stopping.is_set()
         with town.world.ledger.read() as view:
             assert view.get(START_WANTED) is None, "it must not come true when nobody thinks of it any more"
