@@ -1,12 +1,12 @@
 """The whole machine: people, buyers, sellers, shops, the network, crashes, two services, and time that goes backwards.
 
 It drives the real passes over the sheet and over two shops (`tests/whole.py`). People do to the sheet what people do,
-also between any two calls; buyers buy, sellers ship, orders are cancelled; answers get lost, requests come late or
-twice, reads are torn or old; the service dies at any call and any commit, or sleeps through one while its successor
-works; old versions of the workbook are restored, and the ledger comes back from a backup. Each run draws which of these
-it will meet, and how this Google behaves where nobody knows. Then all of it ends, and everything that was typed was
-counted once, or is asked about exactly that SKU; every shop shows its offer; and no shop was ever raised above what the
-ledger and that shop's own orders allowed.
+also between any two calls; they undo edits that were recorded, and answer questions; buyers buy, sellers ship, orders
+are cancelled; answers get lost, requests come late or twice, reads are torn or old; the service dies at any call and
+any commit, or sleeps through one while its successor works; old versions of the workbook are restored, and the ledger
+comes back from a backup. Each run draws which of these it will meet, and how this Google behaves where nobody knows.
+Then all of it ends, and everything that was typed was counted once, or is asked about exactly that SKU; every shop
+shows its offer; and no shop was ever raised above what the ledger and that shop's own orders allowed.
 
 `SHEETS_SYNC_MACHINE=1000` (`make test-long`) makes that many runs with random seeds, which are printed. With
 `SHEETS_SYNC_SEED=…` they are counted up from that one, so one of them again is
@@ -24,7 +24,7 @@ import shutil
 import sqlite3
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -40,11 +40,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import initialize, precondition, rule, run_state_machine_as_test
 from psycopg import sql
 
-from sheets_sync import drift, edits, masses, recovery
+from sheets_sync import answering, drift, edits, masses, recovery, review
 from sheets_sync.channel_sync import ChannelMemory
 from sheets_sync.errors import BadInput, LeaseLost, NextPass, OtherSide, SellerMustAct
 from sheets_sync.ledger import schema
-from sheets_sync.model import Lease
+from sheets_sync.model import Event, Kind, Lease, Question
 from sheets_sync.sandbox.sheet.server import Answer, Call, Proceed
 from sheets_sync.sandbox.sheet.unknowns import Unknowns
 from sheets_sync.sandbox.shops._common import ShopRefuses
@@ -80,6 +80,8 @@ HAZARDS: dict[str, tuple[str, ...]] = {
     "restore": ("keep", "keep", "restore"),
     "backup": (),  # rules of its own
     "clock": ("clock",) * 4,
+    "strikes": ("strike",) * 3,
+    "answers": ("answer",) * 6,
     "network": (),
     "death": (),
     "sleep": (),
@@ -97,6 +99,7 @@ BOUND: dict[str, tuple[int, str]] = {
     "columns": (2, "lost_cell moved_column other_tag text used_tag untagged stray"),
     "rename_column": (ROWS, "lost_cell vanished"),
     "late": (1, "drift"),
+    "strike": (1, "below_zero"),
     "no_tag": (1, "untagged"),
     "no_exchange": (ROWS, "lost_image restored lost_cell untagged below_zero"),
     "no_range": (ROWS, "lost_image restored lost_cell untagged below_zero"),
@@ -138,12 +141,14 @@ class Told:
     acted: Counter[str] = field(default_factory=Counter)
     asked: Counter[tuple[str, str]] = field(default_factory=Counter)  # of runs with an act that may cause the kind
     left: Counter[str] = field(default_factory=Counter)
+    answers: Counter[tuple[str, str]] = field(default_factory=Counter)
     raised: int = 0
 
     def __str__(self) -> str:
         lines = [
             f"{self.runs} runs, {self.steps} steps, {self.passes} passes, {self.raised} raises held against law 3; "
             f"questions open at the end: {dict(self.left)}",
+            f"answers: {', '.join(f'{kind} {word} {n}' for (kind, word), n in sorted(self.answers.items()))}",
             f"{'act':16}{'times':>6}{'at most each':>14}  questions in runs that had it, by kind",
         ]
         for act, (most, _) in BOUND.items():
@@ -171,7 +176,7 @@ class World(sheets.Sheet):
         self.folder = folder_for("machine")
 
     @initialize(
-        hazards=st.sets(st.sampled_from(sorted(HAZARDS)), max_size=6),
+        hazards=st.sets(st.sampled_from(sorted(HAZARDS)), max_size=7),
         unknown=st.fixed_dictionaries(
             dict.fromkeys(("refuses_missing_range", "restores_named_ranges", "names_first_refusal"), st.booleans())
         ),
@@ -194,6 +199,7 @@ class World(sheets.Sheet):
         self.fresh = (2_000 + (start + 37 * n) % 1_009 + 1_009 * (n // 1_009) for n in itertools.count())
         self.names = iter(range(1, 4))
         self.cause: set[str] = set()
+        self.answered: set[str] = set()  # SKUs whose cells do not show yet what came of an answer
         self.texts: dict[Any, int] = {}
         self.notes: dict[str, str] = {}
         self.noted: dict[str, datetime] = {}
@@ -233,7 +239,7 @@ class World(sheets.Sheet):
 
     def do(self, act: Act) -> None:
         kind, i, j = self.kinds[act[0] % len(self.kinds)], act[1], act[2]
-        if kind in ("buy", "pay", "ship", "cancel", "time", "clock", "rename_column"):
+        if kind in ("buy", "pay", "ship", "cancel", "time", "clock", "strike", "answer", "rename_column"):
             getattr(self, f"_{kind}")(i, j)
         elif not self.renamed:
             if self.passing and kind in ("sort", "move") and any(str(sku).startswith("X") for sku in self.rows):
@@ -269,6 +275,9 @@ class World(sheets.Sheet):
         shown = self.cell_at(row, tabs.ON_HAND)
         if not self.alone(sku) or sku.startswith("X"):
             return False
+        if sku in self.answered and shown != self.cell_at(row, tabs.TAG_FIGURE):
+            return False  # who has just answered waits until the cell shows what came of it
+        self.answered.discard(sku)
         if self.moved and shown != self.cell_at(row, tabs.TAG_FIGURE):
             return False  # it is not this row's figure; whoever sees that does not type a count over it
         if self.shaky and self._displaced():
@@ -535,6 +544,106 @@ class World(sheets.Sheet):
             except ShopRefuses:  # on Amazon a buyer can for half an hour
                 return
             self.orders.remove(order)
+
+    # what people do in Review and with the ledger ---------------------------------------------------------------
+
+    def _strike(self, i: int, j: int) -> None:
+        """`sheets-sync undo`: an edit of late is struck, or comes back; all else that happened stays (law 2)."""
+        events = [e for e in self.quick.events() if e.fact.source in ("sheet", "undo") and e.change.on_hand][-8:]
+        events = [e for e in events if e.fact.kind in (Kind.ADJUSTMENT, Kind.REVERSAL) and self._enough(e)]
+        if not events or not self.lawful:
+            return
+        struck, since = events[i % len(events)], self._counted_since(events[i % len(events)])
+        sku, changed = struck.fact.sku, self._by_a_person(lambda: answering.undo(self.quick.desk, str(struck.id)))
+        if changed is None:
+            return
+        assert changed == {sku: -struck.change.on_hand} or (since and changed.keys() <= {sku}), struck
+        self.acted["strike"] += 1
+        self.truth[sku] += changed.get(sku, 0)
+        self._forget(sku, self.known()[sku] - changed.get(sku, 0))
+
+    def _counted_since(self, event: Event) -> bool:
+        """Then its undoing may change nothing: the count, or what was corrected against one, stays."""
+        of = [e for e in self.quick.events() if e.fact.sku == event.fact.sku]
+        counts = (Kind.STOCK_TAKE, Kind.OPENING)
+        return any(e.fact.kind is Kind.CORRECTION or (e.id > event.id and e.fact.kind in counts) for e in of)
+
+    def _enough(self, event: Event) -> bool:
+        """Without it there is still something on the shelf, also when all is recorded that was typed."""
+        sku = event.fact.sku
+        known, typed = self.known().get(sku, 0), self.truth.get(sku, 0) - self.shipped(sku)
+        return min(known, typed) - event.change.on_hand > BEGIN // 10
+
+    def _answer(self, i: int, j: int) -> None:
+        """A person answers one of the questions in Review, when its row is at rest."""
+        if self.passing or self.renamed or self.moved or not self.lawful or self._displaced() or self._overtaken():
+            return
+        with self.quick.ledger.read() as view:
+            questions = view.questions()
+        of = Counter(q.sku for q in questions)
+        may = [(q, word) for q in questions if of[q.sku] == 1 and self._may_answer(q) for word in self._words(q)]
+        if not may:
+            return
+        (question, word), id = may[(i + j) % len(may)], review.short_id(may[(i + j) % len(may)][0])
+        sku, changed = question.sku, self._by_a_person(lambda: answering.answer(self.quick.desk, id, word))
+        if changed is None:
+            return
+        self.acted["answer"] += 1
+        self.told.answers[question.kind, word] += 1
+        now = self.known()[sku]
+        if word == "count":
+            assert now == question.typed and changed.keys() <= {sku}, question
+        elif word == "record it" and question.kind != "reason":
+            assert changed == {sku: int(str(question.typed)) - int(str(question.tag))}, question
+        else:
+            assert changed.keys() <= ({sku} if word in ("undo", "add", "take over") else set()), (question, word)
+        # what left before a count has been seen by it, whenever we learn of it
+        self.truth[sku] = now + (self.shipped(sku) if word == "count" else self._booked(sku))
+        self.answered.add(sku)
+        self.texts.pop(question.typed, None)
+        self.strange.pop(sku, None)
+        self._forget(sku, now - changed.get(sku, 0), question.typed)
+
+    def _words(self, question: Question) -> list[str]:
+        """What this person may answer. A count is of a moment, so the service's clock is right then."""
+        never = {"archive"} | ({"count"} if self.quick.wrong else set())
+        return [answer.word for answer in review.offered(question) if answer.word not in never]
+
+    def _forget(self, sku: str, *figures: Any) -> None:
+        """These were figures of that SKU; nobody types one of them by chance (S4), nor takes one back by Ctrl+Z."""
+        self.cause.add(sku)
+        self.before.pop(sku, None)
+        self.bases.setdefault(sku, set()).update(figure for figure in figures if type(figure) is int)
+
+    def _booked(self, sku: str) -> int:
+        """Of what the shops shipped, what the ledger knows of."""
+        with self.quick.ledger.read() as view:
+            sent = {line.order_id for name in self.quick.shops for line in view.lines(name) if line.level.sent}
+        return sum(o.units for o in self.orders if o.sku == sku and not o.open and o.paid and o.id in sent)
+
+    def _may_answer(self, question: Question) -> bool:
+        """Nothing else was typed in its row meanwhile, or it has none."""
+        sku = question.sku
+        if sku not in self.truth or sku not in self.known():
+            return False
+        if question.kind == "vanished":
+            return sku not in self.rows and f"X{sku}" not in self.rows
+        if not self.alone(sku):
+            return False
+        row = self.rows.index(sku) + 2
+        return self.cell_at(row, tabs.ON_HAND) in (self.cell_at(row, tabs.TAG_FIGURE), question.typed)
+
+    def _by_a_person(self, do: Callable[[], object]) -> dict[str, int] | None:
+        """What it changed of on_hand; None where it was refused. In a process that does not die with the service's."""
+        passing, self.passing, before = self.passing, "", self.known()
+        try:
+            do()
+        except BadInput:
+            assert self.known() == before
+            return None
+        finally:
+            self.passing = passing
+        return {sku: n - before.get(sku, 0) for sku, n in self.known().items() if n != before.get(sku)}
 
     # the network ------------------------------------------------------------------------------------------------
 
