@@ -359,9 +359,13 @@ class _ImageRow:
         return self.cells[index] if 0 <= index < len(self.cells) else None
 
     def identity(self) -> tuple[Cell, Tag]:
-        """SKU and tag. Where the SKU column has left the image, the tag says whose row it is."""
+        """SKU and tag. Where no column of the image is called SKU, the tag says whose row it is; of a row without one
+        the SKU that the look saw there, if that still stands in it.
+        """
         tag = Tag(*(self[name] for name in TAG))
-        return (self[SKU] if SKU in self.names else tag.sku), tag
+        if SKU in self.names:
+            return self[SKU], tag
+        return (self.write.sku if tag.sku is None and self.write.sku in self.cells else tag.sku), tag
 
     @property
     def meant(self) -> bool:

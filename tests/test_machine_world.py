@@ -40,7 +40,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import initialize, precondition, rule, run_state_machine_as_test
 from psycopg import sql
 
-from sheets_sync import answering, drift, edits, masses, recovery, review
+from sheets_sync import answering, drift, edits, exchange, masses, recovery, review
 from sheets_sync.channel_sync import ChannelMemory
 from sheets_sync.errors import BadInput, LeaseLost, NextPass, OtherSide, SellerMustAct
 from sheets_sync.ledger import schema
@@ -298,12 +298,20 @@ class World(sheets.Sheet):
             self.acted["columns"] += 1
             self.cause.add(sku)
         self.strange.pop(sku, None)  # a count, whatever column was sorted before
-        opened = sku in self.known() or (self._opened(row, sku) and last == self.truth.get(sku))
+        opened = sku in self.known() or (self._opened(row, sku) and (last == self.truth.get(sku) or self._opens(row)))
         known = sku in self.truth and type(last) is int and opened
         self.truth[sku] = self.truth[sku] + figure - last if known else figure
         if known:
             self.before[sku] = last
             self.bases.setdefault(sku, set()).add(last)
+
+    def _opens(self, row: int) -> bool:
+        """The figure that our tag names there opens this SKU, though another one may have been typed as we wrote it."""
+        tag_sku, figure, id = (self.cell_at(row, name) for name in edits.TAG)
+        with self.quick.ledger.read() as view:
+            payload = view.intent(str(id))
+        writes = exchange.load(payload).rows if payload and not self.shaky else ()
+        return any(w.opens and (w.sku, w.cells.get(tabs.ON_HAND)) == (tag_sku, figure) for w in writes)
 
     def _another(self, sku: str) -> int:
         """A figure that is not by chance one from before an edit (S4 asks, and with reason), nor what we have, of this
@@ -460,6 +468,7 @@ class World(sheets.Sheet):
     def _ours(self, hazard: str, requests: list[Any]) -> None:
         """Somebody tampers with what only we should touch. Where that hits an exchange, its rows are asked about."""
         self.acted[hazard] += 1
+        self.acted["columns"] += self.shaky  # nobody puts right now what was written beside its column
         with self.quick.ledger.read() as view:
             busy = bool(view.open_intents() or view.put_backs())
         if self.passing or busy or not self.calm():

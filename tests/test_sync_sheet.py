@@ -844,6 +844,29 @@ def test_a_header_renamed_in_the_gap_and_another_row_written_over_it_in_the_next
     assert (day.cell(below), day.questions()) == (4, {})
 
 
+@pytest.mark.parametrize("inserted", [None, tabs.SKU, tabs.TITLE, tabs.ON_HAND])
+@pytest.mark.parametrize("typed", ["", "31"], ids=["as it was looked at", "another one typed since"])
+def test_a_new_sku_whose_column_is_renamed_as_it_is_opened(day: Day, typed: str, inserted: str | None) -> None:
+    """No tag tells yet whose row it is."""
+    day.new_row("NEW-1", "30")
+    day.sheet_pass()
+    letter = day.letter(tabs.SKU)
+
+    def act() -> None:
+        if typed:
+            day.type("NEW-1", typed)
+        day.store.type(day.id, tabs.STOCK, f"{letter}1", "Article")
+        if inserted:
+            day.store.insert_columns(day.id, tabs.STOCK, day.letter("Article" if inserted == tabs.SKU else inserted))
+
+    day.in_the_gap(act)
+    day.sheet_pass()
+    day.store.type(day.id, tabs.STOCK, f"{day.letter('Article')}1", tabs.SKU)
+    day.sheet_passes()
+    count = int(typed or 30)
+    assert (day.cell("NEW-1"), day.figures("NEW-1"), day.questions()) == (count, f"{count}/0/{count}", {})
+
+
 @pytest.mark.parametrize("to", [tabs.TAG_EXCHANGE, tabs.TAG_FIGURE, tabs.STATUS, tabs.TITLE])
 def test_on_hand_moved_and_renamed_in_the_gap_and_named_as_before_again(day: Day, to: str) -> None:
     def act() -> None:
