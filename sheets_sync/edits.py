@@ -454,7 +454,8 @@ class _Rows:
         stock = self.known.stock.get(sku)
         if formula := self.known.formulas.get(at + 2):
             text = guard.formula(formula, figure, None if stock is None else stock.on_hand)
-            return guard.ask("formula_held", sku, text, self.at, typed=figure, tag=tag, reference=formula)
+            asked = guard.ask("formula_held", sku, text, self.at, typed=figure, tag=tag)
+            return replace(asked, reference=formula)  # whose text changes with rows that are inserted above
         if came_back(self.known, pair, figure):
             return self.known.computed[pair]
         if at in self.figures_moved or self.known.moved.get(pair, _NONE) == figure != tag.figure:

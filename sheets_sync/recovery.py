@@ -74,6 +74,8 @@ def heal(desk: Desk, workbook: Workbook, lease: Lease | None) -> bool:
     if not head or tabs.STOCK not in layout.tabs or (tabs.EXCHANGE in layout.tabs and name in layout.named_ranges):
         return False
     written = bearers(workbook)
+    for bearer, skus in bearers(workbook).items():  # a read may be old, and a tag that it shows has landed
+        written.setdefault(bearer, set()).update(skus)
     with desk.ledger.read() as view:
         waiting = _unsettled(view, written)
     with desk.ledger.begin(lease) as tx:

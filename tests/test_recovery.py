@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 
@@ -14,7 +15,7 @@ from sheets_sync.ledger import Ledger
 from sheets_sync.model import Look
 from sheets_sync.sheet import tabs
 from tests.hands import Clock
-from tests.sheet_server import is_batch_update
+from tests.sheet_server import is_batch_update, is_read
 from tests.world import World
 
 MUG, PLATE = "00123", "MAR1"
@@ -138,6 +139,19 @@ def test_an_image_that_is_lost_is_asked_about_and_never_taken_as_unchanged(day: 
     day.type(MUG, "8")
     day.passes()
     assert (day.figures(MUG), day.kinds(MUG)) == ("8/0/8", [])
+
+
+def test_an_image_that_is_lost_is_asked_about_though_reads_are_old_and_we_heard_a_refusal(day: Day) -> None:
+    day.type(MUG, "8")
+    before = day.store.book(day.id).copy()
+    day.faults.order(lambda call, proceed: (proceed(), proceed())[1], is_batch_update)
+    day.sheet_pass()
+    day.store.apply(day.id, [{"deleteSheet": {"sheetId": day.workbook.layout().tabs[tabs.EXCHANGE].id}}], "person")
+    column = day.letter(tabs.TAG_EXCHANGE)
+    day.faults.stale(before, lambda call: is_read(call) and f"!{column}2:{column}" in unquote(call.query))
+    day.passes()
+    assert day.kinds(MUG) == ["lost_image"]
+    assert (day.cell(MUG), day.figures(MUG)) == (10, "10/0/10")
 
 
 @pytest.mark.parametrize("lost", ["the tab is gone", "the tab is empty"])

@@ -109,6 +109,18 @@ def test_S6_a_formula_over_other_cells_is_held_until_its_value_is_taken_as_a_cou
     assert (day.figures(MUG), day.cell(MUG), day.questions()) == (f"{5 + offset}/0/{5 + offset}", 5 + offset, {})
 
 
+def test_S6_the_same_formula_is_asked_about_once_though_rows_are_inserted_above_what_it_names(day: Day) -> None:
+    day.type(MUG, f"={day.letter(tabs.ON_HAND)}{day.row(PLATE)}+2")
+    day.sheet_passes()
+    with day.ledger.read() as view:
+        asked = [question.key for question in view.questions()]
+    day.store.insert_rows(day.book.spreadsheet_id, tabs.STOCK, 2)
+    day.sheet_passes()
+    with day.ledger.read() as view:
+        assert [question.key for question in view.questions()] == asked
+    assert f"{day.row(PLATE)}+2" in day.status(MUG), "as it stands now"
+
+
 def test_S6_a_formula_typed_between_look_and_exchange_is_asked_about(day: Day) -> None:
     day.type(MUG, "8")
     day.faults.just_before(lambda: day.type(MUG, f"={day.letter(tabs.ON_HAND)}{day.row(PLATE)}+2"))
