@@ -734,6 +734,13 @@ def elsewhere(write: RowWrite, typed: Mapping[int, Cell]) -> bool:
     return ON_HAND in write.cells and type(write.seen) is int and cell != write.seen and not is_formula(cell)
 
 
+def sum_of(formula: str) -> int | None:
+    """What a formula of plain numbers gives, like `=12+5`; None where it is more than that, or no whole number."""
+    if not re.fullmatch(r"=\s*\d{1,9}(\s*[+-]\s*\d{1,9})*\s*", formula):
+        return None
+    return sum(int(part) for part in re.findall(r"[+-]?\d+", formula.replace(" ", "")))
+
+
 def refers(cell: Cell) -> bool:
     """Whether a cell's formula names other cells, ranges or names (S6): `=12+5` does not, `=A2+5` does."""
     if not isinstance(cell, str) or not is_formula(cell):

@@ -442,3 +442,12 @@ def test_our_headers_are_those_of_the_workbook() -> None:
         tabs.STATUS, tabs.UPDATED,
     )  # fmt: skip
     assert ours == theirs
+
+
+@pytest.mark.parametrize(
+    ("formula", "gives"),
+    [("=12+5", 17), ("= 12 - 5 + 1", 8), ("=7", 7), ("=2-5", -3), ("=3*4", None), ("=A2+5", None), ("=1.5+2", None),
+     ('="8"', None), ("=12+", None), ("12", None)],
+)  # fmt: skip
+def test_S6_what_a_sum_of_plain_numbers_gives(formula: str, gives: int | None) -> None:
+    assert edits.sum_of(formula) == gives

@@ -100,6 +100,7 @@ BOUND: dict[str, tuple[int, str]] = {
     "rename_column": (ROWS, "lost_cell vanished"),
     "late": (1, "drift"),
     "strike": (1, "below_zero"),
+    "answer": (1, "duplicate"),  # a row is put back just as its owner pastes it
     "no_tag": (1, "untagged"),
     "no_exchange": (ROWS, "lost_image restored lost_cell untagged below_zero"),
     "no_range": (ROWS, "lost_image restored lost_cell untagged below_zero"),

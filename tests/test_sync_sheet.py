@@ -697,6 +697,20 @@ def test_S6_a_formula_read_as_of_before_its_row_moved_is_not_taken_for_a_count(d
     assert day.cell(PLATE) == 4
 
 
+def test_S6_a_formula_typed_over_a_sum_is_held_though_the_sum_is_read_once_more(day: Day) -> None:
+    day.type(SCARF, "=12+9")
+    before = day.store.book(day.id)
+    day.sheet_passes()
+    assert day.figures(SCARF) == "21/0/21"
+    day.type(SCARF, "=A2+5")
+    value = day.cell(SCARF)
+    day.faults.stale(before, lambda call: is_read(call) and "FORMULA" in call.query and "Stock" in call.query)
+    day.sheet_pass()
+    assert (day.cell(SCARF), day.figures(SCARF)) == (value, "21/0/21")
+    day.sheet_passes()
+    assert (day.cell(SCARF), day.figures(SCARF), day.questions()) == (value, "21/0/21", {SCARF: "formula_held"})
+
+
 def test_a_row_deleted_in_the_gap_above_an_edit(day: Day) -> None:
     day.type(PLATE, "4")
     day.in_the_gap(lambda: day.delete(MUG))
