@@ -734,6 +734,13 @@ def elsewhere(write: RowWrite, typed: Mapping[int, Cell]) -> bool:
     return ON_HAND in write.cells and type(write.seen) is int and cell != write.seen and not is_formula(cell)
 
 
+def sum_as_it_stands(formula: Cell, stands: Cell) -> Cell:
+    """What stands in a cell whose formula was read a moment before; None where a sum like `=12+5` gives something else:
+    that one is gone, and what stands there now may refer to other cells.
+    """
+    return stands if sum_of(str(formula)) in (None, stands) else None
+
+
 def sum_of(formula: str) -> int | None:
     """What a formula of plain numbers gives, like `=12+5`; None where it is more than that, or no whole number."""
     if not re.fullmatch(r"=\s*\d{1,9}(\s*[+-]\s*\d{1,9})*\s*", formula):

@@ -451,9 +451,8 @@ class _Pass:
         formulas = {row: str(typed[row]) for row in rows if edits.refers(typed.get(row))}
         if sums := [row for row in rows - formulas.keys() if edits.is_formula(typed.get(row))]:
             now = self._on_hand(look, max(sums))
-            for row in sums:  # typed since the look, perhaps, or read as of before another one was typed
-                gives, stands = edits.sum_of(str(typed[row])), now.get(row)
-                typed[row] = stands if gives in (None, stands) else None
+            for row in sums:  # it may have been typed since the look
+                typed[row] = edits.sum_as_it_stands(typed[row], now.get(row))
         if formulas:
             facts = replace(facts, known=replace(facts.known, formulas=formulas))
             found = edits.find(look, facts.known, facts.wanted, self.memory.before, started=facts.started)

@@ -563,8 +563,9 @@ class World(sheets.Sheet):
         events = [e for e in events if e.fact.kind in (Kind.ADJUSTMENT, Kind.REVERSAL) and self._enough(e)]
         if not events or not self.lawful:
             return
-        struck, since = events[i % len(events)], self._counted_since(events[i % len(events)])
-        sku, changed = struck.fact.sku, self._by_a_person(lambda: answering.undo(self.quick.desk, str(struck.id)))
+        struck = events[i % len(events)]
+        sku, since = struck.fact.sku, self._counted_since(struck)
+        changed = self._by_a_person(lambda: answering.undo(self.quick.desk, str(struck.id)))
         if changed is None:
             return
         assert changed == {sku: -struck.change.on_hand} or (since and changed.keys() <= {sku}), struck
@@ -594,8 +595,9 @@ class World(sheets.Sheet):
         may = [(q, word) for q in questions if of[q.sku] == 1 and self._may_answer(q) for word in self._words(q)]
         if not may:
             return
-        (question, word), id = may[(i + j) % len(may)], review.short_id(may[(i + j) % len(may)][0])
-        sku, changed = question.sku, self._by_a_person(lambda: answering.answer(self.quick.desk, id, word))
+        question, word = may[(i + j) % len(may)]
+        id, sku = review.short_id(question), question.sku
+        changed = self._by_a_person(lambda: answering.answer(self.quick.desk, id, word))
         if changed is None:
             return
         self.acted["answer"] += 1
